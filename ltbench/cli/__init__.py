@@ -1,0 +1,68 @@
+"""The command line: parses and calls. Commands are loaded when used, so that help is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ltbench.version import __version__
+
+COMMANDS = ("run", "evaluate", "report", "list", "show", "status", "data")
+
+EPILOG = """\b
+Examples:
+  ltbench run --methods ce,balanced-softmax,ride,sade --protocol digits-lt
+  ltbench run --methods sade,ride --protocol cifar100-lt --data-dir ~/cifar100
+  ltbench run --methods 'sade[tau=1],ce+oracle' --protocol digits-lt --seeds 3
+  ltbench report
+"""
+
+
+class LazyGroup(click.Group):
+    """Imports the module of a command when the command is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"ltbench.cli.{name}").command
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from ltbench.errors import nearest
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            known = ", ".join(COMMANDS)
+            context.fail(f"no command {args[0]!r} (there are: {known}){nearest(args[0], COMMANDS)}")
+        return super().resolve_command(context, args)
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ltbench")
+def cli() -> None:
+    """Benchmark of test-agnostic long-tailed recognition: train once, meet any test distribution."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits: 0 fine, 1 a trial failed, 2 wrong input, 130 interrupted."""
+    from ltbench.errors import LtbenchError
+
+    try:
+        code = cli.main(arguments, prog_name="ltbench", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except LtbenchError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)

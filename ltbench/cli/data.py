@@ -1,0 +1,107 @@
+"""``ltbench data``: fetch and decode the images of a protocol, check them, say where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ltbench.cli.data_progress import DataProgress
+    from ltbench.data.dataset import Splits
+    from ltbench.protocol import DataConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _options(function: F) -> F:
+    folder = click.Path(path_type=Path)
+    option = click.option("--data-dir", type=folder, help="Your folder of images; it is only read.")
+    argument = click.argument("protocol", metavar="PROTOCOL")
+    return argument(option(function))
+
+
+@click.group(name="data")
+def command() -> None:
+    """Get, check and locate the images of a protocol (a name or FILE.toml).
+
+    \b
+    Examples:
+      ltbench data prepare cifar100-lt
+      ltbench data check cifar100-lt --data-dir ~/data/cifar100
+      ltbench data where cifar10-lt
+    """
+
+
+@command.command()
+@_options
+def prepare(protocol: str, data_dir: Path | None) -> None:
+    """Download where needed, decode once, check. A folder given with --data-dir is only read."""
+    from ltbench.data.sources import open_data
+
+    config = _config(protocol)
+    with _progress() as report:
+        splits = open_data(config, data_dir, report=report)
+    _summarise(config, splits)
+
+
+@command.command()
+@_options
+def check(protocol: str, data_dir: Path | None) -> None:
+    """Read and check all images; nothing is downloaded. Exit code 2 where something is wrong."""
+    from ltbench.data.sources import open_data
+
+    config = _config(protocol)
+    with _progress() as report:
+        splits = open_data(config, data_dir, download=False, report=report)
+    _summarise(config, splits)
+
+
+@command.command()
+@_options
+def where(protocol: str, data_dir: Path | None) -> None:
+    """Say what is there, what is missing and how to get it, without reading images."""
+    from ltbench.data.sources import describe
+
+    status = describe(_config(protocol), data_dir)
+    click.echo(f"source:  {status.source}")
+    click.echo(f"ready:   {'yes' if status.ready else 'no'}")
+    if status.found:
+        click.echo(f"found:   {status.found}")
+    if status.missing:
+        click.echo(f"missing: {status.missing}")
+    if status.remedy:
+        click.echo(f"remedy:  {status.remedy}")
+    if status.source != "digits":  # embedded and small: never stored
+        click.echo(f"decoded: {status.decoded or 'not yet'}")
+        click.echo(f"cache:   {status.cache} (LTBENCH_CACHE)")
+
+
+def _config(protocol: str) -> DataConfig:
+    from ltbench.protocol_file import load_protocol_config
+
+    return load_protocol_config(protocol).data
+
+
+def _summarise(config: DataConfig, splits: Splits) -> None:
+    import numpy as np
+
+    click.echo(f"{config.source}: {splits.origin}")
+    for name, dataset in (("train", splits.train), ("test", splits.test)):
+        counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
+        click.echo(
+            f"  {name:5} {len(dataset):7,} images of {dataset.image_size} x {dataset.image_size} "
+            f"pixels, {len(counts)} classes of {counts.min()} to {counts.max()} images, "
+            f"sha256 {dataset.fingerprint[:16]}"
+        )
+
+
+def _progress() -> DataProgress:
+    """On stderr, so that the summary on stdout stays clean."""
+    from rich.console import Console
+
+    from ltbench.cli.data_progress import DataProgress
+
+    return DataProgress(Console(stderr=True))

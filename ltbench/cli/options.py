@@ -1,0 +1,98 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def results_option(function: F) -> F:
+    return click.option(
+        "--results",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("results"),
+        show_default=True,
+        help="Folder of results.",
+    )(function)
+
+
+def plugin_option(function: F) -> F:
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        metavar="FILE",
+        help="A .py file with methods or strategies, or a protocol .toml; may be repeated.",
+    )(function)
+
+
+def protocol_options(function: F) -> F:
+    """--protocol and what overrides it; see :func:`overrides`."""
+    for option in reversed(
+        (
+            click.option("--protocol", required=True, metavar="NAME|FILE.toml", help="Which protocol."),
+            click.option("--imbalance", metavar="R", help="Imbalance ratio of the training set."),
+            click.option("--test-ratios", metavar="R,R", help="Imbalance ratios of the test sets."),
+            click.option(
+                "--set",
+                "sets",
+                multiple=True,
+                metavar="KEY=VALUE",
+                help="Override of the protocol, e.g. recipe.epochs=40; may be repeated.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def run_options(function: F) -> F:
+    """How and where trials run."""
+    for option in reversed(
+        (
+            click.option("--seeds", metavar="N|LIST", help="5 (seeds 0 to 4) or 0,3."),
+            click.option(
+                "--data-dir",
+                type=click.Path(path_type=Path),
+                help="Folder that holds the images; only read, never downloaded into.",
+            ),
+            click.option(
+                "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps"
+            ),
+            click.option(
+                "--precision",
+                type=click.Choice(["float32", "bf16"]),
+                default="float32",
+                show_default=True,
+                help="Of training; logits are float32 always.",
+            ),
+            click.option(
+                "--mode",
+                type=click.Choice(["clean", "augmented"]),
+                default="clean",
+                show_default=True,
+                help="'augmented' reproduces a flaw of published code: shifted test images augmented.",
+            ),
+            click.option("--jobs", type=int, help="Trials side by side; default: as many as pay off."),
+            click.option("--quiet", is_flag=True, help="Tell failures only."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def overrides(sets: tuple[str, ...], imbalance: str | None, test_ratios: str | None) -> dict[str, str]:
+    """The overrides of --set, --imbalance and --test-ratios in one mapping."""
+    from ltbench.protocol_file import parse_override
+
+    values = dict(map(parse_override, sets))
+    if imbalance is not None:
+        values["train.imbalance"] = imbalance
+    if test_ratios is not None:
+        values["test.ratios"] = test_ratios
+    return values

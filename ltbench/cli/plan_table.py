@@ -1,0 +1,39 @@
+"""The plan as a table: the same before every run and for ``--dry-run``."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from ltbench.execute.plan import Plan
+from ltbench.execute.progress import duration
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    protocol = plan.protocol
+    variant = f" ({protocol.variant})" if protocol.variant else ""
+    title = f"{protocol.name} {protocol.version}{variant}: {len(plan.trials)} trials"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for heading in ("trial", "seed", "rows", "state", "time", "disk"):
+        table.add_column(heading, justify="right" if heading in ("seed", "time", "disk") else "left")
+    for planned in plan.trials:
+        estimate = planned.estimate
+        table.add_row(
+            planned.trial.training,
+            str(planned.trial.seed),
+            ", ".join(row.label for row in planned.rows),
+            planned.state,
+            duration(estimate.seconds) if estimate.seconds else "-",
+            f"{estimate.bytes / 1e6:.0f} MB" if estimate.bytes else "-",
+        )
+    console.print(table)
+    for note in plan.notes:
+        console.print(f"note: {note}", markup=False)
+    seconds = sum(planned.estimate.seconds for planned in plan.trials) / max(1, plan.jobs)
+    size = sum(planned.estimate.bytes for planned in plan.trials)
+    if seconds:
+        console.print(
+            f"to do: about {duration(seconds)} and {size / 1e6:.0f} MB (a rough estimate), "
+            f"{plan.jobs} at a time",
+            markup=False,
+        )

@@ -1,0 +1,112 @@
+"""``ltbench run``: trains what is missing, evaluates what is missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ltbench.cli.options import overrides, plugin_option, protocol_options, results_option, run_options
+
+EPILOG = """\b
+Examples:
+  ltbench run --methods ce,sade --protocol digits-lt
+  ltbench run --methods 'sade,sade+none,sade[tau=1]' --protocol digits-lt --seeds 5 --jobs 2
+  ltbench run --methods ce,sade --protocol cifar100-lt --imbalance 50 --dry-run
+  ltbench run --methods ce --protocol my_images.toml --data-dir ~/my_images
+
+\b
+A row is method+strategy, each with parameters in brackets (quote them for the shell).
+The same command again skips what is finished, resumes what was interrupted and
+retries what failed.
+"""
+
+
+@click.command(name="run", epilog=EPILOG)
+@click.option("--methods", required=True, metavar="LIST", help="Rows, separated by commas.")
+@protocol_options
+@run_options
+@results_option
+@plugin_option
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+def command(dry_run: bool, **arguments: Any) -> int:
+    """Train methods on a protocol and evaluate them under every test distribution."""
+    return execute_command(train=True, dry_run=dry_run, **arguments)
+
+
+def execute_command(
+    *,
+    methods: str,
+    protocol: str,
+    imbalance: str | None,
+    test_ratios: str | None,
+    sets: tuple[str, ...],
+    seeds: str | None,
+    data_dir: Path | None,
+    device: str,
+    precision: str,
+    mode: str,
+    jobs: int | None,
+    quiet: bool,
+    results: Path,
+    plugins: tuple[str, ...],
+    train: bool,
+    dry_run: bool,
+) -> int:
+    """What ``run`` and ``evaluate`` share: request, plan, execution, summary."""
+    from rich.console import Console
+
+    from ltbench.cli.data_progress import DataProgress
+    from ltbench.cli.plan_table import print_plan
+    from ltbench.execute.local import execute
+    from ltbench.execute.progress import RunProgress
+    from ltbench.execute.session import Request, check_results_folder, prepare
+    from ltbench.protocol_file import parse_seeds
+
+    console = Console(stderr=False, soft_wrap=True)
+    request = Request(
+        methods=methods,
+        protocol=protocol,
+        seeds=parse_seeds(seeds) if seeds is not None else None,
+        results=results,
+        data_dir=data_dir,
+        device=device,
+        precision=precision,
+        jobs=jobs,
+        plugins=plugins,
+        overrides=overrides(sets, imbalance, test_ratios),
+        mode=mode,
+        train=train,
+    )
+    if not dry_run:
+        check_results_folder(results)
+    with DataProgress(console, quiet=quiet) as report:
+        plan = prepare(request, download=not dry_run, report=report)
+    if not quiet or dry_run:
+        print_plan(plan, console)
+    if dry_run:
+        return 0
+    with RunProgress(plan, console, quiet=quiet) as progress:
+        outcome = execute(plan, listen=progress)
+    if outcome.signal:
+        again = "ltbench " + " ".join(_quoted(argument) for argument in sys.argv[1:])
+        console.print(f"interrupted; the same command continues: {again}", markup=False)
+    for failure in outcome.failures:
+        console.print(f"failed: {failure.label}: {failure.error}", style="red", markup=False)
+        console.print(f"        log: {failure.log}", markup=False)
+    if not outcome.signal and not quiet:
+        where = "" if str(results) == "results" else f" --results {results}"
+        console.print(
+            f"{len(outcome.finished)} of {len(plan.trials)} trials done; `ltbench report{where}` "
+            "writes tables and figures",
+            markup=False,
+        )
+    return outcome.exit_code
+
+
+def _quoted(argument: str) -> str:
+    import shlex
+
+    return shlex.quote(argument)

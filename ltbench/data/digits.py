@@ -1,0 +1,48 @@
+"""The embedded data set: scikit-learn's handwritten digits (1,797 grey 8x8 images, ten classes).
+
+Nothing is downloaded and nothing is cached: it is read in milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ltbench.data.dataset import ArrayDataset, Images, Splits
+
+CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+IMAGE_SIZE = 8
+TEST_PER_CLASS = 60
+
+
+def load_digits() -> Splits:
+    """Training pool (1,197 images, at least 114 a class) and test set (60 a class).
+
+    Per class one shuffle, in class order, by one ``RandomState(0)``; the first 60 are test images.
+    Both sets are stacked class by class.
+    """
+    from sklearn import datasets  # here, because importing it takes about a second
+
+    bunch: Any = datasets.load_digits()
+    images, labels = scale(np.asarray(bunch.images)), np.asarray(bunch.target, dtype=np.int64)
+    generator = np.random.RandomState(0)
+    train: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+    test: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+    for label in range(len(CLASS_NAMES)):
+        chosen = np.flatnonzero(labels == label).astype(np.int64)
+        generator.shuffle(chosen)
+        test.append(chosen[:TEST_PER_CLASS])
+        train.append(chosen[TEST_PER_CLASS:])
+    first, second = np.concatenate(train), np.concatenate(test)
+    return Splits(
+        train=ArrayDataset(images[first], labels[first], CLASS_NAMES),
+        test=ArrayDataset(images[second], labels[second], CLASS_NAMES),
+        origin="embedded in scikit-learn",
+    )
+
+
+def scale(images: np.ndarray[Any, np.dtype[np.float64]]) -> Images:
+    """Grey values 0..16 (N, 8, 8) to uint8 0..255 (N, 3, 8, 8), three equal channels."""
+    grey: Images = np.rint(images * 255.0 / 16.0).astype(np.uint8)
+    return np.repeat(grey[:, None], 3, axis=1)

@@ -1,0 +1,48 @@
+"""What a source hands over before its images are stored: where they lie and how to stream them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from ltbench.data.dataset import Images, Labels
+
+Report: TypeAlias = Callable[[str, int, int], None]
+"""Progress: stage (``decoding images``, ``downloading <file>``), done, total (0: unknown).
+
+Downloads count bytes, decoding counts images."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """``count`` images in batches of images uint8 (B, 3, H, W) and labels int64 (B,)."""
+
+    count: int
+    batches: Callable[[], Iterator[tuple[Images, Labels]]]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Undecoded training and test images of ``image_size`` pixels, one name per label value."""
+
+    class_names: tuple[str, ...]
+    image_size: int
+    train: Stream
+    test: Stream
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set located on disk, unread so far.
+
+    ``files`` are all files that its images and names depend on; name, size and modification time
+    of each, together with ``options``, identify what :meth:`read` would give.
+    """
+
+    kind: str
+    origin: str
+    files: tuple[Path, ...]
+    read: Callable[[], Raw]
+    options: Mapping[str, int | str] = field(default_factory=dict)

@@ -1,0 +1,138 @@
+"""The one door to images: :func:`open_data` for a protocol's ``[data]``, wherever they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ltbench.data.cache import cache_root, entry_path, load_or_build
+from ltbench.data.cifar import ARCHIVES, find_archive
+from ltbench.data.dataset import Dataset, Splits
+from ltbench.data.download import download as fetch
+from ltbench.data.locate import (
+    check_source,
+    download_path,
+    find,
+    general_remedy,
+    remedy,
+    user_folder,
+)
+from ltbench.data.raw import Report
+from ltbench.errors import DataError
+from ltbench.protocol import DataConfig
+
+
+@dataclass(frozen=True)
+class DataStatus:
+    """What is there: ``found`` (where) or ``missing`` (what) with ``remedy`` (how to get it).
+
+    ``ready``: the images can be opened without a download. ``decoded`` is the cache entry where one
+    exists, ``cache`` the cache folder.
+    """
+
+    source: str
+    ready: bool
+    found: str
+    missing: str
+    remedy: str
+    decoded: Path | None
+    cache: Path
+
+
+def open_data(
+    config: DataConfig,
+    data_dir: Path | None = None,
+    *,
+    download: bool = True,
+    report: Report | None = None,
+) -> Splits:
+    """Training and test images of ``config``, decoded and checked against it.
+
+    Images are looked for in ``data_dir`` (only read, never downloaded into), else in
+    ``config.path``, else, for the CIFAR sets, among the files that ltbench downloaded into its
+    cache; ``download`` allows fetching them. ``report`` is told about progress. Raises
+    :class:`DataError` where images are missing, damaged or not what ``config`` says.
+    """
+    folder = user_folder(config, data_dir)
+    if config.source == "digits":
+        from ltbench.data.digits import load_digits
+
+        splits = load_digits()
+    else:
+        found = find(config, folder)
+        if found is None:
+            archive = ARCHIVES[config.source]
+            if not download:
+                raise DataError(f"{archive.title} is not here; {remedy(archive)}")
+            fetch(archive.url, download_path(archive), archive.md5, report)
+            found = find_archive(archive, download_path(archive))
+        splits = load_or_build(found, report)
+    _check(config, splits)
+    return splits
+
+
+def describe(config: DataConfig, data_dir: Path | None = None) -> DataStatus:
+    """What is there and what is missing, without reading an image.
+
+    Raises :class:`InputError` for an unknown source only.
+    """
+    check_source(config)
+    cache = cache_root()
+    try:
+        folder = user_folder(config, data_dir)
+        if config.source == "digits":
+            return DataStatus("digits", True, "embedded in scikit-learn", "", "", None, cache)
+        found = find(config, folder)
+        entry = entry_path(found) if found is not None else None
+    except DataError as error:
+        return DataStatus(config.source, False, "", str(error), general_remedy(config), None, cache)
+    if found is None or entry is None:
+        archive = ARCHIVES[config.source]
+        missing = f"{archive.title} is not here"
+        return DataStatus(config.source, False, "", missing, remedy(archive), None, cache)
+    decoded = entry if (entry / "meta.json").is_file() else None
+    return DataStatus(config.source, True, found.origin, "", "", decoded, cache)
+
+
+def is_ready(config: DataConfig, data_dir: Path | None = None) -> bool:
+    """True where :func:`open_data` needs no download."""
+    return describe(config, data_dir).ready
+
+
+def _check(config: DataConfig, splits: Splits) -> None:
+    """Raises :class:`DataError` where the images are not what the protocol says."""
+    where = splits.origin
+    classes = len(splits.train.class_names)
+    if classes < 2:
+        raise DataError(f"{where}: there must be at least 2 classes, not {classes}")
+    if classes != config.classes:
+        raise DataError(f"{where} has {classes} classes, the protocol says {config.classes}")
+    if splits.train.image_size != config.image_size:
+        size = splits.train.image_size
+        raise DataError(
+            f"{where} has images of {size} pixels, the protocol says {config.image_size}"
+        )
+    if config.source in ARCHIVES:
+        expected = ARCHIVES[config.source].counts
+        got = (len(splits.train), len(splits.test))
+        if got != expected:
+            raise DataError(
+                f"{where} has {got[0]} training and {got[1]} test images, "
+                f"{ARCHIVES[config.source].title} has {expected[0]} and {expected[1]}"
+            )
+    _check_every_class(splits.train, where)
+    if len(splits.test) == 0:
+        raise DataError(f"{where} has no test images")
+
+
+def _check_every_class(train: Dataset, where: str) -> None:
+    counts = np.bincount(train.labels, minlength=len(train.class_names))
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        names = ", ".join(train.class_names[label] for label in empty[:5])
+        more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+        raise DataError(
+            f"{where}: each class needs a training image, these have none: {names}{more}"
+        )

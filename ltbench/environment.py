@@ -1,0 +1,53 @@
+"""What a trial ran on: recorded with it, never part of its identity."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import numpy as np
+import torch
+
+from ltbench.errors import InputError
+from ltbench.version import __version__
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, processor and threads, as JSON."""
+    return {
+        "ltbench": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto``: cuda, else mps, else cpu. Raises :class:`InputError` where ``name`` is not there."""
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    if name.partition(":")[0] not in available:
+        raise InputError(f"device {name!r} must be one of auto, cpu, cuda, mps")
+    if not available[name.partition(":")[0]]:
+        raise InputError(f"device {name!r} is not available here; try --device cpu")
+    return torch.device(name)

@@ -1,0 +1,70 @@
+"""Scores of predictions; pure functions on tensors."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+ECE_BINS = 15
+
+
+def correct(scores: Tensor, labels: Tensor) -> Tensor:
+    """``(N, C)`` scores and ``(N,)`` labels to ``(N,)`` bool; of equal scores the first class wins."""
+    return scores.argmax(dim=1) == labels
+
+
+def per_class_recall(hits: Tensor, labels: Tensor, classes: int) -> list[float | None]:
+    """Recall of each class in per cent, None where the set holds no image of it. ``(C,)``."""
+    total = torch.bincount(labels, minlength=classes)
+    right = torch.bincount(labels[hits], minlength=classes)
+    return [
+        100.0 * r / t if t else None for r, t in zip(right.tolist(), total.tolist(), strict=True)
+    ]
+
+
+def mean_recall(recalls: list[float | None], classes: list[int] | None = None) -> float | None:
+    """Mean over (some) classes of the recalls that exist; None where none does."""
+    chosen = recalls if classes is None else [recalls[c] for c in classes]
+    present = [recall for recall in chosen if recall is not None]
+    return sum(present) / len(present) if present else None
+
+
+def negative_log_likelihood(scores: Tensor, labels: Tensor) -> float:
+    """Mean of -log softmax(scores)_y, natural logarithm."""
+    return F.cross_entropy(scores.double(), labels).item()
+
+
+def expected_calibration_error(scores: Tensor, labels: Tensor, bins: int = ECE_BINS) -> float:
+    """Sum over equal-width confidence bins of share * |accuracy - mean confidence|, in [0, 1].
+
+    Confidence is the largest softmax probability. Source: Guo et al. 2017, section 2.
+    """
+    confidence = F.softmax(scores.double(), dim=1).amax(dim=1)
+    hits = correct(scores, labels).double()
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1  # bins are open on the left
+    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, hits - confidence)
+    return (gap.abs().sum() / len(labels)).item()
+
+
+def view_agreement(pair: Tensor) -> Tensor:
+    """Cosine similarity of each expert's class probabilities on two views.
+
+    pair: ``(2, N, E, C)`` logits; returns ``(N, E)`` in [0, 1].
+    """
+    first, second = F.softmax(pair[0], dim=2), F.softmax(pair[1], dim=2)
+    return F.cosine_similarity(first, second, dim=2)
+
+
+def pack_bits(hits: Tensor) -> str:
+    """``(N,)`` bool as base64 of its bits, most significant first."""
+    return base64.b64encode(np.packbits(hits.numpy()).tobytes()).decode("ascii")
+
+
+def unpack_bits(text: str, n: int) -> Tensor:
+    """The ``(N,)`` bool that :func:`pack_bits` stored."""
+    raw = np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+    return torch.from_numpy(np.unpackbits(raw, count=n).astype(bool))

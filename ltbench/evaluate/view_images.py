@@ -1,0 +1,199 @@
+"""Stored pairs of augmented views of the test images, made once per data set and reused by all.
+
+Semantics (SADE, ``test_training_cifar.py`` and its data loader; torchvision on PIL images), each
+step with parameters of its own for every image and view:
+
+    RandomCrop(size, padding p, black)
+    ColorJitter(brightness, contrast, saturation, hue)   with jitter_probability; order at random
+    grey, three equal channels                           with gray_probability
+    GaussianBlur(radius = sigma), sigma in blur_sigma    with blur_probability
+    RandomHorizontalFlip(0.5)                            if flip
+
+The views depend on no model. Crop and flip only move pixels and are done on arrays; everything
+that computes pixel values is done by torchvision on PIL images, in one thread: on images this small
+a second one only contends for the interpreter (measured: a third slower).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision.transforms.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from ltbench.data.cache import cache_root
+from ltbench.data.dataset import Dataset, Images
+from ltbench.errors import InputError, LtbenchError
+from ltbench.files import write_atomically
+from ltbench.protocol import ViewsConfig
+
+VIEWS_VERSION = 1
+"""Raised when the views that the same settings give change."""
+
+Progress = Callable[[int, int], None]
+
+_CHUNK = 500  # images rendered between two writes and two calls of progress
+_ORDERS = np.array(list(itertools.permutations(range(4))))
+_JITTER = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+
+
+@dataclass(frozen=True)
+class ViewParameters:
+    """What is random about one pair; every array is indexed by image, then by view (0 or 1)."""
+
+    top: NDArray[np.int64]  # (N, 2) first row of the crop in the padded image
+    left: NDArray[np.int64]  # (N, 2) its first column
+    jitter: NDArray[np.bool_]  # (N, 2) whether brightness, contrast, saturation and hue change
+    order: NDArray[np.int64]  # (N, 2, 4) in which order; 0 is brightness, 3 is hue
+    factor: NDArray[np.float64]  # (N, 2, 4) by how much; for hue in turns of the colour circle
+    gray: NDArray[np.bool_]  # (N, 2)
+    sigma: NDArray[np.float64]  # (N, 2) blur in pixels, 0 where there is none
+    flip: NDArray[np.bool_]  # (N, 2)
+
+
+def view_pair(
+    test: Dataset, views: ViewsConfig, k: int, *, progress: Progress | None = None
+) -> Images:
+    """Pair ``k`` of views of all test images: (2, N, 3, H, W) uint8, read-only, memory-mapped.
+
+    Made where the cache lacks it or holds a damaged file; ``progress(done, total)`` counts views.
+    Processes may race: they write the same bytes. Raises ``IndexError`` for ``k`` outside
+    0..pairs-1, :class:`InputError` where the cache folder cannot be written,
+    :class:`LtbenchError` where the disk is full.
+    """
+    if not 0 <= k < views.pairs:
+        raise IndexError(f"view pair {k} is outside 0..{views.pairs - 1}")
+    shape = (2, len(test), 3, test.image_size, test.image_size)
+    path = cache_root() / "views" / _key(test, views) / f"pair{k}.npy"
+    stored = _open(path, shape)
+    if stored is not None:
+        return stored
+    parameters = draw_view_parameters(views, len(test), k)
+    try:
+        write_atomically(path, lambda file: _write(file, shape, test, views, parameters, progress))
+    except OSError as error:
+        raise InputError(
+            f"cannot write views to {path.parent}: {error}; "
+            "set LTBENCH_CACHE to a folder that can be written"
+        ) from error
+    stored = _open(path, shape)
+    if stored is None:
+        raise LtbenchError(f"{path} is damaged right after it was written; is the disk in order?")
+    return stored
+
+
+def draw_view_parameters(views: ViewsConfig, n: int, k: int) -> ViewParameters:
+    """The parameters of pair ``k`` for ``n`` images.
+
+    Each image (by index) and view has twelve uniform numbers of its own, whichever steps are on:
+    neither another pair, nor more images, nor a step switched off changes any other draw.
+    Raises :class:`InputError` unless ``blur_sigma`` is a range.
+    """
+    if len(views.blur_sigma) != 2:
+        raise InputError(f"blur_sigma = {list(views.blur_sigma)} must be two numbers: least, most")
+    digest = hashlib.sha256(json.dumps([views.seed, k]).encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    table = torch.rand(n, 2, 12, dtype=torch.float64, generator=generator).numpy()
+    top, left, jitter, order, *factors, gray, blur, sigma, flip = np.moveaxis(table, 2, 0)
+    offsets = 2 * views.crop_padding + 1
+    strengths = (views.brightness, views.contrast, views.saturation)
+    ranges = [(max(0.0, 1.0 - x), 1.0 + x) for x in strengths] + [(-views.hue, views.hue)]
+    scaled = [low + (high - low) * u for (low, high), u in zip(ranges, factors, strict=True)]
+    least, most = views.blur_sigma
+    return ViewParameters(
+        top=(top * offsets).astype(np.int64),
+        left=(left * offsets).astype(np.int64),
+        jitter=jitter < views.jitter_probability,
+        order=_ORDERS[(order * len(_ORDERS)).astype(np.int64)],
+        factor=np.stack(scaled, axis=2),
+        gray=gray < views.gray_probability,
+        sigma=np.where(blur < views.blur_probability, least + (most - least) * sigma, 0.0),
+        flip=(flip < 0.5) & views.flip,
+    )
+
+
+def _key(test: Dataset, views: ViewsConfig) -> str:
+    settings = dataclasses.asdict(views)
+    del settings["pairs"]  # more pairs leave the first ones as they are
+    identity = json.dumps([VIEWS_VERSION, test.fingerprint, settings], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def _open(path: Path, shape: tuple[int, ...]) -> Images | None:
+    """None where the file is absent or not what a finished one would be.
+
+    Files get their name when complete and synced: header and size are checked, not bytes.
+    """
+    try:
+        stored = np.lib.format.open_memmap(path, mode="r")
+        whole = path.stat().st_size == stored.offset + stored.nbytes
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = stored.shape == shape and stored.dtype == np.uint8 and stored.flags.c_contiguous
+    return stored if whole and fits else None
+
+
+def _write(
+    path: Path,
+    shape: tuple[int, ...],
+    test: Dataset,
+    views: ViewsConfig,
+    parameters: ViewParameters,
+    progress: Progress | None,
+) -> None:
+    n = len(test)
+    # Plain writes, not a writable memory map: there a full disk would kill the process.
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for view in range(2):
+            for start in range(0, n, _CHUNK):
+                chosen = np.arange(start, min(start + _CHUNK, n))
+                rendered = _render(test.read(chosen), chosen, view, views, parameters)
+                file.write(rendered.tobytes())
+                if progress is not None:
+                    progress(view * n + start + len(chosen), 2 * n)
+
+
+def _render(
+    images: Images, chosen: NDArray[np.int64], view: int, views: ViewsConfig, p: ViewParameters
+) -> Images:
+    """Images (B,3,H,W) of the indices ``chosen`` (B,) -> their views (B,3,H,W)."""
+    size, margin = images.shape[2], (views.crop_padding, views.crop_padding)
+    padded = np.pad(images.transpose(0, 2, 3, 1), ((0, 0), margin, margin, (0, 0)))
+    strengths = (views.brightness, views.contrast, views.saturation, views.hue)
+    # Strength 0 skips the step, as torchvision does: even a hue change of 0 rounds colours.
+    active = frozenset(i for i in range(4) if strengths[i] > 0)
+    out = np.empty((len(images), size, size, 3), dtype=np.uint8)
+    for row, i in enumerate(chosen):
+        top, left = p.top[i, view], p.left[i, view]
+        crop = padded[row, top : top + size, left : left + size]
+        factor, sigma = p.factor[i, view], float(p.sigma[i, view])
+        order = p.order[i, view] if p.jitter[i, view] else ()
+        steps = [(step, float(factor[step])) for step in order if step in active]
+        seen = _recolour(crop, steps, bool(p.gray[i, view]), sigma)
+        out[row] = seen[:, ::-1] if p.flip[i, view] else seen
+    return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
+
+
+def _recolour(crop: Images, steps: list[tuple[int, float]], gray: bool, sigma: float) -> Images:
+    """(H,W,3) -> (H,W,3): what changes pixel values, on a PIL image."""
+    if not (steps or gray or sigma):
+        return crop
+    image = Image.fromarray(np.ascontiguousarray(crop))
+    for step, factor in steps:
+        image = _JITTER[step](image, factor)
+    if gray:
+        image = F.to_grayscale(image, num_output_channels=3)
+    if sigma:
+        image = image.filter(ImageFilter.GaussianBlur(radius=sigma))
+    return np.asarray(image)

@@ -1,0 +1,66 @@
+"""Logits of the stored pairs of augmented views, made on demand and cached."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ltbench.data.cache import cache_root
+from ltbench.data.dataset import Dataset
+from ltbench.evaluate.view_images import VIEWS_VERSION, view_pair
+from ltbench.files import write_atomically
+from ltbench.protocol import ViewsConfig
+from ltbench.train.infer import Inference
+from ltbench.trial import content_hash
+
+Report = Callable[[str, int, int], None]
+
+
+class ViewLogits:
+    """``(2, N, E, C)`` logits of pair k, from memory, the cache or the network, in this order.
+
+    The cache is keyed by the weights themselves, so that a trial trained again elsewhere under the
+    same hash never meets another network's logits.
+    """
+
+    def __init__(
+        self, inference: Inference, weights: Path, test: Dataset, views: ViewsConfig, report: Report
+    ) -> None:
+        self._inference, self._test, self._views = inference, test, views
+        self._report = report
+        settings = {k: v for k, v in asdict(views).items() if k != "pairs"}
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        key = content_hash([digest, test.fingerprint, settings, VIEWS_VERSION])
+        self._folder = cache_root() / "view-logits" / key
+        self._pairs: dict[int, Tensor] = {}
+
+    def __call__(self, k: int) -> Tensor:
+        if k not in self._pairs:
+            self._pairs[k] = self._load(k)
+        return self._pairs[k]
+
+    def _load(self, k: int) -> Tensor:
+        path = self._folder / f"pair{k}.safetensors"
+        try:
+            return load_file(path)["logits"]
+        except (OSError, SafetensorError, KeyError):
+            pass  # not there yet, or damaged: made again below
+        images = view_pair(
+            self._test, self._views, k, progress=lambda i, n: self._report("view images", i, n)
+        )
+        sides = [
+            self._inference(
+                side.__getitem__, len(self._test), lambda i, n: self._report("view logits", i, n)
+            )
+            for side in images
+        ]
+        logits = torch.stack(sides)
+        write_atomically(path, lambda temporary: save_file({"logits": logits}, temporary))
+        return logits

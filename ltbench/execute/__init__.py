@@ -1,0 +1,1 @@
+"""Where trials run: the plan, local worker processes, and what they tell."""

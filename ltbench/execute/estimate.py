@@ -1,0 +1,94 @@
+"""How long a trial may take and how much disk it needs: rough, and said to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from ltbench import store
+from ltbench.environment import resolve_device
+from ltbench.execute.job import Settings
+from ltbench.method import Architecture
+from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
+from ltbench.rows import ResolvedRow
+from ltbench.trial import Trial
+
+# Measured on 2 cores of a server CPU: 60e9 multiply-accumulates a second for forward and backward.
+_CPU_MACS_PER_THREAD = 30e9
+_CPU_STEP_SECONDS = 0.004  # what a step costs besides its arithmetic, for each expert
+_GPU_STEP_SECONDS = 0.006  # launching kernels; the arithmetic of these networks is hidden behind it
+_VIEW_SECONDS = 0.0004  # one augmented view image, made once for a data set
+_STRATEGY_SECONDS = 12.0  # stability over all draws of eleven distributions of CIFAR size
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds and bytes still to come. ``measured``: from a finished trial of the same training."""
+
+    seconds: float
+    bytes: int
+    measured: bool
+
+
+def estimate_trial(
+    trial: Trial,
+    architecture: Architecture,
+    rows: Sequence[ResolvedRow],
+    sizes: tuple[int, int],
+    state: str,
+    folder: Path,
+    settings: Settings,
+) -> Estimate:
+    train_size, test_size = sizes
+    protocol = trial.protocol
+    macs, parameters = _network(protocol.model.backbone, protocol.data.classes, architecture,
+                                protocol.data.image_size)
+    logits = test_size * architecture.experts * protocol.data.classes * 4
+    views = any("views" in row.strategy.cls.needs for row in rows)
+    size = 4 * parameters + logits + 200_000 * len(rows)
+    if views:
+        size += 2 * protocol.views.pairs * logits
+    if state == "finished":
+        return Estimate(0.0, 0, True)
+    known = _known_seconds(folder, trial.recipe.epochs)
+    device = resolve_device(settings.device)
+    steps = trial.recipe.epochs * -(-train_size // trial.recipe.batch_size)
+    passes = test_size * (1 + 2 * protocol.views.pairs * views)
+    if device.type == "cpu":
+        rate = _CPU_MACS_PER_THREAD * settings.threads
+        training = 3 * macs * train_size * trial.recipe.epochs / rate
+        training += steps * _CPU_STEP_SECONDS * architecture.experts
+        rest = passes * macs / rate
+    else:
+        training = steps * _GPU_STEP_SECONDS * (1 + architecture.experts) / 2
+        rest = passes * macs / 1e13
+    if views:
+        rest += _STRATEGY_SECONDS * min(1.0, test_size / 10_000)
+        rest += 2 * protocol.views.pairs * test_size * _VIEW_SECONDS
+    return Estimate((known or training) + rest, size, known is not None)
+
+
+def _known_seconds(folder: Path, epochs: int) -> float | None:
+    """Training seconds of a finished trial of the same method and budget beside this one."""
+    for sibling in sorted(folder.parent.glob(f"*/{store.TRIAL}")):
+        record = store.finished_trial(sibling.parent)
+        try:
+            if record and record["cost"]["epochs"] == epochs:
+                return float(record["cost"]["seconds"]["training"])
+        except (KeyError, TypeError, ValueError):
+            continue
+    return None
+
+
+@lru_cache(maxsize=64)
+def _network(
+    backbone: str, classes: int, architecture: Architecture, image_size: int
+) -> tuple[int, int]:
+    """Multiply-accumulates of a forward pass, and parameters."""
+    with torch.random.fork_rng(devices=[]):
+        network = ExpertResNet(backbone, classes, architecture)
+    return count_macs(backbone, classes, architecture, image_size), count_parameters(network)

@@ -1,0 +1,127 @@
+"""Telling how a run goes: live bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from ltbench.execute.plan import Plan, PlannedTrial
+
+_PLAIN_SECONDS = 30.0  # between two lines about the same trial
+
+
+def duration(seconds: float) -> str:
+    """``75`` to ``"1 min 15 s"``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60)} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+class RunProgress(AbstractContextManager["RunProgress"]):
+    """Listens to the events of a run. ``quiet``: only failures are told."""
+
+    def __init__(self, plan: Plan, console: Console, *, quiet: bool = False) -> None:
+        self.console, self.quiet = console, quiet
+        self.left = {p.trial.hash: p.estimate.seconds for p in plan.trials}
+        self.done = 0
+        self.total = len(plan.trials)
+        self.said: dict[str, float] = {}
+        self.tasks: dict[str, TaskID] = {}
+        self.bars: Progress | None = None
+        if console.is_terminal and not quiet:
+            self.bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> RunProgress:
+        if self.bars is not None:
+            self.bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+    def __call__(self, planned: PlannedTrial, event: dict[str, Any]) -> None:
+        name = f"{planned.trial.training} seed {planned.trial.seed}"
+        match event["event"]:
+            case "started":
+                self._bar(planned, name, 0, 1, "starting")
+            case "epoch":
+                self._epoch(planned, name, event)
+            case "stage":
+                self._bar(planned, name, event["done"], event["total"], event["stage"])
+                self._plain_stage(planned, name, event)
+            case "row":
+                self._say(f"{name}: {event['label']} uniform {event['uniform']:.1f}")
+            case "trained":
+                self._say(f"{name}: trained in {duration(event['seconds'])}")
+            case "busy":
+                self._say(f"{name}: another process holds this trial, waiting for it")
+            case "interrupted":
+                self._end(planned)
+                self._say(f"{name}: interrupted, progress is kept")
+            case "failed":
+                self._end(planned)
+                self.console.print(f"{name}: failed: {event['error']}", style="red", markup=False)
+            case "done":
+                self._end(planned)
+                self.done += 1
+                left = sum(self.left.values())
+                note = f", about {duration(left)} left" if left >= 1 else ""
+                self._say(f"{name}: done ({self.done} of {self.total}{note})")
+
+    def _epoch(self, planned: PlannedTrial, name: str, event: dict[str, Any]) -> None:
+        epoch, epochs = event["epoch"], event["epochs"]
+        left = event["seconds"] * (epochs - epoch)
+        self.left[planned.trial.hash] = left
+        note = f"epoch {epoch}/{epochs} loss {event['loss']:.3f}, {duration(left)} left"
+        self._bar(planned, name, epoch, epochs, note)
+        self._plain(planned, f"{name}: {note}")
+
+    def _plain_stage(self, planned: PlannedTrial, name: str, event: dict[str, Any]) -> None:
+        self._plain(planned, f"{name}: {event['stage']} {event['done']}/{event['total']}")
+
+    def _plain(self, planned: PlannedTrial, text: str) -> None:
+        if self.bars is not None:
+            return
+        now = time.monotonic()
+        last = self.said.setdefault(planned.trial.hash, now)
+        if now - last >= _PLAIN_SECONDS:
+            self.said[planned.trial.hash] = now
+            self._say(text)
+
+    def _bar(self, planned: PlannedTrial, name: str, done: int, total: int, note: str) -> None:
+        if self.bars is None:
+            return
+        key = planned.trial.hash
+        if key not in self.tasks:
+            self.tasks[key] = self.bars.add_task(name, total=total, note=note)
+        self.bars.update(self.tasks[key], completed=done, total=total, note=note)
+
+    def _end(self, planned: PlannedTrial) -> None:
+        self.left[planned.trial.hash] = 0.0
+        task = self.tasks.pop(planned.trial.hash, None)
+        if self.bars is not None and task is not None:
+            self.bars.remove_task(task)
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            self.console.print(text, markup=False, highlight=False)

@@ -1,0 +1,128 @@
+"""From a request to a plan: names, overrides, data; everything checked before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ltbench.data.dataset import Splits
+from ltbench.data.sources import is_ready, open_data
+from ltbench.environment import resolve_device
+from ltbench.errors import InputError
+from ltbench.execute.job import Settings
+from ltbench.execute.plan import Plan, make_plan
+from ltbench.execute.resources import share
+from ltbench.names import parse_rows
+from ltbench.protocol import Protocol
+from ltbench.protocol_file import load_protocol_config
+from ltbench.registry import load_registries
+
+PRECISIONS = ("float32", "bf16")
+MODES = ("clean", "augmented")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for; the command line and :func:`ltbench.run` both make one."""
+
+    methods: str
+    protocol: str
+    seeds: tuple[int, ...] | None = None
+    results: Path = Path("results")
+    data_dir: Path | None = None
+    device: str = "auto"
+    precision: str = "float32"
+    jobs: int | None = None
+    plugins: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    mode: str = "clean"
+    train: bool = True
+
+    def load_protocol(self) -> Protocol:
+        return load_protocol_config(self.protocol, self.overrides, plugins=self.plugins)
+
+
+def prepare(
+    request: Request,
+    *,
+    download: bool = True,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Plan:
+    """Checks the request, opens the images and makes the plan; starts no training.
+
+    With ``download`` false the images may be absent; the plan then says that states are unknown.
+    Raises :class:`InputError` with one line.
+    """
+    rows = parse_rows(request.methods)
+    for name, value, allowed in (
+        ("precision", request.precision, PRECISIONS),
+        ("mode", request.mode, MODES),
+    ):
+        if value not in allowed:
+            raise InputError(f"{name} {value!r} must be one of: {', '.join(allowed)}")
+    if request.jobs is not None and request.jobs < 1:
+        raise InputError(f"jobs = {request.jobs} must be at least 1")
+    device = resolve_device(request.device)
+    registries = load_registries(request.plugins)
+    protocol = request.load_protocol()
+    seeds = request.seeds if request.seeds is not None else protocol.seeds
+    _check_seeds(seeds)
+    for row in rows:  # names first: nobody waits for a download to hear of a typing error
+        registries.methods.get(row.method.name)
+        if row.strategy is not None:
+            registries.strategies.get(row.strategy.name)
+    splits = _open(request, protocol, download, report)
+    jobs, threads = share(protocol, request.jobs, device)
+    settings = Settings(
+        results=str(request.results),
+        data_dir=str(request.data_dir) if request.data_dir else None,
+        device=str(device),
+        precision=request.precision,
+        threads=threads,
+        plugins=tuple(str(Path(p).resolve()) for p in request.plugins if p.endswith(".py")),
+        mode=request.mode,
+        train=request.train,
+        checkpoint_seconds=_checkpoint_seconds(),
+    )
+    return make_plan(rows, protocol, seeds, registries, splits, settings, jobs)
+
+
+def _open(
+    request: Request,
+    protocol: Protocol,
+    download: bool,
+    report: Callable[[str, int, int], None] | None,
+) -> Splits | None:
+    if not download and not is_ready(protocol.data, request.data_dir):
+        return None
+    return open_data(protocol.data, request.data_dir, download=download, report=report)
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise InputError(f"seeds {list(seeds)} must be different whole numbers of at least 0")
+
+
+def _checkpoint_seconds() -> float:
+    """Seconds between checkpoints; ``LTBENCH_CHECKPOINT_SECONDS=0`` writes one after every epoch."""
+    text = os.environ.get("LTBENCH_CHECKPOINT_SECONDS", "15")
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"LTBENCH_CHECKPOINT_SECONDS = {text!r} must be a number") from None
+
+
+def check_results_folder(results: Path) -> None:
+    """Raises :class:`InputError` where nothing can be written there: before training, not after."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        probe = results / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"results folder {results} is not writable: {reason}") from None
+

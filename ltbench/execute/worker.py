@@ -1,0 +1,125 @@
+"""A worker process: one job a line on stdin, events as JSON lines on stdout.
+
+It ends when stdin closes, hence with its parent, however that dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from ltbench.errors import ContractError, DivergedError, InterruptedRun, LtbenchError
+
+
+class Commands:
+    """Reads stdin in a thread: jobs go into a queue, ``stop`` sets a flag, its end ends the process."""
+
+    def __init__(self) -> None:
+        self.jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.stop = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            message = json.loads(line)
+            if message.get("command") == "stop":
+                self.stop.set()
+                self.jobs.put({"command": "quit"})
+            else:
+                self.jobs.put(message)
+        os._exit(0)  # the parent is gone: nobody waits for results, and files are always whole
+
+
+def main() -> None:
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # what a plugin prints must not get between the events
+    commands = Commands()
+    import torch  # the reader must already watch the parent while this loads
+
+    while True:
+        message = commands.jobs.get()
+        if message.get("command") == "quit":
+            return
+        torch.set_num_threads(int(message["settings"]["threads"]))
+        _run(message, commands, events)
+
+
+def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
+    from ltbench import store
+    from ltbench.execute.job import Job
+    from ltbench.execute.run_trial import TrialRun
+
+    trial = message["trial"]
+
+    def emit(event: dict[str, Any]) -> None:
+        events.write(json.dumps({"trial": trial, **event}) + "\n")
+
+    folder = Path(message["folder"])
+    try:
+        with store.claim(folder):
+            emit({"event": "started"})
+            run = TrialRun(Job.from_json(message), emit, commands.stop.is_set)
+            try:
+                run.run()
+            except InterruptedRun:
+                emit({"event": "interrupted"})
+            except Exception as error:
+                status, line = _describe(error)
+                record_failure(folder, message, status, line, traceback.format_exc())
+                emit({"event": "failed", "status": status, "error": line})
+            else:
+                emit({"event": "done"})
+    except store.BusyError:
+        emit({"event": "busy"})
+    except Exception as error:
+        status, line = _describe(error)
+        traceback.print_exc()
+        emit({"event": "failed", "status": status, "error": line})
+
+
+def _describe(error: Exception) -> tuple[str, str]:
+    if isinstance(error, DivergedError):
+        return "diverged", str(error)
+    if isinstance(error, ContractError | LtbenchError):
+        return "failed", str(error)
+    text = str(error).strip().splitlines()
+    return "failed", f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def record_failure(
+    folder: Path, message: dict[str, Any], status: str, line: str, log: str
+) -> None:
+    """Writes ``failed.json`` and the log beside it, unless the training itself is finished."""
+    from ltbench import store
+    from ltbench.files import write_json, write_text
+    from ltbench.trial import SCHEMA
+
+    write_text(folder / "failure.log", log)
+    if store.finished_trial(folder) is not None:
+        return  # an evaluation failed: the trial stands, the row is missing and tried again
+    (folder / store.STARTS).unlink(missing_ok=True)
+    protocol = message["protocol"]
+    facts = {key: protocol[key] for key in ("name", "version", "title", "variant")}
+    record = {
+        "schema": SCHEMA,
+        "status": status,
+        "trial": message["trial"],
+        "protocol": facts,
+        "training": message["training_facts"],
+        "precision": message["settings"]["precision"],
+        "data": message["data_facts"],
+        "seed": message["seed"],
+        "error": line,
+        "log": "failure.log",
+    }
+    write_json(folder / store.FAILED, record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Names: what a plugin may be called, and rows such as ``sade[tau=1]+stability[epochs=3]``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from ltbench.errors import InputError
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+# Names of devices: no file or folder may be called so on Windows, and results travel.
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
+
+
+def check_name(name: object, what: str) -> str:
+    """Returns ``name`` where it is safe as a folder name and in a list, else raises InputError."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name.split(".")[0] in _RESERVED:
+        shown = repr(name) if len(repr(name)) <= 60 else repr(name)[:57] + "...'"
+        raise InputError(
+            f"{what} {shown} is not usable: 1 to 64 of a-z, 0-9, '-', '_' and '.', "
+            "starting and ending with a letter or digit, no reserved file name"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name with parameters as text: ``tau[x=1,y=2]``."""
+
+    name: str
+    params: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the benchmark as asked for: a method, and a strategy or None for the method's own."""
+
+    method: Call
+    strategy: Call | None
+
+
+def split_list(text: str, separator: str = ",") -> list[str]:
+    """Splits on ``separator`` outside brackets, strips, drops nothing: ``"a,b[c=1,d=2]"`` -> 2."""
+    parts, depth, start = [], 0, 0
+    for i, character in enumerate(text):
+        depth += (character == "[") - (character == "]")
+        if depth < 0:
+            break
+        if character == separator and depth == 0:
+            parts.append(text[start:i].strip())
+            start = i + 1
+    if depth != 0:
+        raise InputError(f"{text!r}: brackets do not match")
+    parts.append(text[start:].strip())
+    return parts
+
+
+def parse_call(text: str) -> Call:
+    """``"sade[tau=1]"`` to its name and parameters."""
+    name, bracket, rest = text.strip().partition("[")
+    if not name:
+        raise InputError(f"{text!r} has no name")
+    if not bracket:
+        return Call(name)
+    if not rest.endswith("]") or "[" in rest:
+        raise InputError(f"{text!r} must look like name[param=value,...]")
+    params: dict[str, str] = {}
+    for part in split_list(rest[:-1]):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip() or not value.strip():
+            raise InputError(f"{text!r}: {part!r} must look like param=value")
+        if key.strip() in params:
+            raise InputError(f"{text!r}: {key.strip()!r} is given twice")
+        params[key.strip()] = value.strip()
+    return Call(name.strip(), params)
+
+
+def parse_row(text: str) -> Row:
+    """``"sade[tau=1]+none"`` to method and strategy."""
+    parts = split_list(text, "+")
+    if len(parts) > 2 or not all(parts):
+        raise InputError(f"{text!r} must look like method or method+strategy")
+    return Row(parse_call(parts[0]), parse_call(parts[1]) if len(parts) == 2 else None)
+
+
+def parse_rows(text: str) -> list[Row]:
+    """A comma-separated list of rows; an empty or doubled one raises InputError."""
+    parts = split_list(text)
+    if not all(parts):
+        raise InputError("methods: the list is empty or has an empty place; see `ltbench list methods`")
+    rows = [parse_row(part) for part in parts]
+    for i, row in enumerate(rows):
+        if row in rows[:i]:
+            raise InputError(f"methods: {parts[i]!r} is named twice")
+    return rows
+
+
+def format_call(name: str, params: str) -> str:
+    """``("sade", "tau=1")`` to ``"sade[tau=1]"``."""
+    return f"{name}[{params}]" if params else name

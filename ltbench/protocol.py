@@ -1,0 +1,169 @@
+"""Protocol: everything that is the same for all methods, as validated, versioned data.
+
+A protocol file states the data set, the long-tailed training set, the test label distributions,
+the recipe and the views that test-time strategies share. :mod:`ltbench.protocol_file` reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from ltbench.errors import InputError
+from ltbench.settings import check_ranges, read, setting
+
+
+class _Checked:
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class DataConfig(_Checked):
+    """Which images. ``mean`` and ``std`` are per channel in [0, 1]; absent: of the training set."""
+
+    source: str
+    classes: int = setting(low=2)
+    image_size: int = setting(low=4)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = setting(None, above=0)
+    path: str = setting("", help="folder of a user's own images; relative to the protocol file")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if value is not None and len(value) != 3:
+                raise InputError(f"{name} must have three values, one per channel")
+        if (self.mean is None) != (self.std is None):
+            raise InputError("mean and std are given together or not at all")
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Checked):
+    """The long-tailed training set. ``all`` takes the images as they are."""
+
+    profile: str = setting("exponential", choices=("exponential", "all"))
+    imbalance: float = setting(1.0, low=1, help="largest over smallest training class")
+    max_count: int | None = setting(None, low=1, help="images of the largest class")
+    class_order: str = setting(
+        "label", choices=("label", "size"), help="which class is the head: class 0, or the largest"
+    )
+    split_seed: int = setting(0, low=0, help="which subset is drawn; 0 is the published one")
+    holdout: float = setting(0.0, low=0, high=0.5, help="share of the training set held out")
+
+
+@dataclass(frozen=True)
+class GroupsConfig(_Checked):
+    """Many-shot classes have more than ``many_above`` training images, few-shot fewer than ``few_below``."""
+
+    many_above: int = setting(100, low=0)
+    few_below: int = setting(20, low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.few_below > self.many_above + 1:
+            raise InputError(
+                f"few_below = {self.few_below} must not exceed many_above + 1 = {self.many_above + 1}"
+            )
+
+
+@dataclass(frozen=True)
+class TestConfig(_Checked):
+    """The test label distributions; uniform is always one of them."""
+
+    __test__ = False  # not a test class, whatever pytest makes of the name
+
+    ratios: tuple[float, ...] = setting((), above=1)
+    draws: int = setting(10, low=1)
+    max_count: int | None = setting(None, low=1, help="images of the largest class")
+    partial: bool = setting(True, help="many-only, medium-only and few-only test sets")
+    subsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.ratios)) != len(self.ratios):
+            raise InputError(f"ratios = {list(self.ratios)} must differ from one another")
+
+
+@dataclass(frozen=True)
+class Recipe(_Checked):
+    """Optimiser, schedule, batch and augmentation: the same for every method.
+
+    The learning rate rises linearly over ``max(1, min(warmup_epochs, epochs // 8))`` epochs and is
+    multiplied by ``gamma`` at each of ``milestones`` (fractions of the epochs).
+    """
+
+    epochs: int = setting(low=1)
+    batch_size: int = setting(low=1)
+    lr: float = setting(above=0)
+    momentum: float = setting(0.9, low=0, high=1)
+    nesterov: bool = True
+    weight_decay: float = setting(0.0, low=0)
+    warmup_epochs: int = setting(5, low=0)
+    milestones: tuple[float, ...] = setting((0.8, 0.9), above=0, high=1)
+    gamma: float = setting(0.1, above=0, high=1)
+    crop_padding: int = setting(0, low=0, help="zero padding in pixels before a random crop")
+    flip: bool = setting(False, help="horizontal flip with probability 1/2")
+    rotation: float = setting(0.0, low=0, high=180, help="degrees either way, nearest neighbour")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Checked):
+    backbone: str = setting("resnet32", choices=("resnet8", "resnet14", "resnet20", "resnet32"))
+
+
+@dataclass(frozen=True)
+class ViewsConfig(_Checked):
+    """The stored pairs of augmented views that test-time strategies share."""
+
+    pairs: int = setting(5, low=1)
+    seed: int = setting(0, low=0)
+    crop_padding: int = setting(4, low=0)
+    flip: bool = True
+    brightness: float = setting(0.4, low=0, high=1)
+    contrast: float = setting(0.4, low=0, high=1)
+    saturation: float = setting(0.4, low=0, high=1)
+    hue: float = setting(0.1, low=0, high=0.5)
+    jitter_probability: float = setting(0.8, low=0, high=1)
+    gray_probability: float = setting(0.2, low=0, high=1)
+    blur_probability: float = setting(0.2, low=0, high=1)
+    blur_sigma: tuple[float, ...] = setting((0.1, 2.0), low=0)
+
+
+@dataclass(frozen=True)
+class MethodOverrides:
+    """What a protocol changes for one method: its hyper-parameters and its recipe."""
+
+    hyper: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One benchmark setting; ``name`` and ``version`` go with every score.
+
+    ``variant`` names what was overridden of the file, empty for the protocol as it stands.
+    """
+
+    name: str
+    version: str
+    title: str
+    data: DataConfig
+    train: TrainConfig
+    recipe: Recipe
+    groups: GroupsConfig = field(default_factory=GroupsConfig)
+    test: TestConfig = field(default_factory=TestConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    views: ViewsConfig = field(default_factory=ViewsConfig)
+    methods: dict[str, MethodOverrides] = field(default_factory=dict)
+    strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    variant: str = ""
+    origin: str = ""
+
+    def recipe_for(self, method: str) -> Recipe:
+        """The recipe of ``method``: the protocol's, with what ``[methods.<name>.recipe]`` changes."""
+        overrides = self.methods.get(method, MethodOverrides()).recipe
+        values = {**dataclasses.asdict(self.recipe), **overrides}
+        return read(Recipe, values, f"{self.name}: methods.{method}.recipe")

@@ -1,0 +1,198 @@
+"""Reading protocol files: TOML, ``extends``, ``--set`` overrides, one-line errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltbench.errors import InputError, nearest
+from ltbench.names import check_name, split_list
+from ltbench.protocol import Protocol, Recipe
+from ltbench.registry import protocol_files
+from ltbench.settings import read
+
+# What these change is told by other means (test sets by their names, seeds by themselves, method
+# and strategy settings by the row's parameters), so they make no variant of a protocol.
+_NO_VARIANT = ("test.", "seeds", "strategies.")
+
+
+def load_protocol_config(
+    name: str,
+    sets: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    plugins: Sequence[str] = (),
+) -> Protocol:
+    """Loads a protocol by name or from a ``.toml`` file.
+
+    ``sets``: overrides, ``["recipe.epochs=40"]`` or ``{"recipe.epochs": 40}``. Raises
+    :class:`InputError` with one line for an unknown protocol or key and for a wrong value.
+    """
+    path = _find(name, plugins)
+    table = _read_table(path, plugins)
+    overrides = dict(sets) if isinstance(sets, Mapping) else dict(map(parse_override, sets))
+    for key, value in overrides.items():
+        _override(table, key, value)
+    protocol = _build(table, path)
+    variant = _variant(protocol, _build(_read_table(path, plugins), path), overrides)
+    return dataclasses.replace(protocol, variant=variant)
+
+
+def parse_override(text: str) -> tuple[str, str]:
+    """``"recipe.epochs=40"`` to ``("recipe.epochs", "40")``."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text!r} must look like recipe.epochs=40")
+    return key.strip(), value.strip()
+
+
+def _find(name: str, plugins: Sequence[str]) -> Path:
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"protocol file {name} does not exist")
+        return path
+    known = protocol_files(plugins)
+    if name not in known:
+        listed = ", ".join(sorted(known))
+        raise InputError(f"unknown protocol {name!r} (known: {listed}){nearest(name, known)}")
+    return known[name]
+
+
+def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path in seen:
+        raise InputError(f"{path}: 'extends' goes round in a circle")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"protocol file {path} is not readable TOML: {error}") from error
+    parent = table.pop("extends", None)
+    if parent is None:
+        return table
+    sibling = path.parent / str(parent)
+    base_path = sibling if sibling.suffix == ".toml" and sibling.is_file() else _find(str(parent), plugins)
+    return _merge(_read_table(base_path, plugins, (*seen, path)), table)
+
+
+def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _override(table: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    here = table
+    for parent in parents:
+        here = here.setdefault(parent, {})
+        if not isinstance(here, dict):
+            raise InputError(f"--set {key}: {parent!r} is a value, not a table")
+    if isinstance(here.get(last), dict) and not isinstance(value, Mapping):
+        raise InputError(f"--set {key}: {last!r} is a table; name one of its keys, as in {key}.name=value")
+    here[last] = value
+
+
+def _build(table: Mapping[str, Any], path: Path) -> Protocol:
+    table = dict(table)
+    where = str(table.get("name", path.name))
+    table["methods"] = {
+        name: _method_overrides(values, f"{where}.methods.{name}")
+        for name, values in _table(table.get("methods", {}), f"{where}.methods").items()
+    }
+    if isinstance(table.get("seeds"), str):
+        table["seeds"] = parse_seeds(table["seeds"])
+    for reserved in ("variant", "origin"):
+        if reserved in table:
+            raise InputError(f"{where} has no {reserved!r}")
+    table["origin"] = str(path)
+    protocol = read(Protocol, table, where)
+    check_name(protocol.name, f"protocol name in {path}")
+    if len(set(protocol.seeds)) != len(protocol.seeds):
+        raise InputError(f"{where}: seeds = {list(protocol.seeds)} must differ from one another")
+    if not protocol.seeds or min(protocol.seeds) < 0:
+        raise InputError(f"{where}: seeds must be whole numbers of at least 0")
+    for method in protocol.methods:
+        protocol.recipe_for(method)
+    _check_subsets(protocol, where)
+    if protocol.data.path and not Path(protocol.data.path).is_absolute():
+        data = dataclasses.replace(protocol.data, path=str((path.parent / protocol.data.path).resolve()))
+        protocol = dataclasses.replace(protocol, data=data)
+    return protocol
+
+
+def _method_overrides(values: Any, where: str) -> dict[str, Any]:
+    values = dict(_table(values, where))
+    recipe = dict(_table(values.pop("recipe", {}), f"{where}.recipe"))
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    for key in recipe:
+        if key not in names:
+            raise InputError(f"{where}.recipe has no {key!r}{nearest(key, names)}")
+    return {"hyper": values, "recipe": recipe}
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} must be a table, not {value!r}")
+    return value
+
+
+def _check_subsets(protocol: Protocol, where: str) -> None:
+    reserved = ("uniform", "forward", "backward", "many-only", "medium-only", "few-only")
+    for name, classes in protocol.test.subsets.items():
+        check_name(name, f"{where}.test.subsets")
+        if any(name == word or (word in ("forward", "backward") and name.startswith(word)) for word in reserved):
+            raise InputError(f"{where}.test.subsets.{name}: that name is taken by a standard test set")
+        if not classes or len(set(classes)) != len(classes):
+            raise InputError(f"{where}.test.subsets.{name} must list different classes")
+        if min(classes) < 0 or max(classes) >= protocol.data.classes:
+            last = protocol.data.classes - 1
+            raise InputError(f"{where}.test.subsets.{name}: classes go from 0 to {last}")
+
+
+def _variant(protocol: Protocol, plain: Protocol, overrides: Mapping[str, Any]) -> str:
+    """``"recipe.epochs=40;train.imbalance=50"``: what differs from the file, sorted by key."""
+    parts = []
+    for key in sorted(overrides):
+        if key.startswith(_NO_VARIANT) or (key.startswith("methods.") and ".recipe." not in key):
+            continue
+        value, usual = _lookup(protocol, key), _lookup(plain, key)
+        if value != usual:
+            parts.append(f"{key}={_show(value)}")
+    return ";".join(parts)
+
+
+def _lookup(protocol: Protocol, key: str) -> Any:
+    parts = key.split(".")
+    if parts[0] == "methods" and "recipe" in parts:
+        return getattr(protocol.recipe_for(parts[1]), parts[-1])
+    value: Any = protocol
+    for part in parts:
+        value = value.get(part) if isinstance(value, dict) else getattr(value, part)
+    return value
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_show, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """``"5"`` to seeds 0..4; ``"0,3"`` to 0 and 3. Raises :class:`InputError`."""
+    try:
+        numbers = [int(part) for part in split_list(text)]
+    except ValueError:
+        raise InputError(f"seeds {text!r} must be a count (5) or a list (0,3)") from None
+    if len(numbers) == 1 and "," not in text:
+        if numbers[0] < 1:
+            raise InputError(f"seeds {text!r}: the count must be at least 1")
+        return tuple(range(numbers[0]))
+    if not numbers or min(numbers) < 0:
+        raise InputError(f"seeds {text!r} must be whole numbers of at least 0")
+    if len(set(numbers)) != len(numbers):
+        raise InputError(f"seeds {text!r} must differ from one another")
+    return tuple(numbers)

@@ -1,0 +1,89 @@
+"""Captions and notes, made from facts only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ltbench.report.rows import Row
+from ltbench.report.sections import Section, TestSet
+from ltbench.report.statistics import SMALLEST_N
+
+FAILED_MARK = "*"
+
+
+def caption(
+    section: Section,
+    what: str,
+    rows: Sequence[Row],
+    tests: Sequence[TestSet],
+    ltbench_version: str,
+) -> str:
+    """What is shown, on what, how it was averaged, which interval, under which conditions."""
+    key = section.key
+    variant = f", variant {key.variant}" if key.variant else ""
+    return " ".join(
+        [
+            f"{what} {key.protocol} version {key.version}{variant}.",
+            _averaging(rows, tests),
+            f"Precision {key.precision}, evaluation mode {key.mode};"
+            f" training data {key.train_fingerprint[:12]}, test data {key.test_fingerprint[:12]};"
+            f" ltbench {ltbench_version}.",
+        ]
+    )
+
+
+def shift_legend(tests: Sequence[TestSet]) -> str:
+    """Explains the headers that occur: ``F50, F2: forward long-tailed with that ...``."""
+    parts = []
+    for kind in ("forward", "uniform", "backward"):
+        short = [test.short for test in tests if test.kind == kind and test.short != test.name]
+        if short and kind == "uniform":
+            parts.append("U: uniform")
+        elif short:
+            span = short[0] if len(short) == 1 else f"{short[0]} to {short[-1]}"
+            parts.append(f"{span}: {kind} long-tailed, imbalance ratio as numbered")
+    return "; ".join(parts)
+
+
+def _averaging(rows: Sequence[Row], tests: Sequence[TestSet]) -> str:
+    shifted = [test.name for test in tests if test.kind in ("forward", "backward")]
+    drawn = {n for row in rows for name in shifted for n in row.n_draws(name)}
+    seeds = {len(row.seeds) for row in rows if row.seeds}
+    draws = f"{_span(drawn)} draws per shifted test set, then over " if drawn - {1} else ""
+    text = f"Mean over {draws}the seeds ({_seeds(seeds)})"
+    if drawn == {1}:
+        text += " on one draw per shifted test set"
+    if seeds and max(seeds) >= SMALLEST_N:
+        text += "; ± is the half-width of the 95 % t interval over seeds"
+    return f"{text}; no interval below three seeds."
+
+
+def _seeds(seeds: set[int]) -> str:
+    return f"n = {_span(seeds)}" if seeds else "none"
+
+
+def _span(numbers: Iterable[int]) -> str:
+    ordered = sorted(set(numbers))
+    return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
+
+
+def row_notes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Failures, rows with fewer draws than others, and the notes of the section."""
+    notes = []
+    for row in rows:
+        if row.failures:
+            seeds = ", ".join(str(seed) for seed in sorted({f.seed for f in row.failures}))
+            verb = "not averaged in" if row.seeds else "no result"
+            notes.append(f"{FAILED_MARK} {row.label}: {row.failure_text()} (seed {seeds}); {verb}")
+    for test in section.shifts:
+        draws = {row.label: row.n_draws(test.name) for row in rows if row.n_draws(test.name)}
+        most = max((n for found in draws.values() for n in found), default=0)
+        for label, found in draws.items():
+            note = f"{label}: {_span(found)} instead of {most} draws on some test sets"
+            if found != {most} and note not in notes:
+                notes.append(note)
+    return (*notes, *section.notes)
+
+
+def marked(row: Row) -> str:
+    return f"{row.label}{FAILED_MARK}" if row.failures else row.label

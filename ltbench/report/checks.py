@@ -1,0 +1,90 @@
+"""A JSON value together with its place in the record, and checks that name that place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+class Malformed(ValueError):
+    """A record does not say what docs/records.md promises."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """``value`` found at ``where`` (keys joined by dots)."""
+
+    value: object
+    where: str = ""
+
+    def get(self, key: str) -> Node | None:
+        """The entry ``key``; ``None`` where it is missing or null."""
+        if not isinstance(self.value, dict):
+            raise Malformed(f"{self.where or 'the record'} is not an object")
+        found = self.value.get(key)
+        return None if found is None else Node(found, self._place(key))
+
+    def at(self, key: str) -> Node:
+        found = self.get(key)
+        if found is None:
+            raise Malformed(f"{self._place(key)} is missing")
+        return found
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        if not isinstance(self.value, dict):
+            raise Malformed(f"{self.where or 'the record'} is not an object")
+        for key, value in self.value.items():
+            yield key, Node(value, self._place(key))
+
+    def items(self, length: int | None = None) -> Iterator[Node]:
+        """The elements of a list, which must have ``length`` of them where that is given."""
+        if not isinstance(self.value, list):
+            raise Malformed(f"{self.where} is not a list")
+        if length is not None and len(self.value) != length:
+            raise Malformed(f"{self.where} has {len(self.value)} elements, not {length}")
+        return (Node(value, f"{self.where}[{i}]") for i, value in enumerate(self.value))
+
+    def text(self, *, empty: bool = False) -> str:
+        if not isinstance(self.value, str):
+            raise Malformed(f"{self.where} is not a text")
+        if not self.value and not empty:
+            raise Malformed(f"{self.where} is empty")
+        # A lone surrogate (JSON "\ud800") passes json.loads and fails when a table is written.
+        return self.value.encode("utf-8", "replace").decode("utf-8")
+
+    def boolean(self) -> bool:
+        if not isinstance(self.value, bool):
+            raise Malformed(f"{self.where} is neither true nor false")
+        return self.value
+
+    def integer(self, *, low: int | None = None, high: int | None = None) -> int:
+        if isinstance(self.value, bool) or not isinstance(self.value, int):
+            raise Malformed(f"{self.where} is not a whole number")
+        if abs(self.value) > 2**62:  # beyond what a table column can hold
+            raise Malformed(f"{self.where} is too large")
+        self._check_range(self.value, low, high)
+        return self.value
+
+    def number(self, *, low: float | None = None, high: float | None = None) -> float:
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
+            raise Malformed(f"{self.where} is not a number")
+        try:
+            value = float(self.value)
+        except OverflowError:
+            raise Malformed(f"{self.where} is too large") from None
+        if not math.isfinite(value):
+            raise Malformed(f"{self.where} is {value}")
+        self._check_range(value, low, high)
+        return value
+
+    def per_cent(self) -> float:
+        # The slack is for sums of weights that round to a hair above one.
+        return min(100.0, max(0.0, self.number(low=-1e-6, high=100.0 + 1e-6)))
+
+    def _check_range(self, value: float, low: float | None, high: float | None) -> None:
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise Malformed(f"{self.where} is {value}, outside its range")
+
+    def _place(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where else key

@@ -1,0 +1,26 @@
+"""All tables of a section."""
+
+from __future__ import annotations
+
+from ltbench.report.contents_shift import (
+    expert_shift_table,
+    main_table,
+    partial_table,
+    weights_table,
+)
+from ltbench.report.contents_uniform import expert_groups_table, groups_table
+from ltbench.report.sections import Section
+from ltbench.report.tables import Table
+
+
+def build_tables(section: Section, ltbench_version: str) -> list[Table]:
+    """Those that have something to show, in the order of the report."""
+    tables = (
+        main_table(section, ltbench_version),
+        groups_table(section, ltbench_version),
+        expert_groups_table(section, ltbench_version),
+        expert_shift_table(section, ltbench_version),
+        partial_table(section, ltbench_version),
+        weights_table(section, ltbench_version),
+    )
+    return [table for table in tables if table is not None]

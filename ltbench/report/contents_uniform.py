@@ -1,0 +1,102 @@
+"""Tables on the uniform test set: many, medium, few and all classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ltbench.report.captions import caption, marked, row_notes
+from ltbench.report.contents_shift import (
+    EXPERT,
+    LABEL,
+    PARAMETERS,
+    SEEDS,
+    blocks,
+    seeds_of,
+    trained_once,
+)
+from ltbench.report.rows import Row
+from ltbench.report.schema import GROUPS, Recalls
+from ltbench.report.sections import Section
+from ltbench.report.statistics import summarise
+from ltbench.report.tables import NOT_APPLICABLE, Block, Column, Table, Value
+
+
+def recalls_of(row: Row, uniform: str, expert: int | None = None) -> dict[int, Recalls]:
+    """Recalls per seed: of the whole method, or of one expert alone."""
+    found: dict[int, Recalls] = {}
+    for seed, distribution in sorted(row.results.get(uniform, {}).items()):
+        if expert is None and distribution.recalls is not None:
+            found[seed] = distribution.recalls
+        elif expert is not None and expert < len(distribution.experts):
+            found[seed] = distribution.experts[expert]
+    return found
+
+
+def groups_table(section: Section, ltbench_version: str) -> Table | None:
+    """Methods by class groups."""
+    uniform = section.uniform
+    if uniform is None or not any(recalls_of(row, uniform) for row in section.rows):
+        return None
+
+    def lines(row: Row) -> Iterator[tuple[Value, ...]]:
+        cells = _cells(section, recalls_of(row, uniform))
+        yield (marked(row), row.parameters, seeds_of(cells), *cells)
+
+    what = "Accuracy (%) on the uniform test set by class group (mean recall of its classes) of"
+    return Table(
+        name="groups",
+        title="Many, medium and few-shot classes on the uniform test set",
+        caption=caption(section, what, section.rows, (), ltbench_version)
+        + _explain(recalls_of(row, uniform) for row in section.rows),
+        columns=(LABEL, PARAMETERS, SEEDS, *_columns(section)),
+        blocks=blocks(section.rows, lines),
+        notes=row_notes(section, section.rows),
+    )
+
+
+def expert_groups_table(section: Section, ltbench_version: str) -> Table | None:
+    """Single experts by class groups: the evidence that experts differ in skill."""
+    uniform = section.uniform
+    if uniform is None:
+        return None
+    rows = trained_once(section.rows, lambda row: bool(recalls_of(row, uniform, 0)))
+    if not rows:
+        return None
+
+    def lines(row: Row) -> Iterator[tuple[Value, ...]]:
+        for expert in range(row.experts):
+            cells = _cells(section, recalls_of(row, uniform, expert))
+            yield (marked(row), expert + 1, seeds_of(cells), *cells)
+
+    what = "Accuracy (%) of each expert alone on the uniform test set by class group of"
+    return Table(
+        name="experts-groups",
+        title="Each expert alone on the uniform test set",
+        caption=caption(section, what, rows, (), ltbench_version)
+        + _explain(recalls_of(row, uniform, 0) for row in rows),
+        columns=(LABEL, EXPERT, SEEDS, *_columns(section)),
+        blocks=tuple(Block(tuple(lines(row))) for row in rows),
+        notes=row_notes(section, rows),
+    )
+
+
+def _columns(section: Section) -> tuple[Column, ...]:
+    named = [Column(g, f"{g.capitalize()} ({len(section.groups[g])})") for g in GROUPS]
+    return (*named, Column("all", "All"))
+
+
+def _cells(section: Section, recalls: dict[int, Recalls]) -> list[Value]:
+    cells: list[Value] = []
+    for group in (*GROUPS, "all"):
+        cell = summarise(found.groups.get(group) for found in recalls.values())
+        # No number although there are records: the group has no class or none with test images.
+        cells.append(NOT_APPLICABLE if cell is None and recalls else cell)
+    return cells
+
+
+def _explain(recalls: Iterable[dict[int, Recalls]]) -> str:
+    text = " In brackets: number of classes."
+    values = [found.groups.get(g) for seeds in recalls for found in seeds.values() for g in GROUPS]
+    if None in values:
+        text += " n/a: the group has no class with test images."
+    return text

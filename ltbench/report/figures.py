@@ -1,0 +1,122 @@
+"""The figures of a section: PDF and PNG for reading, CSV of what they show beside each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ltbench.files import write_atomically, write_text
+from ltbench.report.style import COLUMN_WIDTH, FONT_SIZE, RC, Look
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+
+    from ltbench.report.sections import Section
+
+DPI = 200
+_LEGEND_LINE = 0.145  # inches
+_CHARACTER = 0.051  # inches: about the width of one at 7 pt
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """``name`` is the stem of the files; ``data`` the rows of the CSV under ``head``."""
+
+    name: str
+    caption: str
+    figure: Figure
+    head: tuple[str, ...]
+    data: tuple[tuple[object, ...], ...]
+
+
+def new_figure(height: float, width: float = COLUMN_WIDTH) -> Figure:
+    """A figure without pyplot: no window, no global list of open figures, nothing to close."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def legend_columns(labels: Sequence[str], width: float = COLUMN_WIDTH) -> int:
+    """As many as fit side by side under the axes."""
+    longest = max((len(label) for label in labels), default=1)
+    return max(1, min(len(labels), 4, int(width / (0.42 + longest * _CHARACTER))))
+
+
+def legend_height(labels: Sequence[str], width: float = COLUMN_WIDTH) -> float:
+    columns = legend_columns(labels, width)
+    return _LEGEND_LINE * -(-len(labels) // columns) + 0.1 if labels else 0.0
+
+
+def legend_below(
+    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], width: float = COLUMN_WIDTH
+) -> None:
+    """Outside the axes, where it hides nothing however many methods there are."""
+    if not labels:
+        return
+    figure.legend(
+        handles,
+        # matplotlib leaves out labels with a leading underscore; a hair space hides it.
+        [f"\u200a{label}" if label.startswith("_") else label for label in labels],
+        loc="outside lower center",
+        ncols=legend_columns(labels, width),
+        columnspacing=1.0,
+        handletextpad=0.5,
+        labelspacing=0.25,
+        borderaxespad=0.2,
+    )
+
+
+def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
+    """All figures that have something to show."""
+    from ltbench.report.figures_classes import class_figure
+    from ltbench.report.figures_shift import shift_figure, weights_figure
+
+    with matplotlib.rc_context(RC):
+        drawings = (
+            shift_figure(section, looks),
+            class_figure(section, looks),
+            weights_figure(section),
+        )
+    return [drawing for drawing in drawings if drawing is not None]
+
+
+def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
+    """Writes ``<name>.pdf``, ``.png`` and ``.csv``; the same records give the same files."""
+    paths = []
+    with matplotlib.rc_context(RC), warnings.catch_warnings():
+        # A name in a script the font lacks prints boxes; that is no reason to stop.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+            path = folder / f"{drawing.name}.{kind}"
+            write_atomically(
+                path,
+                partial(drawing.figure.savefig, format=kind, dpi=DPI, metadata=metadata),
+            )
+            paths.append(path)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(drawing.head)
+    writer.writerows(["" if value is None else value for value in row] for row in drawing.data)
+    path = folder / f"{drawing.name}.csv"
+    write_text(path, table.getvalue())
+    return [*paths, path]
+
+
+def short_label(label: str, longest: int = 40) -> str:
+    """Legends have no room for a label that is longer than a line."""
+    return label if len(label) <= longest else f"{label[: longest - 1]}…"
+
+
+def small_text() -> float:
+    return FONT_SIZE - 1.0

@@ -1,0 +1,57 @@
+"""The pages of a report in Markdown: one per section, and an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ltbench.report.records import Unreadable
+from ltbench.report.render_text import escape_markdown, render_markdown
+from ltbench.report.schema import Failure
+from ltbench.report.sections import Section
+from ltbench.report.tables import Table
+
+
+def render_page(
+    section: Section,
+    tables: Sequence[Table],
+    figures: Sequence[tuple[str, str]],
+    ltbench_version: str,
+) -> str:
+    """``report.md``: figures first, as readers look at them first, then all tables."""
+    parts = [f"# {escape_markdown(section.title)}\n"]
+    parts.append(f"Made by `ltbench report` {escape_markdown(ltbench_version)}.\n")
+    for name, caption in figures:
+        parts.append(f"![{escape_markdown(caption)}](figures/{name}.png)\n")
+        parts.append(f"{escape_markdown(caption)} ([PDF](figures/{name}.pdf),")
+        parts.append(f"[data](figures/{name}.csv))\n")
+    for table in tables:
+        links = ", ".join(f"[{kind}](tables/{table.name}.{kind})" for kind in ("tex", "csv"))
+        parts.append(f"{render_markdown(table)}\n{links}\n")
+    return "\n".join(parts)
+
+
+def render_index(
+    sections: Sequence[Section],
+    failures: Sequence[Failure],
+    unreadable: Sequence[Unreadable],
+    ltbench_version: str,
+) -> str:
+    """``index.md``: the sections, and what is in none of them."""
+    lines = ["# Report", "", f"Made by `ltbench report` {escape_markdown(ltbench_version)}.", ""]
+    for section in sections:
+        lines.append(f"- [{escape_markdown(section.title)}]({section.folder}/report.md)")
+    if failures:
+        lines += ["", "Failed trials of protocols without any result:", ""]
+        lines += [f"- {escape_markdown(failure_line(failure))}" for failure in failures]
+    if unreadable:
+        lines += ["", "Unreadable, not counted:", ""]
+        lines += [
+            f"- {escape_markdown(str(bad.path))}: {escape_markdown(bad.reason)}"
+            for bad in unreadable
+        ]
+    return "\n".join([*lines, ""])
+
+
+def failure_line(failure: Failure) -> str:
+    where = f"{failure.protocol.name} {failure.training.name} seed {failure.seed}"
+    return f"{where}: {failure.status}{f': {failure.error}' if failure.error else ''}"

@@ -1,0 +1,146 @@
+"""Checks that turn the JSON of docs/records.md (schema 1) into typed records.
+
+A record that fails a check raises :class:`Malformed` with the place and the reason, so that a
+damaged file is listed as unreadable and never becomes a traceback or a silent number.
+"""
+
+from __future__ import annotations
+
+from ltbench.report.checks import Malformed, Node
+from ltbench.report.parse_scores import canonical, parse_distribution
+from ltbench.report.schema import (
+    GROUPS,
+    Evaluation,
+    Failure,
+    ProtocolName,
+    Training,
+    Trial,
+)
+
+SCHEMA = 1
+
+
+def check_schema(root: Node) -> None:
+    """Refuses records of a later ltbench; there was none before schema 1."""
+    schema = root.at("schema").integer(low=1)
+    if schema > SCHEMA:
+        raise Malformed(f"schema {schema} is newer than {SCHEMA}, the newest known here")
+
+
+def parse_trial(root: Node) -> Trial:
+    check_schema(root)
+    status = root.at("status").text()
+    if status != "finished":
+        raise Malformed(f"status is {status!r}, not 'finished'")
+    environment = root.get("environment")
+    return Trial(
+        trial=root.at("trial").text(),
+        protocol=_protocol(root.at("protocol")),
+        training=_training(root.at("training")),
+        seed=root.at("seed").integer(low=0),
+        created=_optional_text(root, "created"),
+        device=_optional_text(environment, "device") if environment else "",
+        torch=_optional_text(environment, "torch") if environment else "",
+    )
+
+
+def parse_failure(root: Node) -> Failure:
+    check_schema(root)
+    status = root.at("status").text()
+    if status not in ("failed", "diverged", "interrupted"):
+        raise Malformed(f"status is {status!r}, not 'failed', 'diverged' or 'interrupted'")
+    data = root.get("data")
+    return Failure(
+        status=status,
+        protocol=_protocol(root.at("protocol")),
+        training=_training(root.at("training")),
+        seed=root.at("seed").integer(low=0),
+        error=_optional_text(root, "error"),
+        precision=_optional_text(root, "precision") or None,
+        fingerprints=_fingerprints(data) if data else None,
+    )
+
+
+def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
+    """``trial`` is the record of the folder it lies in; one that names another is refused."""
+    check_schema(root)
+    if root.at("trial").text() != trial.trial:
+        raise Malformed(f"belongs to trial {root.at('trial').text()}, not to {trial.trial}")
+    if root.at("seed").integer(low=0) != trial.seed:
+        raise Malformed(f"seed {root.at('seed').integer()} is not the trial's, {trial.seed}")
+    experts = root.at("model").at("experts").integer(low=1)
+    counts = tuple(node.integer(low=0) for node in root.at("train_counts").items())
+    classes = len(counts)
+    rank = tuple(node.integer(low=0) for node in root.at("rank").items(classes))
+    if sorted(rank) != list(range(classes)):
+        raise Malformed("rank is not an order of the classes")
+    train_fingerprint, test_fingerprint = _fingerprints(root.at("data"))
+    distributions = tuple(
+        parse_distribution(name, node, experts, classes)
+        for name, node in root.at("distributions").entries()
+    )
+    if not distributions:
+        raise Malformed("distributions is empty")
+    return Evaluation(
+        evaluation=root.at("evaluation").text(),
+        trial=trial,
+        protocol=_protocol(root.at("protocol")),
+        seed=trial.seed,
+        method=root.at("method").text(),
+        method_params=root.at("method_params").text(empty=True),
+        strategy=root.at("strategy").text(),
+        strategy_params=root.at("strategy_params").text(empty=True),
+        label=root.at("label").text(),
+        title=root.at("title").text(empty=True),
+        uses_true_prior=root.at("uses_true_prior").boolean(),
+        mode=root.at("mode").text(),
+        train_fingerprint=train_fingerprint,
+        test_fingerprint=test_fingerprint,
+        recipe=canonical(root.at("recipe").value),
+        precision=root.at("precision").text(),
+        experts=experts,
+        parameters=root.at("model").at("parameters").integer(low=0),
+        train_counts=counts,
+        rank=rank,
+        class_names=tuple(node.text(empty=True) for node in root.at("class_names").items(classes)),
+        groups={name: _members(root.at("groups").at(name), classes) for name in GROUPS},
+        created=_optional_text(root, "created") or trial.created,
+        distributions=distributions,
+    )
+
+
+def _members(node: Node, classes: int) -> tuple[int, ...]:
+    return tuple(item.integer(low=0, high=classes - 1) for item in node.items())
+
+
+def _protocol(node: Node) -> ProtocolName:
+    version = node.at("version").value
+    if isinstance(version, bool) or not isinstance(version, int | float | str):
+        raise Malformed(f"{node.where}.version is neither a number nor a text")
+    variant = node.get("variant")
+    return ProtocolName(
+        name=node.at("name").text(),
+        version=str(version),
+        title=_optional_text(node, "title"),
+        variant=variant.text(empty=True) if variant else "",
+    )
+
+
+def _training(node: Node) -> Training:
+    hyper = node.get("hyper")
+    version = node.get("version")
+    return Training(
+        name=node.at("name").text(),
+        hyper=canonical({key: item.value for key, item in hyper.entries()} if hyper else {}),
+        version="" if version is None else str(version.value),
+        origin=_optional_text(node, "origin"),
+    )
+
+
+def _fingerprints(node: Node) -> tuple[str, str]:
+    return node.at("train_fingerprint").text(), node.at("test_fingerprint").text()
+
+
+def _optional_text(node: Node, key: str) -> str:
+    found = node.get(key)
+    return "" if found is None else found.text(empty=True)

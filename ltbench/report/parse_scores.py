@@ -1,0 +1,81 @@
+"""The scores of an evaluation: distributions, draws and recalls, each checked."""
+
+from __future__ import annotations
+
+import json
+
+from ltbench.report.checks import Malformed, Node
+from ltbench.report.schema import GROUPS, Distribution, Draw, Recalls
+
+
+def canonical(value: object) -> str:
+    """One text per JSON value, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Distribution:
+    definition = node.at("definition")
+    ratio = definition.get("ratio")
+    kind = definition.at("kind").text()
+    if ratio is None and kind in ("forward", "backward"):
+        raise Malformed(f"{definition.where}.ratio is missing")
+    draws = sorted(
+        (_draw(number, draw, experts) for number, draw in node.at("draws").entries()),
+        key=lambda draw: draw.number,
+    )
+    if not draws:
+        raise Malformed(f"{node.where}.draws is empty")
+    # Recalls stand beside the draws or inside the only draw, depending on who wrote the record.
+    first = next(iter(node.at("draws").entries()))[1]
+    holder = first if first.get("per_class") else node
+    single = holder.get("experts")
+    return Distribution(
+        name=name,
+        kind=kind,
+        ratio=None if ratio is None else ratio.number(low=1e-12),
+        definition=canonical(definition.value),
+        draws=tuple(draws),
+        recalls=_recalls(holder, classes) if holder.get("per_class") else None,
+        experts=tuple(_recalls(item, classes) for item in single.items(experts)) if single else (),
+    )
+
+
+def _draw(number: str, node: Node, experts: int) -> Draw:
+    if not (number.isascii() and number.isdecimal()):
+        raise Malformed(f"{node.where}: {number!r} is not a draw's number")
+    return Draw(
+        number=int(number),
+        n=node.at("n").integer(low=0),
+        top1=node.at("top1").per_cent(),
+        macro=_maybe(node.get("macro"), 100.0),
+        nll=_maybe(node.get("nll"), None),
+        ece=_maybe(node.get("ece"), 100.0),
+        expert_top1=_vector(node.get("expert_top1"), experts, 100.0),
+        expert_weights=_vector(node.get("expert_weights"), experts, None),
+    )
+
+
+def _maybe(node: Node | None, high: float | None) -> float | None:
+    if node is None:
+        return None
+    return node.per_cent() if high == 100.0 else node.number()
+
+
+def _vector(node: Node | None, length: int, high: float | None) -> tuple[float, ...] | None:
+    if node is None:
+        return None
+    return tuple(
+        item.per_cent() if high == 100.0 else item.number(low=0) for item in node.items(length)
+    )
+
+
+def _recalls(node: Node, classes: int) -> Recalls:
+    groups = node.at("groups")
+    return Recalls(
+        per_class=tuple(_none_or_per_cent(item) for item in node.at("per_class").items(classes)),
+        groups={name: _maybe(groups.get(name), 100.0) for name in (*GROUPS, "all")},
+    )
+
+
+def _none_or_per_cent(node: Node) -> float | None:
+    return None if node.value is None else node.per_cent()

@@ -1,0 +1,135 @@
+"""Finds and reads the records under a results folder; only a missing folder is fatal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ltbench.errors import InputError
+from ltbench.files import read_json
+from ltbench.report.checks import Malformed, Node
+from ltbench.report.parse import parse_evaluation, parse_failure, parse_trial
+from ltbench.report.schema import Evaluation, Failure, Trial
+
+SKIPPED = frozenset({"published", "report"})  # not read unless they are the path itself
+DEPTH = 3  # <protocol>/<training name>/<seed>-<hash>
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is not counted, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """Everything found under one results folder, in a fixed order."""
+
+    trials: tuple[Trial, ...]
+    failures: tuple[Failure, ...]
+    evaluations: tuple[Evaluation, ...]
+    unreadable: tuple[Unreadable, ...]
+
+
+def read_records(path: Path) -> Records:
+    """Reads all trials, failures and evaluations under ``path``.
+
+    Raises :class:`InputError` where ``path`` is missing or no folder. An evaluation counts only
+    beside a readable ``trial.json``: that file is written last, so without it the trial is half
+    done or damaged.
+    """
+    if not path.exists():
+        raise InputError(f"results folder {path} does not exist; `ltbench run ...` makes one")
+    if not path.is_dir():
+        raise InputError(f"results folder {path} is a file")
+    reader = _Reader()
+    for folder in reader.trial_folders(path, DEPTH):
+        reader.read_trial_folder(folder)
+    return Records(
+        tuple(reader.trials),
+        tuple(reader.failures),
+        tuple(reader.evaluations),
+        tuple(reader.unreadable),
+    )
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.trials: list[Trial] = []
+        self.failures: list[Failure] = []
+        self.evaluations: list[Evaluation] = []
+        self.unreadable: list[Unreadable] = []
+
+    def trial_folders(self, folder: Path, depth: int, top: bool = True) -> Iterator[Path]:
+        names = self._names(folder)
+        if {"trial.json", "failed.json", "evaluations"} & set(names):
+            yield folder
+        elif depth > 0:
+            for name in names:
+                if not (name.startswith(".") or (top and name in SKIPPED)):
+                    child = folder / name
+                    if child.is_dir():
+                        yield from self.trial_folders(child, depth - 1, top=False)
+
+    def read_trial_folder(self, folder: Path) -> None:
+        names = self._names(folder)
+        files = self._evaluation_files(folder) if "evaluations" in names else []
+        if "trial.json" not in names:
+            if "failed.json" in names:
+                self._keep(folder / "failed.json", parse_failure, self.failures)
+            if files:
+                self._refuse(folder, f"no trial.json; {_evaluations(len(files))} not counted")
+            return
+        # A failed.json beside a trial.json is the trace of an earlier attempt.
+        trial = self._keep(folder / "trial.json", parse_trial, self.trials)
+        if trial is None:
+            if files:
+                last = self.unreadable.pop()
+                self._refuse(last.path, f"{last.reason}; {_evaluations(len(files))} not counted")
+            return
+        parse = partial(parse_evaluation, trial=trial)
+        for file in files:
+            self._keep(file, parse, self.evaluations)
+
+    def _evaluation_files(self, folder: Path) -> list[Path]:
+        inside = folder / "evaluations"
+        names = self._names(inside)
+        return [inside / n for n in names if n.endswith(".json") and not n.startswith(".")]
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return sorted(child.name for child in folder.iterdir())
+        except OSError as error:
+            self._refuse(folder, error.strerror or str(error))
+            return []
+
+    def _keep(
+        self, path: Path, parse: Callable[[Node], Parsed], found: list[Parsed]
+    ) -> Parsed | None:
+        try:
+            record = parse(Node(read_json(path)))
+        except Malformed as error:
+            self._refuse(path, str(error))
+        except RecursionError:
+            self._refuse(path, "nested too deeply")
+        except ValueError as error:  # InputError of read_json, or a number too long for Python
+            reason = str(error).removeprefix(f"{path} is not readable: ")
+            empty = path.is_file() and path.stat().st_size == 0
+            self._refuse(path, "the file is empty" if empty else reason)
+        else:
+            found.append(record)
+            return record
+        return None
+
+    def _refuse(self, path: Path, reason: str) -> None:
+        self.unreadable.append(Unreadable(path, " ".join(reason.split())))
+
+
+def _evaluations(n: int) -> str:
+    return "its evaluation is" if n == 1 else f"its {n} evaluations are"

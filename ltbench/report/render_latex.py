@@ -1,0 +1,152 @@
+"""Tables as LaTeX fragments (booktabs) that any engine compiles, and a document around them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from ltbench.report.tables import Table, Value, printed
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "{''}",
+    "*": r"$^{\ast}$",
+    # At the start of a row "[" would be read as the optional argument of the \\ before it.
+    "[": "{[}",
+    "]": "{]}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "–": "--",
+    "—": "---",
+    "ß": r"\ss{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "œ": r"\oe{}",
+    "Œ": r"\OE{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+    "ı": r"\i{}",
+}
+_ACCENTS = {
+    "\u0300": r"\`",
+    "\u0301": r"\'",
+    "\u0302": r"\^",
+    "\u0303": r"\~",
+    "\u0304": r"\=",
+    "\u0306": r"\u",
+    "\u0307": r"\.",
+    "\u0308": r"\"",
+    "\u030a": r"\r",
+    "\u030b": r"\H",
+    "\u030c": r"\v",
+    "\u0327": r"\c",
+}
+_GREEK = {
+    letter: unicodedata.name(letter).removeprefix("GREEK SMALL LETTER ").lower()
+    for letter in "αβγδεζηθικμνξπρστυφχψω"
+} | {"λ": "lambda"}  # Unicode spells it LAMDA
+
+
+def escape_latex(text: str) -> str:
+    r"""Text that prints as it is under every engine; what pdfTeX has no glyph for as ``[U+4E2D]``.
+
+    >>> print(escape_latex("50 % of a_b & é"))
+    50 \% of a\_b \& \'{e}
+    """
+    flat = " ".join(text.split())
+    return "".join(_character(c) for c in unicodedata.normalize("NFC", flat))
+
+
+def _character(c: str) -> str:
+    if c in _SPECIAL:
+        return _SPECIAL[c]
+    if " " <= c <= "~":
+        return c
+    if c in _GREEK:
+        return rf"\ensuremath{{\{_GREEK[c]}}}"
+    parts = unicodedata.normalize("NFD", c)
+    if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in _ACCENTS:
+        return f"{_ACCENTS[parts[1]]}{{{parts[0]}}}"
+    return f"{{[}}U+{ord(c):04X}{{]}}"
+
+
+def render_latex(table: Table, label: str) -> str:
+    """A ``table`` environment; needs the packages booktabs and graphicx.
+
+    A table wider than the text is scaled down to it, none is scaled up.
+    """
+    columns = "".join("l" if column.text else "r" for column in table.columns)
+    width = len(table.columns)
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering",
+        rf"\caption{{{escape_latex(table.caption)}}}",
+        rf"\label{{tab:{label}}}",
+        r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _line([escape_latex(column.header) for column in table.columns]),
+    ]
+    for block in table.blocks:
+        lines.append(r"\midrule")
+        if block.title:
+            title = rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape_latex(block.title)}}}}}"
+            lines.append(rf"{title} \\")
+        for row in block.rows:
+            pairs = zip(row, table.columns, strict=True)
+            lines.append(_line([_cell(value, column.digits) for value, column in pairs]))
+    lines += [r"\bottomrule", r"\end{tabular}}"]
+    if table.notes:
+        notes = r"\\ ".join(escape_latex(note) for note in table.notes)
+        lines.append(rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {notes}}}")
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _line(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _cell(value: Value, digits: int) -> str:
+    cell = printed(value, digits)
+    text = escape_latex(cell.main)
+    return rf"{text}\,{{\scriptsize$\pm${cell.uncertainty}}}" if cell.uncertainty else text
+
+
+def render_document(title: str, tables: Sequence[str], figures: Sequence[tuple[str, str]]) -> str:
+    """``main.tex``: inputs the files ``tables`` and shows ``figures`` (file, caption)."""
+    lines = [
+        r"\documentclass[a4paper,landscape]{article}",
+        r"\usepackage[margin=15mm]{geometry}",
+        r"\usepackage{booktabs}",
+        r"\usepackage{graphicx}",
+        r"\begin{document}",
+        rf"\section*{{{escape_latex(title)}}}",
+    ]
+    lines += [rf"\input{{{name}}}" for name in tables]
+    lines.append(r"\clearpage")
+    for file, caption in figures:
+        lines += [
+            r"\begin{figure}[p]",
+            r"\centering",
+            rf"\includegraphics[width=\linewidth,height=0.85\textheight,keepaspectratio]{{{file}}}",
+            rf"\caption{{{escape_latex(caption)}}}",
+            r"\end{figure}",
+            r"\clearpage",
+        ]
+    return "\n".join([*lines, r"\end{document}", ""])

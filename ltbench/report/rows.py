@@ -1,0 +1,187 @@
+"""Rows of a table: one method with its strategy, over seeds and test distributions."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from ltbench.report.names import digest, distribution_order
+from ltbench.report.schema import Distribution, Draw, Evaluation, Failure, Training
+from ltbench.report.statistics import Summary, mean_of, summarise
+
+STATUS_ORDER = ("diverged", "failed", "interrupted")
+
+
+@dataclass(frozen=True, order=True)
+class RowKey:
+    """Results are averaged over seeds only where all of this is equal."""
+
+    label: str
+    method: str
+    method_params: str
+    strategy: str
+    strategy_params: str
+    version: str
+    origin: str
+    recipe: str
+    hyper: str
+    experts: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """``results[distribution][seed]``; no results at all where every trial failed."""
+
+    label: str
+    method: str
+    training: Training
+    recipe: str = ""
+    uses_true_prior: bool = False
+    experts: int = 0
+    parameters: int | None = None
+    results: dict[str, dict[int, Distribution]] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted({seed for found in self.results.values() for seed in found}))
+
+    def per_seed(
+        self, distribution: str, pick: Callable[[Draw], float | None]
+    ) -> dict[int, float | None]:
+        """The mean over draws of what ``pick`` takes from each draw, for every seed."""
+        found = self.results.get(distribution, {})
+        return {s: mean_of(pick(draw) for draw in found[s].draws) for s in sorted(found)}
+
+    def cell(self, distribution: str, pick: Callable[[Draw], float | None]) -> Summary | None:
+        return summarise(self.per_seed(distribution, pick).values())
+
+    def n_draws(self, distribution: str) -> set[int]:
+        return {len(found.draws) for found in self.results.get(distribution, {}).values()}
+
+    def failure_text(self) -> str:
+        """``"1/3 diverged"``: of all seeds that were tried, those that have no result."""
+        failed = {failure.seed: failure.status for failure in self.failures}
+        total = len(failed.keys() | set(self.seeds))
+        counts = [
+            (sum(status == known for status in failed.values()), known) for known in STATUS_ORDER
+        ]
+        return ", ".join(f"{n}/{total} {status}" for n, status in counts if n)
+
+
+def build_rows(
+    evaluations: Iterable[Evaluation], failures: Iterable[Failure]
+) -> tuple[list[Row], list[str]]:
+    """Rows in the order of their labels, and notes on what was left out."""
+    grouped: dict[RowKey, list[Evaluation]] = defaultdict(list)
+    for evaluation in evaluations:
+        grouped[_key(evaluation)].append(evaluation)
+    labels = _labels(list(grouped))
+    notes: list[str] = []
+    rows = [_row(labels[key], members, notes) for key, members in sorted(grouped.items())]
+    return _with_failures(rows, list(failures)), notes
+
+
+def _key(e: Evaluation) -> RowKey:
+    training = e.trial.training
+    return RowKey(
+        label=e.label,
+        method=e.method,
+        method_params=e.method_params,
+        strategy=e.strategy,
+        strategy_params=e.strategy_params,
+        version=training.version,
+        origin=training.origin,
+        recipe=e.recipe,
+        hyper=training.hyper,
+        experts=e.experts,
+        parameters=e.parameters,
+    )
+
+
+def _labels(keys: list[RowKey]) -> dict[RowKey, str]:
+    """Each key's label, followed by what differs where several keys share one."""
+    labels: dict[RowKey, str] = {}
+    for key in keys:
+        same = [other for other in keys if other.label == key.label]
+        parts = [
+            (key.method_params, [o.method_params for o in same]),
+            (key.strategy, [o.strategy for o in same]),
+            (key.strategy_params, [o.strategy_params for o in same]),
+            (f"v{key.version}", [f"v{o.version}" for o in same]),
+            (key.origin, [o.origin for o in same]),
+            (f"recipe {digest(key.recipe)}", [f"recipe {digest(o.recipe)}" for o in same]),
+            (f"settings {digest(key.hyper)}", [f"settings {digest(o.hyper)}" for o in same]),
+            (f"{key.experts} experts", [f"{o.experts} experts" for o in same]),
+            (f"{key.parameters:,} parameters", [f"{o.parameters:,} parameters" for o in same]),
+        ]
+        differing = [own or "default" for own, others in parts if len(set(others)) > 1]
+        labels[key] = f"{key.label} ({', '.join(differing)})" if differing else key.label
+    return labels
+
+
+def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
+    """Where a seed was evaluated more than once, the latest record counts and a note says so."""
+    results: dict[str, dict[int, Distribution]] = {}
+    replaced: set[int] = set()
+    for e in sorted(evaluations, key=lambda e: (e.created, e.evaluation)):
+        for distribution in e.distributions:
+            found = results.setdefault(distribution.name, {})
+            if e.seed in found and found[e.seed].draws != distribution.draws:
+                replaced.add(e.seed)
+            found[e.seed] = distribution
+    if replaced:
+        seeds = ", ".join(str(seed) for seed in sorted(replaced))
+        notes.append(
+            f"{label}: several records with different numbers for seed {seeds};"
+            " the latest one is shown"
+        )
+    first = evaluations[0]
+    order = {d.name: distribution_order(d.name, d.kind, d.ratio) for d in first.distributions}
+    return Row(
+        label=label,
+        method=first.method,
+        training=first.trial.training,
+        recipe=first.recipe,
+        uses_true_prior=first.uses_true_prior,
+        experts=first.experts,
+        parameters=first.parameters,
+        results={n: results[n] for n in sorted(results, key=lambda n: order.get(n, (9, 0.0, n)))},
+    )
+
+
+def _with_failures(rows: list[Row], failures: list[Failure]) -> list[Row]:
+    """Attaches failed trainings to the rows they belong to; the rest become rows of their own."""
+    attached = []
+    for row in rows:
+        alike = [other for other in rows if other.training.matches(row.training)]
+        # A seed that has a result was tried again with success.
+        done = {seed for other in alike for seed in other.seeds}
+        own = [f for f in failures if f.training.matches(row.training) and f.seed not in done]
+        attached.append(replace(row, failures=tuple(own)))
+    known = [row.training for row in rows]
+    rest: dict[Training, list[Failure]] = defaultdict(list)
+    for failure in failures:
+        if not any(failure.training.matches(training) for training in known):
+            rest[failure.training].append(failure)
+    for training, failed in rest.items():
+        label = _failed_label(training, known)
+        if any(row.label == label for row in attached):
+            label = f"{label} (v{training.version or '?'}, {training.origin or 'unknown origin'})"
+        attached.append(Row(label, training.name, training, failures=tuple(failed)))
+    return sorted(attached, key=lambda row: row.label)
+
+
+def _failed_label(training: Training, known: list[Training]) -> str:
+    """The training's name, with the settings no other training of that name has."""
+    others = [json.loads(other.hyper) for other in known if other.name == training.name]
+    own = json.loads(training.hyper)
+    differing = [
+        f"{key}={value}"
+        for key, value in sorted(own.items())
+        if others and any(other.get(key) != value for other in others)
+    ]
+    return f"{training.name}[{','.join(differing)}]" if differing else training.name

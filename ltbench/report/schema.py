@@ -1,0 +1,133 @@
+"""Records as the report sees them: what docs/records.md holds, checked and typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+GROUPS = ("many", "medium", "few")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Scores on one drawn test set; accuracies in per cent."""
+
+    number: int
+    n: int
+    top1: float
+    macro: float | None
+    nll: float | None
+    ece: float | None
+    expert_top1: tuple[float, ...] | None
+    expert_weights: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class Recalls:
+    """Per-class recall and its mean per group; ``None`` where there is no class or no image."""
+
+    per_class: tuple[float | None, ...]
+    groups: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One test label distribution with its draws; recalls where it is the uniform set."""
+
+    name: str
+    kind: str
+    ratio: float | None
+    definition: str
+    draws: tuple[Draw, ...]
+    recalls: Recalls | None
+    experts: tuple[Recalls, ...]
+
+
+@dataclass(frozen=True)
+class ProtocolName:
+    """Which rules a record was made under; ``variant`` names what was overridden."""
+
+    name: str
+    version: str
+    title: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """What was trained: two trials differ only in their seed where all of this is equal.
+
+    ``version`` and ``origin`` are empty where the record does not tell them.
+    """
+
+    name: str
+    hyper: str
+    version: str
+    origin: str
+
+    def matches(self, other: Training) -> bool:
+        """Equal in all that both records tell: that of a failed trial may tell less, or more."""
+        mine, theirs = json.loads(self.hyper), json.loads(other.hyper)
+        return (
+            self.name == other.name
+            and all(mine[key] == theirs[key] for key in mine.keys() & theirs.keys())
+            and (self.version == other.version or not (self.version and other.version))
+            and (self.origin == other.origin or not (self.origin and other.origin))
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished training."""
+
+    trial: str
+    protocol: ProtocolName
+    training: Training
+    seed: int
+    created: str
+    device: str
+    torch: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A training that did not finish: ``failed``, ``diverged`` or ``interrupted``."""
+
+    status: str
+    protocol: ProtocolName
+    training: Training
+    seed: int
+    error: str
+    precision: str | None
+    fingerprints: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One row of a table on one trial."""
+
+    evaluation: str
+    trial: Trial
+    protocol: ProtocolName
+    seed: int
+    method: str
+    method_params: str
+    strategy: str
+    strategy_params: str
+    label: str
+    title: str
+    uses_true_prior: bool
+    mode: str
+    train_fingerprint: str
+    test_fingerprint: str
+    recipe: str
+    precision: str
+    experts: int
+    parameters: int
+    train_counts: tuple[int, ...]
+    rank: tuple[int, ...]
+    class_names: tuple[str, ...]
+    groups: Mapping[str, tuple[int, ...]]
+    created: str
+    distributions: tuple[Distribution, ...]

@@ -1,0 +1,53 @@
+"""Means over draws, then over seeds; intervals over seeds (STATISTICS.md, section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+LEVEL = 0.95
+SMALLEST_N = 3  # below, an interval says more about luck than about the method
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean over ``n`` seeds and the half-width of its interval (``None`` below three seeds)."""
+
+    mean: float
+    half_width: float | None
+    n: int
+
+
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Mean of what is there; ``None`` where nothing is."""
+    present = [value for value in values if value is not None]
+    return math.fsum(present) / len(present) if present else None
+
+
+@lru_cache(maxsize=64)
+def t_quantile(n: int, level: float = LEVEL) -> float:
+    """Two-sided quantile of Student's t with ``n - 1`` degrees of freedom."""
+    from scipy import stats  # slow to import; a report of single seeds never needs it
+
+    return float(stats.t.ppf(0.5 + level / 2.0, n - 1))
+
+
+def half_width(values: Sequence[float], level: float = LEVEL) -> float | None:
+    """``t * sd / sqrt(n)`` with the sample standard deviation; ``None`` below three values."""
+    n = len(values)
+    if n < SMALLEST_N:
+        return None
+    mean = math.fsum(values) / n
+    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    return t_quantile(n, level) * math.sqrt(variance / n)
+
+
+def summarise(values: Iterable[float | None]) -> Summary | None:
+    """One number per seed in, one cell of a table out; ``None`` where no seed has a number."""
+    present = [value for value in values if value is not None]
+    mean = mean_of(present)
+    if mean is None:
+        return None
+    return Summary(mean, half_width(present), len(present))

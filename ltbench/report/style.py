@@ -1,0 +1,72 @@
+"""How figures look: readable at column width, in print and for the colour-blind."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+COLUMN_WIDTH = 3.5  # inches: one column of a two-column paper
+FONT_SIZE = 8.0
+
+# Okabe and Ito's palette without its yellow, which is not seen on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+Line = str | tuple[float, tuple[float, ...]]
+DASHES: tuple[Line, ...] = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2, 2, 2)))
+DOTTED: Line = (0, (1, 1.2))  # kept for rows that know the true test prior
+EXPERT_COLOURS = ("#440154", "#21918C", "#E06C00", "#5A5A5A", "#3B7DD8", "#A0004F")
+
+# Newer versions of matplotlib type the keys as literals, older ones do not.
+RC: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
+    "font.size": FONT_SIZE,
+    "axes.labelsize": FONT_SIZE,
+    "axes.titlesize": FONT_SIZE,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "legend.fontsize": 7.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.2,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "pdf.fonttype": 42,  # editable text; many venues refuse Type 3 fonts
+    "text.parse_math": False,  # "$" in a name is a dollar sign
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and line of one method in every figure."""
+
+    colour: str
+    marker: str
+    line: Line
+
+
+def looks(rows: Iterable[tuple[str, str]]) -> dict[str, Look]:
+    """One look per label, from pairs of label and method; independent of their order.
+
+    Colour and marker tell methods apart, the line tells the strategies of one method apart. From
+    the eighth method on, colours come again with another line.
+    """
+    members: dict[str, set[str]] = defaultdict(set)
+    for label, method in rows:
+        members[method].add(label)
+    found: dict[str, Look] = {}
+    for number, method in enumerate(sorted(members)):
+        again, place = divmod(number, len(COLOURS))
+        for strategy, label in enumerate(sorted(members[method])):
+            line = DASHES[(again + strategy) % len(DASHES)]
+            found[label] = Look(COLOURS[place], MARKERS[place], line)
+    return found

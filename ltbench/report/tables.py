@@ -1,0 +1,75 @@
+"""A table before it is rendered: columns, blocks of rows, caption and notes; and its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ltbench.report.statistics import Summary
+
+MISSING = "–"  # not measured
+NOT_APPLICABLE = "n/a"  # cannot be measured: the group has no class
+KNOWS_PRIOR = "knows the true test prior"
+
+Value = Summary | str | int | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """``key`` heads the CSV column, ``header`` the printed one."""
+
+    key: str
+    header: str
+    digits: int = 1
+    text: bool = False  # left-aligned; repeated in every part of a table that is split
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that belong together; a title sets them off from the block above."""
+
+    rows: tuple[tuple[Value, ...], ...]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """``name`` is the stem of its files; every row has one value per column."""
+
+    name: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for block in self.blocks:
+            for row in block.rows:
+                if len(row) != len(self.columns):
+                    raise ValueError(f"{self.name}: {len(row)} values in a row, not as headed")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A cell as text; ``uncertainty`` is the half-width without its sign."""
+
+    main: str
+    uncertainty: str = ""
+
+
+def printed(value: Value, digits: int) -> Printed:
+    """The one place where numbers become text, so that all renderers agree."""
+    if value is None:
+        return Printed(MISSING)
+    if isinstance(value, str):
+        return Printed(value)
+    if isinstance(value, int):
+        return Printed(f"{value:,}")
+    if value.half_width is None:
+        return Printed(_fixed(value.mean, digits))
+    return Printed(_fixed(value.mean, digits), _fixed(value.half_width, digits))
+
+
+def _fixed(number: float, digits: int) -> str:
+    text = f"{number:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0.0 else text  # never "-0.0"

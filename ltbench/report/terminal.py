@@ -1,0 +1,56 @@
+"""What `ltbench report` says on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ltbench.report.page import failure_line
+from ltbench.report.records import Unreadable
+from ltbench.report.render_terminal import print_table
+from ltbench.report.schema import Failure
+from ltbench.report.sections import Section
+from ltbench.report.tables import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Printer:
+    """Prints to ``console``, or nothing without one."""
+
+    def __init__(self, console: Console | None) -> None:
+        self._console = console
+
+    def unreadable(self, found: Sequence[Unreadable]) -> None:
+        if found:
+            self._line(f"{len(found)} unreadable, not counted:", "bold yellow")
+        for bad in found:
+            self._line(f"  {bad.path}: {bad.reason}", "yellow")
+
+    def section(self, section: Section, tables: Sequence[Table]) -> None:
+        if self._console is None:
+            return
+        from rich.rule import Rule
+        from rich.text import Text
+
+        self._console.print(Rule(Text(section.title, style="bold")))
+        for number, table in enumerate(tables):
+            # The other captions repeat the first; they stand in the files.
+            print_table(table, self._console, caption=number == 0)
+
+    def end(self, failures: Sequence[Failure], unevaluated: int, target: Path) -> None:
+        for failure in failures:
+            self._line(f"no result: {failure_line(failure)}", "yellow")
+        if unevaluated:
+            noun = "trial has" if unevaluated == 1 else "trials have"
+            self._line(f"{unevaluated} finished {noun} no evaluation yet (`ltbench evaluate`)")
+        self._line(f"report written to {target}")
+
+    def _line(self, text: str, style: str = "") -> None:
+        if self._console is not None:
+            from rich.text import Text
+
+            # A path that is wrapped or cut can not be copied.
+            self._console.print(Text(text, style=style), soft_wrap=True)

@@ -1,0 +1,137 @@
+"""A row of the benchmark, resolved: which method, which strategy, with which parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ltbench.errors import InputError
+from ltbench.hyper import Hyper, Json
+from ltbench.names import Call, Row, format_call
+from ltbench.protocol import MethodOverrides, Protocol
+from ltbench.registry import Plugin, Registries
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ltbench.method import Method
+    from ltbench.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class ResolvedRow:
+    """``method+strategy`` with all parameters known; ``*_params`` is what departs from the protocol."""
+
+    method: Plugin[Method[Any]]
+    hyper: Hyper
+    method_params: str
+    strategy: Plugin[Strategy[Any]]
+    strategy_hyper: Hyper
+    strategy_params: str
+
+    @property
+    def label(self) -> str:
+        """What tables print: the strategy only where it is not the method's own, as it stands."""
+        text = format_call(self.method.name, self.method_params)
+        own = self.strategy.name == self.method.cls.strategy and not self.strategy_params
+        return text if own else f"{text}+{format_call(self.strategy.name, self.strategy_params)}"
+
+    @property
+    def uses_true_prior(self) -> bool:
+        return "true_prior" in self.strategy.cls.needs
+
+    def build_method(self, counts: Tensor) -> Method[Any]:
+        return self.method.cls(counts, self.hyper)
+
+    def identity(self) -> dict[str, Any]:
+        """The row's part of an evaluation's identity."""
+        return {
+            "method": [self.method.name, self.hyper.to_json(), self.method.cls.version, self.method.digest],
+            "strategy": [
+                self.strategy.name,
+                self.strategy_hyper.to_json(),
+                self.strategy.cls.version,
+                self.strategy.digest,
+            ],
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """What a worker needs to resolve the row again."""
+        return {
+            "method": self.method.name,
+            "hyper": self.hyper.to_json(),
+            "strategy": self.strategy.name,
+            "strategy_hyper": self.strategy_hyper.to_json(),
+        }
+
+
+def resolve_row(row: Row, protocol: Protocol, registries: Registries) -> ResolvedRow:
+    """Looks plugins up and merges parameters: defaults, then the protocol's, then the row's own."""
+    method = registries.methods.get(row.method.name)
+    call = row.strategy or Call(method.cls.strategy)
+    strategy = registries.strategies.get(call.name)
+    base = protocol.methods.get(method.name, MethodOverrides()).hyper
+    hyper, params = _hyper(method.cls.hyper_type, base, row.method)
+    base = protocol.strategies.get(strategy.name, {})
+    strategy_hyper, strategy_params = _hyper(strategy.cls.hyper_type, base, call)
+    return ResolvedRow(method, hyper, params, strategy, strategy_hyper, strategy_params)
+
+
+def _hyper(kind: type[Hyper], base: Mapping[str, Any], call: Call) -> tuple[Hyper, str]:
+    usual = kind.from_mapping(base, call.name)
+    hyper = kind.from_mapping({**base, **call.params}, call.name)
+    before = usual.to_json()
+    params = ",".join(
+        f"{key}={_show(value)}" for key, value in hyper.to_json().items() if value != before[key]
+    )
+    return hyper, params
+
+
+def _show(value: Json) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def row_from_json(value: Mapping[str, Any], protocol: Protocol, registries: Registries) -> ResolvedRow:
+    """The inverse of :meth:`ResolvedRow.to_json`."""
+    as_text = {k: str(v) for k, v in value["hyper"].items()}
+    strategy_text = {k: str(v) for k, v in value["strategy_hyper"].items()}
+    row = Row(Call(value["method"], as_text), Call(value["strategy"], strategy_text))
+    return resolve_row(row, protocol, registries)
+
+
+def check_row(row: ResolvedRow, method: Method[Any]) -> None:
+    """Refuses, before any work, a strategy that cannot run on this method. One clear line."""
+    needs, experts = row.strategy.cls.needs, method.architecture().experts
+    if experts < row.strategy.cls.min_experts:
+        raise InputError(
+            f"{row.label}: strategy {row.strategy.name!r} needs at least "
+            f"{row.strategy.cls.min_experts} experts, {row.method.name} has {experts}"
+        )
+    if "bias" in needs and method.bias() is None:
+        raise InputError(
+            f"{row.label}: strategy {row.strategy.name!r} needs the prior that the logits carry, "
+            f"and {row.method.name} has no closed form for it"
+        )
+    unsupported = sorted(needs & {"holdout", "network"})
+    if unsupported:
+        raise InputError(
+            f"{row.label}: strategy {row.strategy.name!r} needs {unsupported[0]!r}, "
+            "which this version of ltbench does not offer yet"
+        )
+
+
+def shared_row(
+    row: ResolvedRow, method: Method[Any], protocol: Protocol, registries: Registries
+) -> ResolvedRow:
+    """The row that gives the same result under the name of the method that does the training.
+
+    A strategy that does not use ``predict`` sees only logits and bias, so post-hoc logit adjustment
+    with it equals cross-entropy with it.
+    """
+    training, hyper = method.training_identity()
+    if training == row.method.name or row.strategy.cls.uses_predict:
+        return row
+    text = {key: str(value) for key, value in hyper.items()}
+    call = Call(row.strategy.name, {k: str(v) for k, v in row.strategy_hyper.to_json().items()})
+    return resolve_row(Row(Call(training, text), call), protocol, registries)

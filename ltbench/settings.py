@@ -1,0 +1,137 @@
+"""Typed settings: frozen dataclasses read from TOML or the command line, with one-line errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from ltbench.errors import InputError, nearest
+
+T = TypeVar("T")
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str = "",
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    prediction_only: bool = False,
+) -> Any:
+    """A dataclass field with its range; without a default it must be given.
+
+    ``low`` and ``high`` are inclusive, ``above`` is exclusive; for tuples they hold for each item.
+    ``prediction_only`` marks what training never reads: such a value belongs to the identity of an
+    evaluation, not of a trial.
+    """
+    metadata = {
+        "help": help,
+        "low": low,
+        "above": above,
+        "high": high,
+        "choices": choices,
+        "prediction_only": prediction_only,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_ranges(instance: Any) -> None:
+    """Checks every field of a dataclass made with :func:`setting`; raises :class:`InputError`."""
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            _check_range(field.name, item, field.metadata)
+
+
+def _check_range(name: str, value: object, metadata: Mapping[str, Any]) -> None:
+    choices = metadata.get("choices", ())
+    if choices and value not in choices:
+        raise InputError(f"{name} = {value!r} must be one of: {', '.join(choices)}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if not math.isfinite(value):
+        raise InputError(f"{name} = {value} must be finite")
+    low, above, high = metadata.get("low"), metadata.get("above"), metadata.get("high")
+    if low is not None and value < low:
+        raise InputError(f"{name} = {value} must be at least {low}")
+    if above is not None and value <= above:
+        raise InputError(f"{name} = {value} must be greater than {above}")
+    if high is not None and value > high:
+        raise InputError(f"{name} = {value} must be at most {high}")
+
+
+def read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Builds the dataclass ``kind`` from a mapping.
+
+    ``where`` names the place for messages. Raises :class:`InputError` for an unknown key (with the
+    nearest right one), a missing key, a wrong type or a value out of range.
+    """
+    hints = get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    resolved: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in fields:
+            listed = ", ".join(fields) or "none"
+            raise InputError(f"{where} has no {key!r} (it has: {listed}){nearest(key, fields)}")
+        resolved[key] = convert(value, hints[key], f"{where}.{key}")
+    for name, field in fields.items():
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        if required and name not in resolved:
+            raise InputError(f"{where} lacks {name!r}")
+    try:
+        return kind(**resolved)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def convert(value: Any, kind: Any, where: str) -> Any:
+    """Reads ``value`` (text of the command line, or a TOML or JSON value) as ``kind``."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        inner = [option for option in get_args(kind) if option is not type(None)]
+        return None if value is None else convert(value, inner[0], where)
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{where} must be a table, not {value!r}")
+        return read(kind, value, where)  # type: ignore[arg-type]
+    if origin is tuple:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            items = [items]
+        return tuple(convert(item, get_args(kind)[0], f"{where}[{i}]") for i, item in enumerate(items))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{where} must be a table, not {value!r}")
+        inner_kind = get_args(kind)[1]
+        return {str(k): convert(v, inner_kind, f"{where}.{k}") for k, v in value.items()}
+    if kind is Any:
+        return value
+    return _scalar(value, kind, where)
+
+
+_BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _scalar(value: Any, kind: Any, where: str) -> Any:
+    try:
+        if kind is bool:
+            return value if isinstance(value, bool) else _BOOLS[str(value).lower()]
+        if kind is int and not isinstance(value, bool):
+            if isinstance(value, float) and not value.is_integer():
+                raise ValueError(value)
+            return int(value)
+        if kind is float and not isinstance(value, bool):
+            return float(value)
+        if kind is str and isinstance(value, str):
+            return value
+    except (ValueError, KeyError, TypeError):
+        pass
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    raise InputError(f"{where} = {value!r} must be {words.get(kind, kind)}")

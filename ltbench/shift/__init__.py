@@ -1,0 +1,1 @@
+"""Label distributions: class counts, many/medium/few groups, index draws."""

@@ -1,0 +1,98 @@
+"""The test label distributions of a protocol, as index sets into the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltbench.errors import InputError
+from ltbench.hyper import Json
+from ltbench.protocol import TestConfig
+from ltbench.shift.profiles import Counts, exponential_counts
+from ltbench.shift.sampling import Indices, draw_indices
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """One test label distribution. ``counts``: images per class ``(C,)`` of each draw."""
+
+    __test__ = False
+
+    name: str
+    kind: str  # forward, uniform, backward or partial
+    ratio: float | None
+    counts: Counts
+    draws: int
+
+    def indices(self, labels: Indices, draw: int) -> Indices:
+        """Indices of draw ``draw``; a set that uses every image keeps their order."""
+        if self.kind in ("uniform", "partial"):
+            return np.flatnonzero(self.counts[labels] > 0)
+        return draw_indices(labels, self.counts, draw)
+
+    def definition(self) -> dict[str, Json]:
+        """What makes two test sets of one name the same; stored with their results."""
+        return {"kind": self.kind, "ratio": self.ratio, "counts": self.counts.tolist()}
+
+
+def build_test_sets(
+    config: TestConfig, available: Counts, rank: Counts, groups: dict[str, list[int]]
+) -> list[TestSet]:
+    """All test sets, forward from the largest ratio over uniform to backward, then partial ones.
+
+    available: test images per class ``(C,)``; rank: training rank ``(C,)``. A class without test
+    images is left out of every set. Raises :class:`InputError` where a class of a shifted set
+    would have no image.
+    """
+    present = available > 0
+    if present.sum() < 2:
+        raise InputError("test set: at least two classes must have images")
+    sets: list[TestSet] = []
+    for ratio in sorted(config.ratios, reverse=True):
+        sets.append(_shifted("forward", ratio, config, available, rank))
+    sets.append(TestSet("uniform", "uniform", None, available, 1))
+    for ratio in sorted(config.ratios):
+        sets.append(_shifted("backward", ratio, config, available, rank))
+    sets.extend(_partial(config, available, groups))
+    return sets
+
+
+def _shifted(
+    kind: str, ratio: float, config: TestConfig, available: Counts, rank: Counts
+) -> TestSet:
+    present = np.flatnonzero(available > 0)
+    n_max = config.max_count or int(available[present].min())
+    profile = exponential_counts(n_max, ratio, len(present))
+    place = np.argsort(np.argsort(rank[present], kind="stable"), kind="stable")
+    if kind == "backward":
+        place = len(present) - 1 - place
+    counts = np.zeros_like(available)
+    counts[present] = profile[place]
+    if profile.min() < 1:
+        raise InputError(
+            f"test ratio {ratio:g}: the smallest class would have no image (largest {n_max}); "
+            f"test.ratios may go up to {n_max}"
+        )
+    if (counts > available).any():
+        c = int(np.flatnonzero(counts > available)[0])
+        raise InputError(
+            f"test ratio {ratio:g}: class {c} has {available[c]} test images, {counts[c]} are asked "
+            "for; lower test.max_count"
+        )
+    return TestSet(f"{kind}{ratio:g}", kind, ratio, counts, config.draws)
+
+
+def _partial(
+    config: TestConfig, available: Counts, groups: dict[str, list[int]]
+) -> Iterator[TestSet]:
+    chosen: dict[str, list[int]] = {}
+    if config.partial:
+        chosen |= {f"{name}-only": classes for name, classes in groups.items()}
+    chosen |= {name: list(classes) for name, classes in config.subsets.items()}
+    for name, classes in chosen.items():
+        counts = np.zeros_like(available)
+        counts[classes] = available[classes]
+        if counts.sum():  # an empty group has no test set: n/a, not an error
+            yield TestSet(name, "partial", None, counts, 1)

@@ -1,0 +1,147 @@
+"""The contract of a test-time strategy: it sees unlabelled test outputs, never a label."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+from ltbench.errors import ContractError
+from ltbench.hyper import Hyper, Json
+from ltbench.method import Method, NoHyper, Reference
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+H = TypeVar("H", bound=Hyper)
+Need = Literal["views", "true_prior", "bias", "holdout", "network"]
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """The SGD settings of the method's resolved recipe, which ``stability`` inherits as published."""
+
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+
+
+class UnlabelledTest:
+    """The images of one test set, through what the network says about them.
+
+    There is no label in here, and no way to one. ``views`` and ``true_prior`` are refused unless
+    the strategy declared them in ``needs``.
+    """
+
+    def __init__(
+        self,
+        logits: Tensor,
+        *,
+        views: Callable[[int], Tensor] | None = None,
+        pairs: int = 0,
+        true_prior: Tensor | None = None,
+        images: Callable[[], Tensor] | None = None,
+    ) -> None:
+        self.logits = logits
+        """``(N, E, C)`` float32 logits of the clean images."""
+        self.pairs = pairs
+        """How many pairs of augmented views are stored."""
+        self._views = views
+        self._true_prior = true_prior
+        self._images = images
+
+    def views(self, k: int) -> Tensor:
+        """``(2, N, E, C)`` logits of the k-th stored pair of augmented views, 0 <= k < pairs."""
+        if self._views is None:
+            raise ContractError("this strategy asked for views without declaring 'views' in needs")
+        return self._views(k)
+
+    @property
+    def true_prior(self) -> Tensor:
+        """``(C,)`` realised label frequencies of this test set; for oracles only."""
+        if self._true_prior is None:
+            raise ContractError(
+                "this strategy asked for the true prior without declaring 'true_prior' in needs"
+            )
+        return self._true_prior
+
+    @property
+    def images(self) -> Tensor:
+        """``(N, 3, H, W)`` uint8 test images; for strategies that need the network."""
+        if self._images is None:
+            raise ContractError("this strategy asked for images without declaring 'network' in needs")
+        return self._images()
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known from training when a strategy adapts.
+
+    method: for ``predict`` and the training ``counts``.
+    bias: ``(E, C)`` or None; bias_kind says whether it is exact or an estimate, bias_error its
+    standard error where fitted.
+    optimizer: the settings of the method's resolved recipe.
+    """
+
+    method: Method[Any]
+    bias: Tensor | None
+    bias_kind: Literal["closed-form", "fitted", "reference", "none"]
+    optimizer: OptimizerSettings
+    bias_error: Tensor | None = None
+    holdout_logits: Tensor | None = None
+    holdout_labels: Tensor | None = None
+    network: torch.nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What adaptation returned.
+
+    logits: ``(N, C)`` scores for exactly the images adapted on, in their order.
+    frozen: ``(N, E, C) -> (N, C)``, a predictor that may be applied to other images.
+    expert_weights: ``(E,)``, sums to 1. prior: ``(C,)`` estimated label distribution.
+    diagnostics: small JSON-serialisable facts.
+    """
+
+    logits: Tensor
+    frozen: Callable[[Tensor], Tensor] | None = None
+    expert_weights: Tensor | None = None
+    prior: Tensor | None = None
+    diagnostics: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Session(ABC):
+    """An online adaptation: batches come one after another and state is carried along."""
+
+    @abstractmethod
+    def step(self, batch: UnlabelledTest) -> Tensor:
+        """Predicts one batch, ``(B, C)``."""
+
+
+class Strategy(ABC, Generic[H]):
+    """A way to adapt to an unknown test label distribution; one file in ``methods/adapt``."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    reference: ClassVar[Reference | None] = None
+    hyper_type: ClassVar[type[Hyper]] = NoHyper
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    min_experts: ClassVar[int] = 1
+    uses_predict: ClassVar[bool] = False
+    """Whether the outcome depends on the method's ``predict``; else only on its logits and bias,
+    so that a post-hoc method and the method it is trained as give the same row."""
+    version: ClassVar[int] = 1
+
+    def __init__(self, hyper: H) -> None:
+        self.hyper = hyper
+
+    @abstractmethod
+    def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
+        """Adapts to ``test`` and predicts it. ``rng``: the only source of randomness."""
+
+    def session(self, source: Source, rng: torch.Generator) -> Session | None:
+        """An online session, or None where the strategy works on whole test sets only."""
+        return None

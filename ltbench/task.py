@@ -1,0 +1,36 @@
+"""A protocol met with its images: training set, groups, ranks and test sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltbench.data.dataset import Splits
+from ltbench.protocol import Protocol
+from ltbench.shift.groups import class_groups
+from ltbench.shift.profiles import Counts
+from ltbench.shift.testsets import TestSet, build_test_sets
+from ltbench.shift.trainset import TrainSet, select_training
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every trial of a protocol shares. rank: training rank ``(C,)``."""
+
+    protocol: Protocol
+    splits: Splits
+    train: TrainSet
+    rank: Counts
+    groups: dict[str, list[int]]
+    test_sets: list[TestSet]
+
+
+def build_task(protocol: Protocol, splits: Splits) -> Task:
+    """Raises :class:`ltbench.errors.InputError` where the protocol asks for more than there is."""
+    classes = protocol.data.classes
+    train = select_training(splits.train.labels, classes, protocol.train)
+    groups = class_groups(train.full_counts, protocol.groups)
+    available = np.bincount(splits.test.labels, minlength=classes).astype(np.int64)
+    test_sets = build_test_sets(protocol.test, available, train.rank, groups)
+    return Task(protocol, splits, train, train.rank, groups, test_sets)

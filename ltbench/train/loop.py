@@ -1,0 +1,214 @@
+"""The only training loop: every method runs through it, on the CPU or on one accelerator."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ltbench.errors import ContractError, DivergedError, InterruptedRun
+from ltbench.method import Method
+from ltbench.models.resnet import ExpertResNet, build_network
+from ltbench.protocol import Recipe
+from ltbench.seeds import generator
+from ltbench.train.augment import Augmenter, normalise
+from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ltbench.train.phases import PhaseSpan, phase_spans
+from ltbench.train.sampler import epoch_order
+from ltbench.train.schedule import learning_rate
+
+CHECKPOINT_SECONDS = 15.0
+"""A checkpoint is written after an epoch once this much time has passed since the last one."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Everything one training needs. images: ``(N, 3, H, W)`` uint8; labels: ``(N,)`` int64."""
+
+    trial: str
+    method: Method[Any]
+    recipe: Recipe
+    backbone: str
+    images: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+    seed: int
+    device: torch.device
+    precision: str = "float32"
+    folder: Path | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+
+@dataclass
+class Hooks:
+    """What the loop reports to and asks; the defaults do nothing."""
+
+    on_epoch: Callable[[dict[str, Any]], None] = field(default=lambda record: None)
+    should_stop: Callable[[], bool] = field(default=lambda: False)
+
+
+def train(
+    job: TrainingJob, hooks: Hooks, environment: dict[str, Any]
+) -> tuple[ExpertResNet, Progress]:
+    """Trains to the last epoch, resuming from the folder's checkpoint where there is one.
+
+    Nothing is selected on any data: the last epoch counts. Raises :class:`DivergedError` for a loss
+    that is not finite, :class:`ContractError` for a method that breaks its contract,
+    :class:`InterruptedRun` (checkpoint written) when asked to stop.
+    """
+    classes = len(job.method.counts)
+    request = job.method.architecture()
+    network = build_network(job.backbone, classes, request, generator("network", job.seed))
+    network.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = _optimizer(network, job.recipe, job.device)
+    progress = Progress()
+    if job.folder is not None:
+        progress = load_checkpoint(job.folder, job.trial, network, optimizer) or progress
+    if environment not in progress.environments:
+        progress.environments.append(environment)
+    spans = phase_spans(job.method.phases(), job.recipe.epochs)
+    loop = _Loop(job, hooks, network, optimizer, progress)
+    for span in spans:
+        if span.start + span.epochs <= progress.epochs_done:
+            continue
+        if progress.epochs_done == span.start:  # not when resuming in the middle of the phase
+            optimizer.state.clear()
+            if span.phase.reset_heads:
+                for i, head in enumerate(network.heads()):
+                    head.reset(generator("heads", job.seed, span.start, i))
+        loop.run(span)
+    return network, progress
+
+
+def _optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
+        weight_decay=recipe.weight_decay,
+        fused=device.type in ("cpu", "cuda"),
+    )
+
+
+class _Loop:
+    def __init__(
+        self,
+        job: TrainingJob,
+        hooks: Hooks,
+        network: ExpertResNet,
+        optimizer: torch.optim.SGD,
+        progress: Progress,
+    ) -> None:
+        self.job, self.hooks, self.network = job, hooks, network
+        self.optimizer, self.progress = optimizer, progress
+        self.images = job.images.to(job.device)
+        self.labels = job.labels.to(job.device)
+        self.mean, self.std = job.mean.to(job.device), job.std.to(job.device)
+        self.augmenter = Augmenter(job.recipe, job.images.shape[-1], job.device)
+        self.saved_epoch = progress.epochs_done
+        self.saved_at = time.monotonic()
+
+    def run(self, span: PhaseSpan) -> None:
+        self._freeze(span)
+        for epoch in range(max(span.start, self.progress.epochs_done), span.start + span.epochs):
+            began = time.monotonic()
+            lr = learning_rate(self.job.recipe, epoch - span.start, span.epochs)
+            loss = self._epoch(span, epoch, lr)
+            seconds = time.monotonic() - began
+            record = {"epoch": epoch + 1, "loss": loss, "lr": lr, "seconds": round(seconds, 4)}
+            self.progress.epochs_done = epoch + 1
+            self.progress.seconds += seconds
+            self.progress.history.append(record)
+            self._checkpoint()
+            self.hooks.on_epoch(record)
+            if self.hooks.should_stop() and epoch + 1 < self.job.recipe.epochs:
+                self._checkpoint(force=True)
+                raise InterruptedRun(f"stopped after epoch {epoch + 1} of {self.job.recipe.epochs}")
+
+    def _freeze(self, span: PhaseSpan) -> None:
+        heads_only = span.phase.train == "heads"
+        self.network.requires_grad_(not heads_only)
+        for head in self.network.heads():
+            head.requires_grad_(True)
+        self.network.train(not heads_only)  # a frozen trunk keeps its BatchNorm statistics too
+
+    def _epoch(self, span: PhaseSpan, epoch: int, lr: float) -> float:
+        """One pass over the training images; the mean loss. One synchronisation, at its end."""
+        job = self.job
+        rng = generator("method", job.seed, epoch)
+        order = epoch_order(job.labels, span.phase, generator("order", job.seed, epoch))
+        order = order.to(job.device)
+        draws = self.augmenter.draw(len(order), generator("augmentation", job.seed, epoch))
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        progress = epoch / job.recipe.epochs
+        size, losses = job.recipe.batch_size, []
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            raw = self.augmenter.apply(self.images[chosen], draws[slice(start, start + size)])
+            inputs = normalise(raw, self.mean, self.std)
+            with self._autocast():
+                logits = self.network(inputs)
+            loss = job.method.loss(logits.float(), self.labels[chosen], progress=progress, rng=rng)
+            _check_loss(loss, job.method)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            losses.append(loss.detach())
+            # With a checkpoint of the last epoch in hand there is nothing to wait for.
+            if self.hooks.should_stop() and self.saved_epoch == epoch:
+                raise InterruptedRun(f"stopped after epoch {epoch} of {job.recipe.epochs}")
+        return self._mean_loss(torch.stack(losses), epoch, lr)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.job.precision == "bf16":
+            return torch.autocast(self.job.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _mean_loss(self, losses: Tensor, epoch: int, lr: float) -> float:
+        values = losses.double().cpu()
+        bad = torch.nonzero(~torch.isfinite(values)).flatten()
+        if len(bad):
+            step = int(bad[0])
+            last = f"epoch {epoch}" if epoch else "none"
+            raise DivergedError(
+                f"method {self.job.method.name!r}: loss is {values[step].item()} in epoch {epoch + 1}, "
+                f"step {step + 1}, learning rate {lr:g} (last good epoch: {last}); "
+                "expected a finite number"
+            )
+        mean = values.mean().item()
+        assert math.isfinite(mean)
+        return mean
+
+    def _checkpoint(self, force: bool = False) -> None:
+        job = self.job
+        done = self.progress.epochs_done
+        due = time.monotonic() - self.saved_at >= job.checkpoint_seconds
+        if job.folder is None or self.saved_epoch == done:
+            return
+        if force or due or done == job.recipe.epochs:
+            save_checkpoint(job.folder, job.trial, self.network, self.optimizer, self.progress)
+            self.saved_epoch, self.saved_at = done, time.monotonic()
+
+
+def _check_loss(loss: object, method: Method[Any]) -> None:
+    expected = "expected a scalar float tensor () that depends on the logits"
+    if not isinstance(loss, Tensor):
+        raise ContractError(f"method {method.name!r}: loss returned {type(loss).__name__}; {expected}")
+    if loss.shape != () or not loss.is_floating_point() or not loss.requires_grad:
+        what = f"shape {tuple(loss.shape)}, {loss.dtype}, requires_grad={loss.requires_grad}"
+        raise ContractError(f"method {method.name!r}: loss returned {what}; {expected}")
+
+
+def resolved_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON, for identity and record."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}

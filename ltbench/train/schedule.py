@@ -1,0 +1,37 @@
+"""The learning rate over epochs, in fractions of the budget."""
+
+from __future__ import annotations
+
+from ltbench.protocol import Recipe
+
+SHORT_BUDGET = 10
+"""Below this many epochs warm-up and milestones fall on so few epochs that the recipe is another."""
+
+
+def warmup_epochs(recipe: Recipe, epochs: int) -> int:
+    """max(1, min(w, epochs // 8)), or 0 where the recipe has no warm-up."""
+    if recipe.warmup_epochs == 0:
+        return 0
+    return max(1, min(recipe.warmup_epochs, epochs // 8))
+
+
+def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
+    """The learning rate of the 0-based ``epoch``.
+
+    Rises as (epoch + 1) / w over the warm-up, then lr * gamma^k after k milestones, a milestone m
+    being reached when epoch / epochs >= m. At 200 epochs this is SADE's schedule: warm-up over 5,
+    times 0.1 from index 160 and from 180 on.
+    """
+    warmup = warmup_epochs(recipe, epochs)
+    if epoch < warmup:
+        return recipe.lr * (epoch + 1) / warmup
+    passed = sum(epoch / epochs >= milestone for milestone in recipe.milestones)
+    return recipe.lr * recipe.gamma**passed
+
+
+def warnings(recipe: Recipe) -> list[str]:
+    if recipe.epochs < SHORT_BUDGET:
+        return [
+            f"{recipe.epochs} epochs distort the recipe: warm-up and milestones fall on single epochs"
+        ]
+    return []

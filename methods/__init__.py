@@ -1,0 +1,1 @@
+"""Methods and test-time strategies, one file each; found by folder, no list to edit."""

@@ -1,0 +1,1 @@
+"""Test-time strategies: one file, one strategy."""

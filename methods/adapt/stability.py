@@ -1,0 +1,94 @@
+"""SADE's test-time self-supervised aggregation: expert weights by prediction stability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ltbench.hyper import Hyper
+from ltbench.method import Reference
+from ltbench.settings import setting
+from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
+
+
+@dataclass(frozen=True)
+class StabilityHyper(Hyper):
+    epochs: int = setting(5, low=1, help="passes over the test images at most")
+    batch_size: int = setting(128, low=1, help="images a step; the last, smaller batch is kept")
+    min_weight: float = setting(0.05, low=0, high=1, help="stops after an epoch that falls below")
+
+
+class Stability(Strategy[StabilityHyper]):
+    """Maximises mean_i cos(softmax(sum_e w_e z_e(view 1)), softmax(sum_e w_e z_e(view 2))).
+
+    w = softmax(a), a in R^E from zero, by SGD with the optimiser of the method's recipe. Epoch k
+    uses the k-th stored pair of views. Stops after an epoch in which a weight, rounded to two
+    decimals, is below ``min_weight``; those weights are used, as published. The network is fixed,
+    hence stored logits give the same steps as running it again. Source: SADE, section 4.2 and
+    ``test_training_cifar.py``.
+    """
+
+    name: ClassVar = "stability"
+    title: ClassVar = "prediction stability"
+    needs: ClassVar = frozenset({"views"})
+    min_experts: ClassVar = 2
+    hyper_type: ClassVar = StabilityHyper
+    reference: ClassVar = Reference(
+        authors="Zhang, Hooi, Hong, Feng",
+        title="Self-supervised aggregation of diverse experts for test-agnostic long-tailed recognition",
+        venue="NeurIPS",
+        year=2022,
+        url="https://arxiv.org/abs/2107.09249",
+    )
+
+    def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
+        settings = source.optimizer
+        size, experts, _ = test.logits.shape
+        # The published start, 1/E each; only differences count, but weight decay pulls to zero.
+        scores = torch.full((experts,), 1 / experts, device=test.logits.device, requires_grad=True)
+        optimizer = torch.optim.SGD(
+            [scores],
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+        )
+        history = []
+        for epoch in range(self.hyper.epochs):
+            pair = test.views(epoch % test.pairs)
+            order = torch.randperm(size, generator=rng).to(test.logits.device)
+            for batch in order.split(self.hyper.batch_size):
+                optimizer.zero_grad()
+                weights = F.softmax(scores, dim=0)
+                (-agreement(weights, pair[0, batch], pair[1, batch])).backward()
+                optimizer.step()
+            weights = F.softmax(scores.detach(), dim=0)
+            history.append(weights.tolist())
+            if min(round(weight, 2) for weight in history[-1]) < self.hyper.min_weight:
+                break
+
+        def predict(logits: Tensor) -> Tensor:
+            return combine(weights, logits)
+
+        return Adapted(
+            logits=predict(test.logits),
+            frozen=predict,
+            expert_weights=weights,
+            diagnostics={"epochs": len(history), "weights_by_epoch": history},
+        )
+
+
+def combine(weights: Tensor, logits: Tensor) -> Tensor:
+    """sum_e w_e z_e: ``(E,)`` and ``(N, E, C)`` to ``(N, C)``."""
+    return torch.einsum("e,nec->nc", weights, logits)
+
+
+def agreement(weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Mean cosine similarity of the weighted predictions on two views, ``(N, E, C)`` each."""
+    one = F.softmax(combine(weights, first), dim=1)
+    two = F.softmax(combine(weights, second), dim=1)
+    return F.cosine_similarity(one, two, dim=1).mean()

@@ -1,0 +1,1 @@
+"""Protocol files: data, no code."""

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from ltbench.data.dataset import channel_statistics
+from ltbench.data.sources import describe, open_data
+from ltbench.errors import DataError, InputError
+from ltbench.protocol import DataConfig
+
+CONFIG = DataConfig(source="parquet", classes=3, image_size=8)
+GENERATOR = np.random.RandomState(3)
+PIXELS = GENERATOR.randint(0, 256, (30, 3, 8, 8)).astype(np.uint8)
+LABELS = [label % 3 for label in range(30)]
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write(
+    folder: Path, split: str, rows: slice, shards: int, *, image: str = "img", label: str = "label"
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = [{"bytes": png(pixels), "path": None} for pixels in PIXELS[rows]]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({image: pa.array(cells, kind), label: pa.array(LABELS[rows], pa.int64())})
+    bounds = [round(part * table.num_rows / shards) for part in range(shards + 1)]
+    for part in range(shards):
+        path = folder / f"{split}-{part:05d}-of-{shards:05d}.parquet"
+        piece = table.slice(bounds[part], bounds[part + 1] - bounds[part])
+        pq.write_table(piece, path, row_group_size=4)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    folder = tmp_path / "shards"
+    write(folder, "train", slice(0, 21), 3)
+    write(folder, "test", slice(21, 30), 1)
+    return folder
+
+
+def test_pixels_labels_and_default_names(shards: Path) -> None:
+    splits = open_data(CONFIG, shards)
+    np.testing.assert_array_equal(splits.train.read(np.arange(21)), PIXELS[:21])
+    np.testing.assert_array_equal(splits.test.read(np.arange(9)), PIXELS[21:])
+    assert splits.train.labels.tolist() == LABELS[:21]
+    assert splits.train.class_names == ("0", "1", "2")
+
+
+def test_one_shard_equals_three(shards: Path, tmp_path: Path) -> None:
+    single = tmp_path / "single"
+    write(single, "train", slice(0, 21), 1, image="image", label="fine_label")
+    write(single, "test", slice(21, 30), 1, image="image", label="fine_label")
+    one, three = open_data(CONFIG, single), open_data(CONFIG, shards)
+    assert one.train.fingerprint == three.train.fingerprint
+    assert one.test.fingerprint == three.test.fingerprint
+
+
+def test_names_of_the_hub_and_of_the_file(shards: Path) -> None:
+    names = ["cat", "dog", "eel"]
+    path = next(shards.glob("train-00000*"))
+    info = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(info)}), path)
+    assert open_data(CONFIG, shards).train.class_names == ("cat", "dog", "eel")
+    (shards / "classes.json").write_text('["x", "y", "z"]')
+    assert open_data(CONFIG, shards).train.class_names == ("x", "y", "z")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('["x", "y"]', "names 2 classes, the protocol says 3"),
+        ('["x", "y", "x"]', "names a class twice"),
+        ('{"x": 1}', "must be a list of class names"),
+        ("[", "classes.json is not readable"),
+    ],
+)
+def test_bad_class_names(shards: Path, content: str, message: str) -> None:
+    (shards / "classes.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        open_data(CONFIG, shards)
+
+
+def test_missing_shard_and_missing_split(shards: Path) -> None:
+    next(shards.glob("train-00001*")).unlink()
+    with pytest.raises(DataError, match="2 of 3 train shards; number 1 is missing"):
+        open_data(CONFIG, shards)
+    for path in shards.glob("test-*"):
+        path.unlink()
+    write(shards, "train", slice(0, 21), 3)
+    with pytest.raises(DataError, match=r"no test-\*\.parquet"):
+        open_data(CONFIG, shards)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (DataConfig("parquet", 2, 8), r"label 2 is outside 0\.\.1"),
+        (DataConfig("parquet", 4, 8), "each class needs a training image, these have none: 3"),
+        (DataConfig("parquet", 3, 16), "8 x 8 pixels, the protocol says 16 x 16"),
+    ],
+)
+def test_what_the_protocol_says_is_checked(shards: Path, config: DataConfig, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        open_data(config, shards)
+
+
+def test_wrong_columns(tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    write(folder, "train", slice(0, 21), 1, image="picture")
+    write(folder, "test", slice(21, 30), 1)
+    with pytest.raises(DataError, match=r"no image column img or image \(it has: picture, label\)"):
+        open_data(CONFIG, folder)
+    cells = pa.table({"img": [b"x"], "label": [0]})
+    pq.write_table(cells, folder / "train-00000-of-00001.parquet")
+    with pytest.raises(DataError, match="must be a struct with bytes"):
+        open_data(CONFIG, folder)
+
+
+def test_path_of_the_protocol_is_used_without_a_data_dir(shards: Path) -> None:
+    config = DataConfig(source="parquet", classes=3, image_size=8, path=str(shards))
+    assert len(open_data(config).train) == 21
+    assert describe(config).ready
+    with pytest.raises(DataError, match=r"give --data-dir or data\.path"):
+        open_data(CONFIG)
+
+
+def real_cifar100() -> Path:
+    named = os.environ.get("LTBENCH_CIFAR100")
+    beside = Path(__file__).resolve().parents[4] / "shared" / "data" / "cifar100"
+    return Path(named) if named else beside
+
+
+@pytest.mark.skipif(
+    not real_cifar100().is_dir(),
+    reason="real CIFAR-100 is not here; LTBENCH_CIFAR100 names a folder that holds it",
+)
+def test_real_cifar100() -> None:
+    config = DataConfig(source="cifar100", classes=100, image_size=32)
+    stages: list[tuple[str, int, int]] = []
+    splits = open_data(config, real_cifar100(), report=lambda *step: stages.append(step))
+    assert stages[-1] == ("decoding images", 60_000, 60_000)
+    assert np.bincount(splits.train.labels).tolist() == [500] * 100
+    assert np.bincount(splits.test.labels).tolist() == [100] * 100
+    assert splits.train.class_names[0] == "apple"
+    mean, std = channel_statistics(splits.train)
+    np.testing.assert_allclose(mean, [0.50707516, 0.48654887, 0.44091784], atol=1e-8)
+    np.testing.assert_allclose(std, [0.26733429, 0.25643846, 0.27615047], atol=1e-8)

@@ -1,0 +1,229 @@
+"""Makes synthetic result folders whose numbers are known beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+RATIOS = (10, 2)
+Score = Callable[[str, int, int], float]  # (distribution, seed, draw) -> top-1 in per cent
+
+
+def flat(value: float) -> Score:
+    return lambda distribution, seed, draw: value
+
+
+def write(path: Path, value: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def short_hash(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+class Results:
+    """A results folder for one protocol; every ``add`` writes a trial and its evaluation."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        protocol: str = "toy-lt",
+        version: str = "1.0",
+        variant: str = "",
+        counts: Sequence[int] = (100, 50, 20, 5),
+        groups: Mapping[str, Sequence[int]] | None = None,
+        ratios: Sequence[float] = RATIOS,
+        draws: int = 2,
+        parts: bool = True,
+        precision: str = "float32",
+        data: str = "aaaaaa",
+    ) -> None:
+        self.root = root
+        self.counts = list(counts)
+        self.groups = groups or {"many": [0, 1], "medium": [2], "few": [3]}
+        self.ratios, self.draws, self.parts = ratios, draws, parts
+        self.precision, self.data = precision, data
+        self.protocol = {
+            "name": protocol,
+            "version": version,
+            "title": protocol.upper(),
+            "variant": variant,
+        }
+
+    def trial_folder(
+        self, training: str, seed: int, hyper: Mapping[str, Any] | None = None
+    ) -> Path:
+        name = short_hash(training, seed, hyper, self.protocol, self.precision, self.data)
+        return self.root / str(self.protocol["name"]) / training / f"{seed}-{name}"
+
+    def add_trial(
+        self, training: str, seed: int, experts: int = 1, hyper: Mapping[str, Any] | None = None
+    ) -> Path:
+        folder = self.trial_folder(training, seed, hyper)
+        write(
+            folder / "trial.json",
+            {
+                "schema": 1,
+                "status": "finished",
+                "trial": folder.name.split("-")[1],
+                "protocol": self.protocol,
+                "training": {
+                    "name": training,
+                    "hyper": dict(hyper or {}),
+                    "version": 1,
+                    "origin": "ltbench",
+                },
+                "seed": seed,
+                "data": self._data(),
+                "recipe": {"epochs": 3},
+                "precision": self.precision,
+                "model": self._model(experts),
+                "cost": {},
+                "environment": {"device": "cpu", "torch": "2.6.0"},
+                "preemptions": 0,
+                "created": "2025-01-01T00:00:00+00:00",
+            },
+        )
+        return folder
+
+    def fail(
+        self,
+        training: str,
+        seed: int,
+        status: str = "diverged",
+        hyper: Mapping[str, Any] | None = None,
+    ) -> Path:
+        folder = self.trial_folder(training, seed, hyper)
+        return write(
+            folder / "failed.json",
+            {
+                "schema": 1,
+                "status": status,
+                "trial": folder.name.split("-")[1],
+                "protocol": self.protocol,
+                "training": {"name": training, "hyper": dict(hyper or {})},
+                "seed": seed,
+                "error": "the loss is NaN",
+                "log": "log.txt",
+                "epoch": 2,
+                "step": 7,
+            },
+        )
+
+    def add(
+        self,
+        method: str,
+        seed: int,
+        score: Score,
+        *,
+        strategy: str = "none",
+        label: str | None = None,
+        training: str | None = None,
+        experts: int = 1,
+        oracle: bool = False,
+        weights: Callable[[str, int, int], list[float]] | None = None,
+        recall: Callable[[int, int], float | None] | None = None,
+        hyper: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Path:
+        """``recall(class, seed)`` gives the uniform recalls; by default the uniform top-1."""
+        folder = self.add_trial(training or method, seed, experts, hyper)
+        uniform = score("uniform", seed, 0)
+        recalls = [recall(c, seed) if recall else uniform for c in range(len(self.counts))]
+        distributions: dict[str, Any] = {}
+        for name, definition, draws in self._distributions():
+            distributions[name] = {
+                "definition": definition,
+                "draws": {
+                    str(draw): {
+                        "n": 100,
+                        "top1": score(name, seed, draw),
+                        "macro": score(name, seed, draw),
+                        "nll": 1.0,
+                        "ece": 5.0,
+                        "expert_top1": [score(name, seed, draw) - e for e in range(experts)],
+                        "expert_weights": weights(name, seed, draw) if weights else None,
+                        "prior": None,
+                        "diagnostics": {},
+                    }
+                    for draw in range(draws)
+                },
+                "correct": "",
+            }
+        distributions["uniform"]["draws"]["0"] |= {
+            **self._recalls(recalls, uniform),
+            "experts": [
+                self._recalls(
+                    [None if r is None else max(0.0, r - e) for r in recalls], uniform - e
+                )
+                for e in range(experts)
+            ],
+            "agreement": None,
+        }
+        record = {
+            "schema": 1,
+            "evaluation": short_hash(method, strategy, label, folder.name, more),
+            "trial": folder.name.split("-")[1],
+            "protocol": self.protocol,
+            "seed": seed,
+            "method": method,
+            "method_params": "",
+            "strategy": strategy,
+            "strategy_params": "",
+            "label": label or (method if strategy == "none" else f"{method}+{strategy}"),
+            "title": method.upper(),
+            "uses_true_prior": oracle,
+            "mode": "clean",
+            "data": {"train_fingerprint": self.data, "test_fingerprint": "bbbbbb"},
+            "recipe": {"epochs": 3},
+            "precision": self.precision,
+            "model": self._model(experts),
+            "train_counts": self.counts,
+            "rank": list(range(len(self.counts))),
+            "class_names": [f"class {c}" for c in range(len(self.counts))],
+            "groups": {name: list(members) for name, members in self.groups.items()},
+            "seconds": 1.0,
+            "distributions": distributions,
+            **more,
+        }
+        row = f"row-{record['evaluation']}.json"
+        return write(folder / "evaluations" / row, record)
+
+    def _distributions(self) -> list[tuple[str, dict[str, Any], int]]:
+        found: list[tuple[str, dict[str, Any], int]] = [("uniform", {"kind": "uniform"}, 1)]
+        for kind in ("backward", "forward"):
+            for ratio in self.ratios:
+                definition = {"kind": kind, "ratio": float(ratio)}
+                found.append((f"{kind}{ratio:g}", definition, self.draws))
+        if self.parts:
+            found += [
+                (f"{group}-only", {"kind": "partial", "classes": list(members)}, 1)
+                for group, members in self.groups.items()
+                if members
+            ]
+        return found
+
+    def _recalls(self, recalls: list[float | None], total: float) -> dict[str, Any]:
+        groups: dict[str, float | None] = {}
+        for name, members in self.groups.items():
+            values = [recalls[c] for c in members if recalls[c] is not None]
+            groups[name] = sum(v for v in values if v is not None) / len(values) if values else None
+        return {"per_class": recalls, "groups": {**groups, "all": total}}
+
+    def _data(self) -> dict[str, Any]:
+        return {"train_fingerprint": self.data, "test_fingerprint": "bbbbbb"}
+
+    def _model(self, experts: int) -> dict[str, Any]:
+        return {
+            "backbone": "resnet8",
+            "experts": experts,
+            "head": "linear",
+            "reduced": experts > 1,
+            "parameters": 1000 * experts,
+        }
