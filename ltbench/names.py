@@ -87,7 +87,9 @@ def parse_rows(text: str) -> list[Row]:
     """A comma-separated list of rows; an empty or doubled one raises InputError."""
     parts = split_list(text)
     if not all(parts):
-        raise InputError("methods: the list is empty or has an empty place; see `ltbench list methods`")
+        raise InputError(
+            "methods: the list is empty or has an empty place; see `ltbench list methods`"
+        )
     rows = [parse_row(part) for part in parts]
     for i, row in enumerate(rows):
         if row in rows[:i]:

@@ -72,7 +72,9 @@ def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ())
     if parent is None:
         return table
     sibling = path.parent / str(parent)
-    base_path = sibling if sibling.suffix == ".toml" and sibling.is_file() else _find(str(parent), plugins)
+    base_path = (
+        sibling if sibling.suffix == ".toml" and sibling.is_file() else _find(str(parent), plugins)
+    )
     return _merge(_read_table(base_path, plugins, (*seen, path)), table)
 
 
@@ -80,7 +82,9 @@ def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = (
+            _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
     return merged
 
 
@@ -92,7 +96,9 @@ def _override(table: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(here, dict):
             raise InputError(f"--set {key}: {parent!r} is a value, not a table")
     if isinstance(here.get(last), dict) and not isinstance(value, Mapping):
-        raise InputError(f"--set {key}: {last!r} is a table; name one of its keys, as in {key}.name=value")
+        raise InputError(
+            f"--set {key}: {last!r} is a table; name one of its keys, as in {key}.name=value"
+        )
     here[last] = value
 
 
@@ -119,7 +125,9 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
         protocol.recipe_for(method)
     _check_subsets(protocol, where)
     if protocol.data.path and not Path(protocol.data.path).is_absolute():
-        data = dataclasses.replace(protocol.data, path=str((path.parent / protocol.data.path).resolve()))
+        data = dataclasses.replace(
+            protocol.data, path=str((path.parent / protocol.data.path).resolve())
+        )
         protocol = dataclasses.replace(protocol, data=data)
     return protocol
 
@@ -144,8 +152,13 @@ def _check_subsets(protocol: Protocol, where: str) -> None:
     reserved = ("uniform", "forward", "backward", "many-only", "medium-only", "few-only")
     for name, classes in protocol.test.subsets.items():
         check_name(name, f"{where}.test.subsets")
-        if any(name == word or (word in ("forward", "backward") and name.startswith(word)) for word in reserved):
-            raise InputError(f"{where}.test.subsets.{name}: that name is taken by a standard test set")
+        if any(
+            name == word or (word in ("forward", "backward") and name.startswith(word))
+            for word in reserved
+        ):
+            raise InputError(
+                f"{where}.test.subsets.{name}: that name is taken by a standard test set"
+            )
         if not classes or len(set(classes)) != len(classes):
             raise InputError(f"{where}.test.subsets.{name} must list different classes")
         if min(classes) < 0 or max(classes) >= protocol.data.classes:

@@ -128,7 +128,7 @@ def _load(plugins: tuple[str, ...]) -> Registries:
     return Registries(methods, strategies)
 
 
-def _scan_folder(registry: Registry[Any], package: str, base: type) -> None:
+def _scan_folder(registry: Registry[Any], package: str, base: type[Any]) -> None:
     folder = importlib.import_module(package)
     for info in pkgutil.iter_modules(folder.__path__):
         origin = f"{package}.{info.name}"
@@ -141,7 +141,7 @@ def _scan_folder(registry: Registry[Any], package: str, base: type) -> None:
             registry.broken[name] = Broken(name, origin, _one_line(error))
 
 
-def _scan_entry_points(registry: Registry[Any], group: str, base: type) -> None:
+def _scan_entry_points(registry: Registry[Any], group: str, base: type[Any]) -> None:
     for entry in sorted(entry_points(group=group), key=lambda e: (e.name, e.value)):
         origin = _entry_origin(entry)
         try:
@@ -150,9 +150,7 @@ def _scan_entry_points(registry: Registry[Any], group: str, base: type) -> None:
             for cls in classes:
                 if not (isinstance(cls, type) and issubclass(cls, base)):
                     raise TypeError(f"{entry.value} is not a {base.__name__}")
-                if inspect.isabstract(cls):
-                    missing = ", ".join(sorted(cls.__abstractmethods__))
-                    raise TypeError(f"{cls.__name__} does not define {missing}")
+                _check_concrete(cls)
                 file = inspect.getsourcefile(cls)
                 digest = _digest(Path(file)) if file else ""
                 registry.add(Plugin(cls.name, cls, origin, digest))
@@ -185,16 +183,20 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _classes(module: ModuleType, base: type) -> Iterator[type[Any]]:
+def _classes(module: ModuleType, base: type[Any]) -> Iterator[type[Any]]:
     """The usable subclasses of ``base`` that ``module`` itself defines, in the order of the file."""
-    for cls in list(vars(module).values()):
-        if not isinstance(cls, type) or not issubclass(cls, base) or cls.__module__ != module.__name__:
-            continue
-        if hasattr(cls, "name"):
-            if inspect.isabstract(cls):
-                missing = ", ".join(sorted(cls.__abstractmethods__))
-                raise TypeError(f"{cls.__name__} does not define {missing}")
-            yield cls
+    for found in list(vars(module).values()):
+        if isinstance(found, type) and issubclass(found, base):
+            cls: Any = found
+            if cls.__module__ == module.__name__ and hasattr(cls, "name"):
+                _check_concrete(cls)
+                yield cls
+
+
+def _check_concrete(cls: Any) -> None:
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(cls.__abstractmethods__))
+        raise TypeError(f"{cls.__name__} does not define {missing}")
 
 
 def _digest(path: Path) -> str:
@@ -229,7 +231,7 @@ def protocol_files(plugins: Sequence[str] = ()) -> dict[str, Path]:
         try:
             loaded = entry.load()
             paths = _toml_files(loaded) if isinstance(loaded, ModuleType) else [Path(str(loaded))]
-        except Exception:  # noqa: S112 - listed by `broken_protocols`, stops nobody else
+        except Exception:  # listed by `broken_protocols`, stops nobody else
             continue
         for path in paths:
             add(path, _entry_origin(entry))

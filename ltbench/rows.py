@@ -47,7 +47,12 @@ class ResolvedRow:
     def identity(self) -> dict[str, Any]:
         """The row's part of an evaluation's identity."""
         return {
-            "method": [self.method.name, self.hyper.to_json(), self.method.cls.version, self.method.digest],
+            "method": [
+                self.method.name,
+                self.hyper.to_json(),
+                self.method.cls.version,
+                self.method.digest,
+            ],
             "strategy": [
                 self.strategy.name,
                 self.strategy_hyper.to_json(),
@@ -92,7 +97,9 @@ def _show(value: Json) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def row_from_json(value: Mapping[str, Any], protocol: Protocol, registries: Registries) -> ResolvedRow:
+def row_from_json(
+    value: Mapping[str, Any], protocol: Protocol, registries: Registries
+) -> ResolvedRow:
     """The inverse of :meth:`ResolvedRow.to_json`."""
     as_text = {k: str(v) for k, v in value["hyper"].items()}
     strategy_text = {k: str(v) for k, v in value["strategy_hyper"].items()}

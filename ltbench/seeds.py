@@ -1,4 +1,4 @@
-"""Random generators named by purpose, so that a new draw shifts no other and a resumed run needs no replay."""
+"""Random generators named by purpose: a new draw shifts no other, a resumed run needs no replay."""
 
 from __future__ import annotations
 

@@ -105,7 +105,9 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
             items = [items]
-        return tuple(convert(item, get_args(kind)[0], f"{where}[{i}]") for i, item in enumerate(items))
+        return tuple(
+            convert(item, get_args(kind)[0], f"{where}[{i}]") for i, item in enumerate(items)
+        )
     if origin is dict:
         if not isinstance(value, Mapping):
             raise InputError(f"{where} must be a table, not {value!r}")

@@ -72,7 +72,9 @@ class UnlabelledTest:
     def images(self) -> Tensor:
         """``(N, 3, H, W)`` uint8 test images; for strategies that need the network."""
         if self._images is None:
-            raise ContractError("this strategy asked for images without declaring 'network' in needs")
+            raise ContractError(
+                "this strategy asked for images without declaring 'network' in needs"
+            )
         return self._images()
 
 

@@ -35,7 +35,9 @@ def protocol_options(function: F) -> F:
     """--protocol and what overrides it; see :func:`overrides`."""
     for option in reversed(
         (
-            click.option("--protocol", required=True, metavar="NAME|FILE.toml", help="Which protocol."),
+            click.option(
+                "--protocol", required=True, metavar="NAME|FILE.toml", help="Which protocol."
+            ),
             click.option("--imbalance", metavar="R", help="Imbalance ratio of the training set."),
             click.option("--test-ratios", metavar="R,R", help="Imbalance ratios of the test sets."),
             click.option(
@@ -78,7 +80,9 @@ def run_options(function: F) -> F:
                 show_default=True,
                 help="'augmented' reproduces a flaw of published code: shifted test images augmented.",
             ),
-            click.option("--jobs", type=int, help="Trials side by side; default: as many as pay off."),
+            click.option(
+                "--jobs", type=int, help="Trials side by side; default: as many as pay off."
+            ),
             click.option("--quiet", is_flag=True, help="Tell failures only."),
         )
     ):
@@ -86,7 +90,9 @@ def run_options(function: F) -> F:
     return function
 
 
-def overrides(sets: tuple[str, ...], imbalance: str | None, test_ratios: str | None) -> dict[str, str]:
+def overrides(
+    sets: tuple[str, ...], imbalance: str | None, test_ratios: str | None
+) -> dict[str, str]:
     """The overrides of --set, --imbalance and --test-ratios in one mapping."""
     from ltbench.protocol_file import parse_override
 

@@ -15,7 +15,9 @@ def print_plan(plan: Plan, console: Console) -> None:
     title = f"{protocol.name} {protocol.version}{variant}: {len(plan.trials)} trials"
     table = Table(title=title, title_justify="left", header_style="bold")
     for heading in ("trial", "seed", "rows", "state", "time", "disk"):
-        table.add_column(heading, justify="right" if heading in ("seed", "time", "disk") else "left")
+        table.add_column(
+            heading, justify="right" if heading in ("seed", "time", "disk") else "left"
+        )
     for planned in plan.trials:
         estimate = planned.estimate
         table.add_row(

@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from ltbench.cli.options import overrides, plugin_option, protocol_options, results_option, run_options
+from ltbench.cli.options import (
+    overrides,
+    plugin_option,
+    protocol_options,
+    results_option,
+    run_options,
+)
 
 EPILOG = """\b
 Examples:

@@ -81,7 +81,9 @@ def evaluate_row(
             chosen = outputs.indices_of(test_set, draw)
             labels, logits = outputs.labels[chosen], outputs.logits_for(test_set)[chosen]
             # Selected images lie class by class; in that order they would tell their labels.
-            arrival = torch.randperm(len(chosen), generator=generator("arrival", test_set.name, draw))
+            arrival = torch.randperm(
+                len(chosen), generator=generator("arrival", test_set.name, draw)
+            )
             test = _unlabelled(outputs, row, logits[arrival], chosen[arrival])
             rng = generator("strategy", outputs.trial.seed, strategy.name, test_set.name, draw)
             with torch.enable_grad():
@@ -136,22 +138,24 @@ def _checked(adapted: object, expected: tuple[int, int], row: ResolvedRow) -> Te
     """The scores, after checking type, shape and NaN: a NaN must never count as class 0."""
     who = f"{row.label}: strategy {row.strategy.name!r} with method {row.method.name!r}"
     if not isinstance(adapted, Adapted) or not isinstance(adapted.logits, Tensor):
-        raise ContractError(f"{who} returned {type(adapted).__name__}; expected Adapted with a tensor")
+        raise ContractError(
+            f"{who} returned {type(adapted).__name__}; expected Adapted with a tensor"
+        )
     scores = adapted.logits.detach()
     if tuple(scores.shape) != expected or not scores.is_floating_point():
         shape = f"{tuple(scores.shape)} {scores.dtype}"
         raise ContractError(f"{who} returned scores {shape}; expected {expected} of a float type")
     if torch.isnan(scores).any() or not torch.isfinite(scores.amax(dim=1)).all():
-        raise ContractError(f"{who} returned scores that are NaN or infinite; expected finite numbers")
+        raise ContractError(
+            f"{who} returned scores that are NaN or infinite; expected finite numbers"
+        )
     return scores
 
 
 def _scores(adapted: Adapted, scores: Tensor, labels: Tensor, logits: Tensor) -> dict[str, Any]:
     hits = metrics.correct(scores, labels)
     recalls = metrics.per_class_recall(hits, labels, scores.shape[1])
-    expert_top1 = [
-        _percent(metrics.correct(logits[:, e], labels)) for e in range(logits.shape[1])
-    ]
+    expert_top1 = [_percent(metrics.correct(logits[:, e], labels)) for e in range(logits.shape[1])]
     return {
         "n": len(labels),
         "top1": _percent(hits),

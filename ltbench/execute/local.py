@@ -57,7 +57,7 @@ class _Worker:
     """A child process; its events arrive in the shared queue as (worker, event)."""
 
     def __init__(self, events: queue.Queue[tuple[_Worker, dict[str, Any] | None]]) -> None:
-        self.errors = tempfile.TemporaryFile()
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         environment = dict(os.environ)
         root = str(Path(ltbench.__file__).parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(
@@ -179,7 +179,9 @@ class _Execution:
             if event["event"] in ("done", "failed", "interrupted"):
                 worker.current, worker.running = None, False
 
-    def _wait_for_other(self, worker: _Worker, planned: PlannedTrial, event: dict[str, Any]) -> None:
+    def _wait_for_other(
+        self, worker: _Worker, planned: PlannedTrial, event: dict[str, Any]
+    ) -> None:
         """Another process holds this trial: take the next one, come back to it later."""
         if planned.trial.hash not in self.busy:
             self.busy.add(planned.trial.hash)

@@ -61,7 +61,12 @@ class TrialRun:
         hyper = self.method.cls.hyper_type.from_mapping(self.job.hyper, self.method.name)
         self.hyper = hyper
         self.trial: Trial = build_trial(
-            self.job.protocol, self.method, hyper, self.job.seed, settings.precision, self.task.splits
+            self.job.protocol,
+            self.method,
+            hyper,
+            self.job.seed,
+            settings.precision,
+            self.task.splits,
         )
         if self.trial.hash != self.job.trial:
             raise LtbenchError("the data or a plugin changed since the plan was made; run it again")
@@ -193,8 +198,10 @@ class TrialRun:
             return
         weights = self.folder / store.WEIGHTS
         if not weights.exists() or not (self.folder / store.LOGITS).exists():
-            raise LtbenchError(f"{self.folder} holds a record without logits and weights; it can be "
-                               "reported, not evaluated again")
+            raise LtbenchError(
+                f"{self.folder} holds a record without logits and weights; it can be "
+                "reported, not evaluated again"
+            )
         logits = load_file(self.folder / store.LOGITS)["logits"]
         inference = Inference(self._network(weights), self.mean, self.std, self.device)
         test = self.task.splits.test
@@ -220,10 +227,13 @@ class TrialRun:
         method = self.method.cls(torch.from_numpy(self.task.train.counts), self.hyper)
         protocol = self.job.protocol
         network = build_network(
-            protocol.model.backbone, protocol.data.classes, method.architecture(), generator("shell")
+            protocol.model.backbone,
+            protocol.data.classes,
+            method.architecture(),
+            generator("shell"),
         )
         network.load_state_dict(load_file(weights))
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return network.to(memory_format=torch.channels_last)
 
     def _missing(self, row: ResolvedRow) -> bool:
         known = self._known(row)
@@ -237,7 +247,14 @@ class TrialRun:
         protocol, mode = self.job.protocol, self.job.settings.mode
         views = asdict(protocol.views) if "views" in row.strategy.cls.needs else None
         return content_hash(
-            [EVALUATION_SEMANTICS, self.trial.hash, row.identity(), views, asdict(protocol.groups), mode]
+            [
+                EVALUATION_SEMANTICS,
+                self.trial.hash,
+                row.identity(),
+                views,
+                asdict(protocol.groups),
+                mode,
+            ]
         )
 
     def _path(self, row: ResolvedRow) -> Path:

@@ -125,4 +125,3 @@ def check_results_folder(results: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"results folder {results} is not writable: {reason}") from None
-

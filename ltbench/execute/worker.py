@@ -92,9 +92,7 @@ def _describe(error: Exception) -> tuple[str, str]:
     return "failed", f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def record_failure(
-    folder: Path, message: dict[str, Any], status: str, line: str, log: str
-) -> None:
+def record_failure(folder: Path, message: dict[str, Any], status: str, line: str, log: str) -> None:
     """Writes ``failed.json`` and the log beside it, unless the training itself is finished."""
     from ltbench import store
     from ltbench.files import write_json, write_text

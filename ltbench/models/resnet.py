@@ -49,7 +49,9 @@ def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential
 class Expert(nn.Module):
     """Second and third stage, global average pooling, head: one expert's own weights."""
 
-    def __init__(self, widths: tuple[int, int, int], blocks: int, head: CosineHead | LinearHead) -> None:
+    def __init__(
+        self, widths: tuple[int, int, int], blocks: int, head: CosineHead | LinearHead
+    ) -> None:
         super().__init__()
         self.stage2 = _stage(widths[0], widths[1], blocks, 2)
         self.stage3 = _stage(widths[1], widths[2], blocks, 2)

@@ -33,4 +33,5 @@ def training_rank(counts: Counts) -> Counts:
 
 def prior(counts: Counts) -> NDArray[np.float64]:
     """Relative frequencies ``(C,)`` of the realised counts; sums to 1."""
-    return counts / counts.sum()
+    frequencies: NDArray[np.float64] = counts / counts.sum()
+    return frequencies

@@ -29,9 +29,15 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, trial: str, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
+    folder: Path,
+    trial: str,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
 ) -> None:
-    tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    tensors = {
+        f"network.{k}": v.detach().cpu().contiguous() for k, v in network.state_dict().items()
+    }
     for i, state in optimizer.state_dict()["state"].items():
         buffer = state.get("momentum_buffer")
         if buffer is not None:
@@ -57,7 +63,7 @@ def load_checkpoint(
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
         progress = Progress(**json.loads(header["progress"]))
         if header["trial"] != trial or header["digest"] != _digest(tensors):
             raise ValueError("contents do not match the header")

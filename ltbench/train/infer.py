@@ -51,5 +51,7 @@ class Inference:
     ) -> Tensor:
         """Logits ``(N, E, C)`` of every image of ``dataset``, without augmentation."""
         return self(
-            lambda chosen: dataset.read(np.arange(chosen.start, chosen.stop)), len(dataset), progress
+            lambda chosen: dataset.read(np.arange(chosen.start, chosen.stop)),
+            len(dataset),
+            progress,
         )

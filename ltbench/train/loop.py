@@ -203,7 +203,9 @@ class _Loop:
 def _check_loss(loss: object, method: Method[Any]) -> None:
     expected = "expected a scalar float tensor () that depends on the logits"
     if not isinstance(loss, Tensor):
-        raise ContractError(f"method {method.name!r}: loss returned {type(loss).__name__}; {expected}")
+        raise ContractError(
+            f"method {method.name!r}: loss returned {type(loss).__name__}; {expected}"
+        )
     if loss.shape != () or not loss.is_floating_point() or not loss.requires_grad:
         what = f"shape {tuple(loss.shape)}, {loss.dtype}, requires_grad={loss.requires_grad}"
         raise ContractError(f"method {method.name!r}: loss returned {what}; {expected}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ltbench.hyper import Hyper
+from ltbench.hyper import Hyper, Json
 from ltbench.method import Reference
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
@@ -25,7 +25,7 @@ class StabilityHyper(Hyper):
 class Stability(Strategy[StabilityHyper]):
     """Maximises mean_i cos(softmax(sum_e w_e z_e(view 1)), softmax(sum_e w_e z_e(view 2))).
 
-    w = softmax(a), a in R^E from zero, by SGD with the optimiser of the method's recipe. Epoch k
+    w = softmax(a), a in R^E from 1/E each, by SGD with the optimiser of the method's recipe. Epoch k
     uses the k-th stored pair of views. Stops after an epoch in which a weight, rounded to two
     decimals, is below ``min_weight``; those weights are used, as published. The network is fixed,
     hence stored logits give the same steps as running it again. Source: SADE, section 4.2 and
@@ -48,7 +48,7 @@ class Stability(Strategy[StabilityHyper]):
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         settings = source.optimizer
         size, experts, _ = test.logits.shape
-        # The published start, 1/E each; only differences count, but weight decay pulls to zero.
+        # The published start; only differences count, but weight decay pulls all of them to zero.
         scores = torch.full((experts,), 1 / experts, device=test.logits.device, requires_grad=True)
         optimizer = torch.optim.SGD(
             [scores],
@@ -57,18 +57,18 @@ class Stability(Strategy[StabilityHyper]):
             nesterov=settings.nesterov,
             weight_decay=settings.weight_decay,
         )
-        history = []
+        history: list[Json] = []
         for epoch in range(self.hyper.epochs):
             pair = test.views(epoch % test.pairs)
             order = torch.randperm(size, generator=rng).to(test.logits.device)
-            for batch in order.split(self.hyper.batch_size):
+            for batch in torch.split(order, self.hyper.batch_size):
                 optimizer.zero_grad()
                 weights = F.softmax(scores, dim=0)
-                (-agreement(weights, pair[0, batch], pair[1, batch])).backward()
+                (-agreement(weights, pair[0, batch], pair[1, batch])).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             weights = F.softmax(scores.detach(), dim=0)
             history.append(weights.tolist())
-            if min(round(weight, 2) for weight in history[-1]) < self.hyper.min_weight:
+            if min(round(weight, 2) for weight in weights.tolist()) < self.hyper.min_weight:
                 break
 
         def predict(logits: Tensor) -> Tensor:

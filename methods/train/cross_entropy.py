@@ -25,7 +25,12 @@ class CrossEntropy(Method[NoHyper]):
     )
 
     def loss(
-        self, logits: Tensor, targets: Tensor, *, progress: float, rng: torch.Generator | None = None
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        progress: float,
+        rng: torch.Generator | None = None,
     ) -> Tensor:
         return F.cross_entropy(logits[:, 0], targets)
 

@@ -47,7 +47,12 @@ class LogitAdjustment(Method[LogitAdjustmentHyper]):
         return ("ce", {}) if self.post_hoc else super().training_identity()
 
     def loss(
-        self, logits: Tensor, targets: Tensor, *, progress: float, rng: torch.Generator | None = None
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        progress: float,
+        rng: torch.Generator | None = None,
     ) -> Tensor:
         return F.cross_entropy(logits[:, 0] + self.bias()[0], targets)
 

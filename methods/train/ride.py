@@ -17,7 +17,9 @@ from ltbench.settings import setting
 @dataclass(frozen=True)
 class RideHyper(Hyper):
     experts: int = setting(3, low=2, help="number of experts")
-    diversity_factor: float = setting(-0.45, help="weight of the divergence; negative: pushed apart")
+    diversity_factor: float = setting(
+        -0.45, help="weight of the divergence; negative: pushed apart"
+    )
     max_margin: float = setting(0.5, low=0, help="LDAM margin of the rarest class, in cosines")
     scale: float = setting(30.0, above=0, help="scale of the cosine logits")
     reweight_from: float = setting(0.8, low=0, high=1, help="progress at which re-weighting starts")
@@ -84,14 +86,21 @@ class Ride(Method[RideHyper]):
         return Architecture(hyper.experts, "cosine", hyper.scale, hyper.reduced)
 
     def loss(
-        self, logits: Tensor, targets: Tensor, *, progress: float, rng: torch.Generator | None = None
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        progress: float,
+        rng: torch.Generator | None = None,
     ) -> Tensor:
         deferred = progress >= self.hyper.reweight_from
         weights = self._weights if deferred else None
         temperature = (
-            self._temperatures if deferred else torch.full_like(self._weights, self.hyper.temperature)
+            self._temperatures
+            if deferred
+            else torch.full_like(self._weights, self.hyper.temperature)
         )
-        batch, experts, classes = logits.shape
+        _, experts, classes = logits.shape
         lowered = logits - self._margins * F.one_hot(targets, classes)[:, None]
         goal = F.softmax(logits.detach().mean(dim=1) / temperature, dim=1)
         total = logits.new_zeros(())

@@ -66,7 +66,12 @@ class Sade(Method[SadeHyper]):
         return Architecture(experts=3, head="cosine", reduced=self.hyper.reduced)
 
     def loss(
-        self, logits: Tensor, targets: Tensor, *, progress: float, rng: torch.Generator | None = None
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        progress: float,
+        rng: torch.Generator | None = None,
     ) -> Tensor:
         batch, experts, classes = logits.shape
         adjusted = (logits + self._bias).reshape(batch * experts, classes)

@@ -1,0 +1,69 @@
+"""``ltbench list``: what there is, where it comes from, and what is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ltbench.cli.options import plugin_option
+
+if TYPE_CHECKING:
+    from ltbench.registry import Registry
+
+EPILOG = """\b
+Examples:
+  ltbench list methods
+  ltbench list strategies --plugin my_strategy.py
+  ltbench list protocols
+"""
+
+
+@click.command(name="list", epilog=EPILOG)
+@click.argument("what", type=click.Choice(["methods", "strategies", "protocols"]))
+@plugin_option
+def command(what: str, plugins: tuple[str, ...]) -> None:
+    """List methods, test-time strategies or protocols."""
+    if what == "protocols":
+        _list_protocols(plugins)
+        return
+    from ltbench.registry import load_registries
+
+    registries = load_registries(plugins)
+    registry: Registry[Any] = registries.methods if what == "methods" else registries.strategies
+    rows = [
+        (plugin.name, plugin.cls.title, plugin.origin)
+        for plugin in sorted(registry.plugins.values(), key=lambda plugin: plugin.name)
+    ]
+    rows += [(b.name, f"broken: {b.reason}", b.origin) for b in registry.broken.values()]
+    rows += [(name, f"refused: {reason}", "") for name, reason in registry.clashes.items()]
+    _print(rows)
+
+
+def _list_protocols(plugins: tuple[str, ...]) -> None:
+    from ltbench.errors import InputError
+    from ltbench.protocol_file import load_protocol_config
+    from ltbench.registry import broken_protocols, protocol_files
+
+    rows = []
+    for name, path in sorted(protocol_files(plugins).items()):
+        try:
+            protocol = load_protocol_config(name, plugins=plugins)
+            rows.append((name, f"{protocol.title} (version {protocol.version})", str(path)))
+        except InputError as error:
+            rows.append((name, f"broken: {error}", str(path)))
+    rows += [(b.name, f"broken: {b.reason}", b.origin) for b in broken_protocols()]
+    _print(rows)
+
+
+def _print(rows: Iterable[tuple[str, str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=True, header_style="bold", pad_edge=False)
+    for heading in ("name", "title", "from"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    Console(soft_wrap=False).print(table)

@@ -1,0 +1,115 @@
+"""``ltbench show``: what a method, strategy or protocol resolves to, and where each value is from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from ltbench.cli.options import plugin_option
+
+EPILOG = """\b
+Examples:
+  ltbench show sade --protocol cifar10-lt
+  ltbench show 'sade[tau=1]' --protocol cifar100-lt
+  ltbench show stability
+  ltbench show digits-lt
+"""
+
+
+@click.command(name="show", epilog=EPILOG)
+@click.argument("name")
+@click.option("--protocol", metavar="NAME|FILE.toml", help="Resolve settings under this protocol.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override of the protocol.")
+@plugin_option
+def command(
+    name: str, protocol: str | None, sets: tuple[str, ...], plugins: tuple[str, ...]
+) -> None:
+    """Print every resolved value of NAME, and where it departs from the published settings."""
+    from ltbench.errors import InputError, nearest
+    from ltbench.names import parse_row
+    from ltbench.protocol_file import load_protocol_config
+    from ltbench.registry import load_registries, protocol_files
+
+    registries = load_registries(plugins)
+    call = parse_row(name).method if not name.endswith(".toml") else None
+    under = load_protocol_config(protocol, sets, plugins=plugins) if protocol else None
+    if call is not None and call.name in registries.methods.plugins:
+        from ltbench.cli.show_method import show_method
+
+        show_method(parse_row(name), under, registries)
+    elif call is not None and call.name in registries.strategies.plugins:
+        from ltbench.cli.show_method import show_strategy
+
+        show_strategy(call, under, registries)
+    elif name.endswith(".toml") or name in protocol_files(plugins):
+        _show_protocol(load_protocol_config(name, sets, plugins=plugins))
+    else:
+        for registry in (registries.methods, registries.strategies):
+            if call is not None and (call.name in registry.broken or call.name in registry.clashes):
+                registry.get(call.name)
+        known = [
+            *registries.methods.plugins,
+            *registries.strategies.plugins,
+            *protocol_files(plugins),
+        ]
+        raise InputError(
+            f"no method, strategy or protocol is called {name!r}{nearest(name, known)}"
+        )
+
+
+def _show_protocol(protocol: Any) -> None:
+    click.echo(f"{protocol.name} {protocol.version}: {protocol.title}")
+    click.echo(f"from {protocol.origin}")
+    if protocol.variant:
+        click.echo(f"variant: {protocol.variant}")
+    click.echo(f"seeds: {', '.join(map(str, protocol.seeds))}")
+    for section in ("data", "train", "groups", "test", "model", "recipe", "views"):
+        click.echo(f"\n[{section}]")
+        value = getattr(protocol, section)
+        for field in dataclasses.fields(value):
+            click.echo(f"{field.name} = {_plain(getattr(value, field.name))}")
+    for name, overrides in protocol.methods.items():
+        click.echo(f"\n[methods.{name}]")
+        for key, value in overrides.hyper.items():
+            click.echo(f"{key} = {_plain(value)}")
+        for key, value in overrides.recipe.items():
+            click.echo(f"recipe.{key} = {_plain(value)}")
+    for name, settings in protocol.strategies.items():
+        click.echo(f"\n[strategies.{name}]")
+        for key, value in settings.items():
+            click.echo(f"{key} = {_plain(value)}")
+    _show_counts(protocol)
+
+
+def _show_counts(protocol: Any) -> None:
+    """Sizes of the training and test sets, where they are known without the images."""
+    import numpy as np
+
+    from ltbench.shift.groups import class_groups
+    from ltbench.shift.profiles import training_rank
+    from ltbench.shift.testsets import build_test_sets
+    from ltbench.shift.trainset import planned_counts
+
+    train, test = protocol.train, protocol.test
+    if train.profile != "exponential" or train.max_count is None:
+        return
+    classes = protocol.data.classes
+    counts = planned_counts(train, np.full(classes, train.max_count, dtype=np.int64))
+    groups = class_groups(counts, protocol.groups)
+    sizes = ", ".join(f"{len(members)} {group}" for group, members in groups.items())
+    click.echo(f"\ntraining set: {counts.sum()} images, {counts.max()} to {counts.min()} a class")
+    click.echo(f"classes: {sizes}")
+    if test.max_count is not None:
+        available = np.full(classes, test.max_count, dtype=np.int64)
+        for test_set in build_test_sets(test, available, training_rank(counts), groups):
+            click.echo(f"test set {test_set.name}: {test_set.counts.sum()} images")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_plain, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) and abs(value) >= 1e-4 else str(value)
