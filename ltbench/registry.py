@@ -146,11 +146,10 @@ def _scan_entry_points(registry: Registry[Any], group: str, base: type[Any]) -> 
         origin = _entry_origin(entry)
         try:
             loaded = entry.load()
-            classes = list(_classes(loaded, base)) if isinstance(loaded, ModuleType) else [loaded]
+            is_module = isinstance(loaded, ModuleType)
+            classes: list[Any] = list(_classes(loaded, base)) if is_module else [loaded]
             for cls in classes:
-                if not (isinstance(cls, type) and issubclass(cls, base)):
-                    raise TypeError(f"{entry.value} is not a {base.__name__}")
-                _check_concrete(cls)
+                _check_class(cls, base)
                 file = inspect.getsourcefile(cls)
                 digest = _digest(Path(file)) if file else ""
                 registry.add(Plugin(cls.name, cls, origin, digest))
@@ -189,14 +188,16 @@ def _classes(module: ModuleType, base: type[Any]) -> Iterator[type[Any]]:
         if isinstance(found, type) and issubclass(found, base):
             cls: Any = found
             if cls.__module__ == module.__name__ and hasattr(cls, "name"):
-                _check_concrete(cls)
+                _check_class(cls, base)
                 yield cls
 
 
-def _check_concrete(cls: Any) -> None:
+def _check_class(cls: Any, base: type[Any]) -> None:
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
         raise TypeError(f"{cls.__name__} does not define {missing}")
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise TypeError(f"{cls!r} is not a {base.__name__}")
 
 
 def _digest(path: Path) -> str:

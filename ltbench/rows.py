@@ -86,11 +86,15 @@ def resolve_row(row: Row, protocol: Protocol, registries: Registries) -> Resolve
 def _hyper(kind: type[Hyper], base: Mapping[str, Any], call: Call) -> tuple[Hyper, str]:
     usual = kind.from_mapping(base, call.name)
     hyper = kind.from_mapping({**base, **call.params}, call.name)
+    return hyper, departures(hyper, usual)
+
+
+def departures(hyper: Hyper, usual: Hyper) -> str:
+    """``"tau=1,where=loss"``: the parameters in which ``hyper`` departs from ``usual``."""
     before = usual.to_json()
-    params = ",".join(
+    return ",".join(
         f"{key}={_show(value)}" for key, value in hyper.to_json().items() if value != before[key]
     )
-    return hyper, params
 
 
 def _show(value: Json) -> str:

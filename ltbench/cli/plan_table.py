@@ -21,9 +21,9 @@ def print_plan(plan: Plan, console: Console) -> None:
     for planned in plan.trials:
         estimate = planned.estimate
         table.add_row(
-            planned.trial.training,
+            planned.training.replace("[", r"\["),
             str(planned.trial.seed),
-            ", ".join(row.label for row in planned.rows),
+            ", ".join(row.label for row in planned.rows).replace("[", r"\["),
             planned.state,
             duration(estimate.seconds) if estimate.seconds else "-",
             f"{estimate.bytes / 1e6:.0f} MB" if estimate.bytes else "-",

@@ -26,7 +26,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision.transforms.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
@@ -43,7 +42,6 @@ Progress = Callable[[int, int], None]
 
 _CHUNK = 500  # images rendered between two writes and two calls of progress
 _ORDERS = np.array(list(itertools.permutations(range(4))))
-_JITTER = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
 
 
 @dataclass(frozen=True)
@@ -189,9 +187,13 @@ def _recolour(crop: Images, steps: list[tuple[int, float]], gray: bool, sigma: f
     """(H,W,3) -> (H,W,3): what changes pixel values, on a PIL image."""
     if not (steps or gray or sigma):
         return crop
+    # Here, because importing it takes seconds and stored views need it no more.
+    import torchvision.transforms.functional as F
+
+    jitter = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
     image = Image.fromarray(np.ascontiguousarray(crop))
     for step, factor in steps:
-        image = _JITTER[step](image, factor)
+        image = jitter[step](image, factor)
     if gray:
         image = F.to_grayscale(image, num_output_channels=3)
     if sigma:

@@ -205,8 +205,7 @@ class _Execution:
         worker.close()
 
     def _fail(self, planned: PlannedTrial, error: str) -> None:
-        label = f"{planned.trial.training} seed {planned.trial.seed}"
-        self.outcome.failures.append(Failure(label, error, planned.folder / "failure.log"))
+        self.outcome.failures.append(Failure(planned.label, error, planned.folder / "failure.log"))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

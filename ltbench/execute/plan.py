@@ -15,11 +15,12 @@ from ltbench.data.dataset import Splits
 from ltbench.errors import InputError
 from ltbench.execute.estimate import Estimate, estimate_trial
 from ltbench.execute.job import Job, Settings, build_trial, trial_folder
+from ltbench.hyper import Hyper
 from ltbench.method import Method
-from ltbench.names import Call, Row
+from ltbench.names import Call, Row, format_call
 from ltbench.protocol import Protocol
-from ltbench.registry import Registries
-from ltbench.rows import ResolvedRow, check_row, resolve_row, shared_row
+from ltbench.registry import Plugin, Registries
+from ltbench.rows import ResolvedRow, check_row, departures, resolve_row, shared_row
 from ltbench.shift.trainset import planned_counts
 from ltbench.task import build_task
 from ltbench.train.schedule import warnings as schedule_warnings
@@ -35,11 +36,26 @@ class PlannedTrial:
     """
 
     trial: Trial
+    training: str
     rows: tuple[ResolvedRow, ...]
     state: str
     estimate: Estimate
     job: Job
     folder: Path
+
+    @property
+    def label(self) -> str:
+        return f"{self.training} seed {self.trial.seed}"
+
+
+@dataclass
+class _Training:
+    """A training that is asked for: by method, hyper-parameters, and the rows that stand on it."""
+
+    method: Plugin[Method[Any]]
+    hyper: Hyper
+    label: str
+    rows: list[ResolvedRow]
 
 
 @dataclass
@@ -70,31 +86,35 @@ def make_plan(
     notes = schedule_warnings(protocol.recipe)
     resolved: list[ResolvedRow] = []
     for row in rows:
-        for wanted in _with_references(row, protocol, registries, counts):
-            if wanted not in resolved:
-                resolved.append(wanted)
-    groups = _group_by_training(resolved, protocol, registries, counts, notes)
+        for reference in _with_references(row, protocol, registries, counts):
+            if reference not in resolved:
+                resolved.append(reference)
+    trainings = _group_by_training(resolved, protocol, registries, counts, notes)
     trials = []
     for seed in seeds:
-        for training, hyper, members in groups:
-            method = registries.methods.get(training)
-            trial = build_trial(protocol, method, hyper, seed, settings.precision, splits)
+        for wanted in trainings:
+            method, rows_here = wanted.method, tuple(wanted.rows)
+            trial = build_trial(protocol, method, wanted.hyper, seed, settings.precision, splits)
             folder = trial_folder(settings, trial)
-            architecture = method.cls(counts, hyper).architecture()
+            architecture = method.cls(counts, wanted.hyper).architecture()
             state = _state(folder) if splits else "unknown"
             job = Job(
                 trial=trial.hash,
                 protocol=protocol,
-                training=training,
-                hyper=hyper.to_json(),
+                training=method.name,
+                hyper=wanted.hyper.to_json(),
                 seed=seed,
-                rows=tuple(row.to_json() for row in members),
+                rows=tuple(row.to_json() for row in rows_here),
                 settings=settings,
                 training_facts=trial.training_facts(method.origin),
                 data_facts=trial.data_facts(),
             )
-            estimate = estimate_trial(trial, architecture, members, sizes, state, folder, settings)
-            trials.append(PlannedTrial(trial, tuple(members), state, estimate, job, folder))
+            estimate = estimate_trial(
+                trial, architecture, rows_here, sizes, state, folder, settings
+            )
+            trials.append(
+                PlannedTrial(trial, wanted.label, rows_here, state, estimate, job, folder)
+            )
     return Plan(protocol, trials, min(jobs, len(trials)), notes)
 
 
@@ -145,9 +165,9 @@ def _group_by_training(
     registries: Registries,
     counts: torch.Tensor,
     notes: list[str],
-) -> list[tuple[str, Any, list[ResolvedRow]]]:
+) -> list[_Training]:
     """Rows by the training they stand on; rows that give the same result are kept once."""
-    groups: list[tuple[str, Any, list[ResolvedRow]]] = []
+    trainings: list[_Training] = []
     for row in rows:
         method = _build(row, counts)
         shared = shared_row(row, method, protocol, registries)
@@ -157,15 +177,17 @@ def _group_by_training(
         name, values = method.training_identity()
         plugin = registries.methods.get(name)
         base = protocol.methods[name].hyper if name in protocol.methods else {}
+        usual = plugin.cls.hyper_type.from_mapping(base, name)
         hyper = plugin.cls.hyper_type.from_mapping({**base, **values}, name)
-        for known_name, known_hyper, members in groups:
-            if known_name == name and known_hyper.training_part() == hyper.training_part():
-                if row not in members:
-                    members.append(row)
+        for known in trainings:
+            if (known.method.name, known.hyper.training_part()) == (name, hyper.training_part()):
+                if row not in known.rows:
+                    known.rows.append(row)
                 break
         else:
-            groups.append((name, hyper, [row]))
-    return groups
+            label = format_call(name, departures(hyper, usual))
+            trainings.append(_Training(plugin, hyper, label, [row]))
+    return trainings
 
 
 def _state(folder: Path) -> str:

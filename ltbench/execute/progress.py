@@ -60,7 +60,7 @@ class RunProgress(AbstractContextManager["RunProgress"]):
             self.bars.stop()
 
     def __call__(self, planned: PlannedTrial, event: dict[str, Any]) -> None:
-        name = f"{planned.trial.training} seed {planned.trial.seed}"
+        name = planned.label
         match event["event"]:
             case "started":
                 self._bar(planned, name, 0, 1, "starting")

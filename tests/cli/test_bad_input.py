@@ -1,0 +1,348 @@
+"""F22 and F8: wrong input gets one clear line and exit code 2, before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import torch
+
+CommandLine = Callable[..., CompletedProcess[str]]
+RUN = ["--methods", "ce", "--protocol", "digits-lt"]
+
+
+def error_of(done: CompletedProcess[str]) -> str:
+    """The one line that says what is wrong; click may put its usage above it."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("Usage:", "Try '"))]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+def check_refused(done: CompletedProcess[str], expected: str, results: Path) -> None:
+    assert re.search(expected, error_of(done)), error_of(done)
+    assert not [path for path in results.rglob("*") if path.is_file()]
+
+
+WRONG_METHODS = {
+    "nosuch": r"unknown method 'nosuch' \(known: .*\bce\b",
+    "sad": r"unknown method 'sad' .*did you mean 'sade'\?",
+    "sade+stabilty": r"unknown strategy 'stabilty' .*did you mean 'stability'\?",
+    "SADE": r"unknown method 'SADE'",
+    "../ce": r"unknown method '\.\./ce'",
+    "sade[tua=1]": r"sade has no 'tua' .*did you mean 'tau'\?",
+    "sade[tau=x]": r"sade\.tau = 'x' must be a number",
+    "sade[tau=-1]": r"sade: tau = -1.* must be at least 0",
+    "sade[tau=nan]": r"tau = nan must be finite",
+    "sade[tau=1,tau=2]": r"'tau' is given twice",
+    "sade[tau]": r"must look like param=value",
+    "sade[tau=]": r"must look like param=value",
+    "sade+stability[epochs=0]": r"stability: epochs = 0 must be at least 1",
+    "logit-adjustment[where=nowhere]": r"where = 'nowhere' must be one of: post-hoc, loss",
+    "": r"the list is empty",
+    ",": r"the list is empty or has an empty place",
+    "ce,,sade": r"the list is empty or has an empty place",
+    "ce,ce": r"'ce' is named twice",
+    "sade[tau=1],sade[tau=1]": r"'sade\[tau=1\]' is named twice",
+    "sade[tau=1": r"brackets do not match",
+    "sade]tau=1[": r"brackets do not match",
+    "sade[tau=[1]]": r"must look like name\[param=value",
+    "[tau=1]": r"has no name",
+    "ce+none+oracle": r"must look like method or method\+strategy",
+    "ce+": r"must look like method or method\+strategy",
+    "+none": r"must look like method or method\+strategy",
+    "ce+stability": r"ce\+stability: strategy 'stability' needs at least 2 experts, ce has 1",
+    "ride+oracle": r"ride\+oracle: strategy 'oracle' needs the prior .*ride has no closed form",
+    "ce,ride+oracle": r"ride\+oracle",
+}
+
+
+@pytest.mark.parametrize("methods", WRONG_METHODS)
+def test_wrong_methods(methods: str, ltbench_here: CommandLine, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    done = ltbench_here("run", "--methods", methods, *RUN[2:], "--results", results)
+    check_refused(done, WRONG_METHODS[methods], results)
+
+
+WRONG_OPTIONS = {
+    "--imbalance 0": r"imbalance = 0.* must be at least 1",
+    "--imbalance -1": r"imbalance = -1.* must be at least 1",
+    "--imbalance abc": r"imbalance = 'abc' must be a number",
+    "--imbalance nan": r"imbalance = nan must be finite",
+    "--imbalance inf": r"imbalance = inf must be finite",
+    "--imbalance 1e9": r"imbalance|no image",
+    "--test-ratios 0": r"ratios = 0.* must be greater than 1",
+    "--test-ratios -2": r"ratios = -2.* must be greater than 1",
+    "--test-ratios 2,abc": r"ratios\[1\] = 'abc' must be a number",
+    "--test-ratios 2,2": r"ratios = .* must differ from one another",
+    "--test-ratios 2,,5": r"ratios\[1\] = '' must be a number",
+    "--test-ratios 1000": r"test ratio 1000: the smallest class would have no image",
+    "--set recipe.epochs=0": r"epochs = 0 must be at least 1",
+    "--set recipe.epochs=-3": r"epochs = -3 must be at least 1",
+    "--set recipe.epochs=1.5": r"recipe\.epochs = '1\.5' must be a whole number",
+    "--set recipe.epochs=": r"recipe\.epochs = '' must be a whole number",
+    "--set recipe.lr=0": r"lr = 0.* must be greater than 0",
+    "--set recipe.batch_size=0": r"batch_size = 0 must be at least 1",
+    "--set recipe.epoch=3": r"recipe has no 'epoch' .*did you mean 'epochs'\?",
+    "--set recipes.epochs=3": r"has no 'recipes' .*did you mean 'recipe'\?",
+    "--set recipe=3": r"'recipe' is a table",
+    "--set recipe.epochs.x=3": r"'epochs' is a value, not a table",
+    "--set nonsense": r"--set 'nonsense' must look like recipe\.epochs=40",
+    "--set model.backbone=resnet9": r"backbone = 'resnet9' must be one of",
+    "--set data.source=digit": r"unknown data source 'digit' .*did you mean 'digits'\?",
+    "--set data.classes=12": r"has 10 classes, the protocol says 12",
+    "--set train.max_count=100000": r"100000|max_count",
+    "--set test.draws=0": r"draws = 0 must be at least 1",
+    "--set test.max_count=100": r"lower test\.max_count",
+    "--set methods.sade.recipe.epochz=3": r"has no 'epochz'; did you mean 'epochs'\?",
+    "--set seeds=0,0": r"seeds",
+    "--set views.blur_sigma=1": r"blur_sigma",
+    "--seeds 0": r"seeds '0': the count must be at least 1",
+    "--seeds -1": r"seeds '-1': the count must be at least 1",
+    "--seeds 0,0": r"seeds '0,0' must differ from one another",
+    "--seeds 0,-1": r"seeds '0,-1' must be whole numbers of at least 0",
+    "--seeds a": r"seeds 'a' must be a count",
+    "--seeds 1,": r"seeds '1,' must be a count",
+    "--jobs 0": r"jobs = 0 must be at least 1",
+    "--jobs x": r"'--jobs'",
+    "--precision x": r"'--precision'.*'float32', 'bf16'",
+    "--mode x": r"'--mode'.*'clean', 'augmented'",
+    "--device tpu": r"device 'tpu' must be one of auto, cpu, cuda, mps",
+    "--device cpu:x": r"device 'cpu:x'",
+    "--data-dir /": r"the digits are embedded and read no folder",
+    "--plugin nowhere.py": r"--plugin .*nowhere\.py: no such file",
+    "--plugin nowhere.toml": r"--plugin .*nowhere\.toml: no such file",
+    "--plugin /": r"--plugin /: no such file",
+    "--sets a=b": r"[Nn]o such option",
+    "extra": r"unexpected extra argument",
+}
+
+
+@pytest.mark.parametrize("options", WRONG_OPTIONS)
+def test_wrong_options(options: str, ltbench_here: CommandLine, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    done = ltbench_here("run", *RUN, *options.split(" "), "--results", results)
+    check_refused(done, WRONG_OPTIONS[options], results)
+
+
+def test_a_device_that_is_absent(ltbench_here: CommandLine, tmp_path: Path) -> None:
+    absent = "mps" if torch.cuda.is_available() else "cuda"
+    done = ltbench_here("run", *RUN, "--device", absent, "--results", tmp_path / "results")
+    check_refused(done, rf"device '{absent}' is not available here", tmp_path / "results")
+
+
+@pytest.mark.parametrize("verb", ["run --dry-run", "evaluate"])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--imbalance 0", r"imbalance = 0.* must be at least 1"),
+        ("--set recipe.epoch=3", r"did you mean 'epochs'\?"),
+        ("--seeds 0,0", r"must differ from one another"),
+    ],
+)
+def test_dry_run_and_evaluate_refuse_the_same(
+    verb: str, options: str, expected: str, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    done = ltbench_here(*verb.split(), *RUN, *options.split(), "--results", results)
+    check_refused(done, expected, results)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("runn", r"no command 'runn' \(there are: run, evaluate.*\); did you mean 'run'\?"),
+        ("xyzzy", r"no command 'xyzzy' \(there are: run, evaluate"),
+        ("run", r"[Mm]issing option '--methods'"),
+        ("run --methods ce", r"[Mm]issing option '--protocol'"),
+        ("run --methods ce --protocol digit-lt", r"did you mean 'digits-lt'\?"),
+        ("run --methods ce --protocol nosuch.toml", r"protocol file nosuch\.toml does not exist"),
+        ("list", r"[Mm]issing argument"),
+        ("list nonsense", r"'nonsense' is not one of 'methods', 'strategies', 'protocols'"),
+        ("list methods --plugin nowhere.py", r"no such file"),
+        ("show nonsense", r"no method, strategy or protocol is called 'nonsense'"),
+        ("show sad", r"did you mean 'sade'\?"),
+        ("show sade --protocol digit-lt", r"did you mean 'digits-lt'\?"),
+        ("show sade[tua=1]", r"did you mean 'tau'\?"),
+        ("show digits-lt --set recipe.epoch=3", r"did you mean 'epochs'\?"),
+        ("show nosuch.toml", r"protocol file nosuch\.toml does not exist"),
+        ("report --results nowhere", r"results folder nowhere does not exist"),
+        ("report --results .", r"no readable evaluation under \."),
+        ("data nonsense digits-lt", r"[Nn]o such command 'nonsense'"),
+        ("data check nonsense", r"unknown protocol 'nonsense'"),
+        ("data check cifar100-lt --data-dir nowhere", r"data folder nowhere does not exist"),
+        ("data prepare cifar100-lt --data-dir nowhere", r"data folder nowhere does not exist"),
+        ("data prepare cifar100-lt --data-dir .", r"data folder \. is empty; expected cifar-100"),
+    ],
+)
+def test_wrong_words(words: str, expected: str, ltbench_here: CommandLine, tmp_path: Path) -> None:
+    done = ltbench_here(*words.split())
+    check_refused(done, expected, tmp_path / "cwd")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--methods", "sad", "--protocol", "digits-lt"],
+        ["run", *RUN, "--imbalance", "0"],
+        ["runn"],
+        ["show", "sad"],
+    ],
+)
+def test_as_a_process(arguments: list[str], ltbench: CommandLine, tmp_path: Path) -> None:
+    done = ltbench(*arguments, cwd=tmp_path)
+    assert error_of(done)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_checkpoint_seconds_that_are_no_number(
+    ltbench_here: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTBENCH_CHECKPOINT_SECONDS", "often")
+    done = ltbench_here("run", *RUN, "--results", tmp_path / "results")
+    check_refused(done, "LTBENCH_CHECKPOINT_SECONDS = 'often' must be", tmp_path / "results")
+
+
+# -- protocol files and plugins -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name = ", r"protocol file .*mine\.toml is not readable TOML"),
+        ("\xff\xfe", r"unknown|not readable TOML"),
+        ("", r"mine\.toml lacks 'name'"),
+        ("extends = 'mine.toml'", r"'extends' goes round in a circle"),
+        ("extends = 'digit-lt'", r"did you mean 'digits-lt'\?"),
+        ("extends = 'digits-lt'\nepochs = 3", r"has no 'epochs'"),
+        ("extends = 'digits-lt'\n[recipe]\nepochs = 'many'", r"recipe\.epochs = 'many' must be"),
+        ("extends = 'digits-lt'\nrecipe = 3", r"recipe must be a table, not 3"),
+        ("extends = 'digits-lt'\nmethods = 3", r"methods must be a table, not 3"),
+        ("extends = 'digits-lt'\n[methods]\nsade = 3", r"methods\.sade must be a table, not 3"),
+        ("extends = 'digits-lt'\n[methods.sade]\ntua = 3", r"did you mean 'tau'\?"),
+        ("extends = 'digits-lt'\nname = '../x'", r"'\.\./x' is not usable"),
+        ("extends = 'digits-lt'\nseeds = [0, 0]", r"seeds = \[0, 0\] must differ"),
+        ("extends = 'digits-lt'\nseeds = []", r"seeds"),
+        ("extends = 'digits-lt'\n[test.subsets]\nodd = [1, 11]", r"classes go from 0 to 9"),
+        ("extends = 'digits-lt'\n[test.subsets]\nuniform = [1]", r"name is taken"),
+        ("extends = 'digits-lt'\n[data]\nmean = [0.5]", r"mean must have three values"),
+        ("extends = 'digits-lt'\n[groups]\nmany_above = 5", r"few_below = 10 must not exceed"),
+    ],
+)
+def test_wrong_protocol_files(
+    text: str, expected: str, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_bytes(text.encode("latin-1"))
+    results = tmp_path / "results"
+    done = ltbench_here("run", "--methods", "sade", "--protocol", file, "--results", results)
+    check_refused(done, expected, results)
+
+
+METHOD = """
+from ltbench import Method
+class Mine(Method):
+    name, title, reference = {name!r}, "mine", None
+    def loss(self, logits, targets, *, progress, rng=None):
+        return logits.sum()
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def broken(:\n", r"cannot be imported: SyntaxError: invalid syntax"),
+        ("import nosuchmodule\n", r"cannot be imported: ModuleNotFoundError: .*'nosuchmodule'"),
+        ("raise SystemExit(0)\n", r"cannot be imported: SystemExit"),
+        ("x = 1\n", r"defines no Method and no Strategy with a name"),
+        (METHOD.replace("def loss", "def los").format(name="mine"), r"Mine does not define loss"),
+        (METHOD.format(name="ce"), r"two methods are called 'ce': .*cross_entropy and .*mine\.py"),
+        (METHOD.format(name="../x"), r"'\.\./x' is not usable"),
+        (METHOD.format(name="a/b"), r"'a/b' is not usable"),
+        (METHOD.format(name="con"), r"'con' is not usable"),
+        (METHOD.format(name="CON"), r"'CON' is not usable"),
+        (METHOD.format(name="x" * 300), r"x{20}.*\.\.\.' is not usable"),
+        (METHOD.format(name="größe"), r"is not usable"),
+        (METHOD.format(name="a b"), r"'a b' is not usable"),
+        (METHOD.format(name="a+b"), r"'a\+b' is not usable"),
+        (METHOD.format(name=""), r"'' is not usable"),
+        (METHOD.format(name=None), r"None is not usable"),
+    ],
+)
+def test_plugin_files_that_cannot_be_used(
+    text: str, expected: str, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(text, encoding="utf-8")
+    results = tmp_path / "results"
+    done = ltbench_here("run", *RUN, "--plugin", plugin, "--results", results)
+    check_refused(done, expected, results)
+    done = ltbench_here("list", "methods", "--plugin", plugin)
+    assert re.search(expected, error_of(done))
+
+
+# -- folders --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/ltbench-results"])
+def test_results_that_cannot_be_written(
+    place: str, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    """F8: as root no permission is refused, so a file stands in the way; /proc refuses everyone."""
+    (tmp_path / "file").write_text("mine")
+    if place.startswith("/proc") and not Path("/proc/self").exists():
+        pytest.skip("no /proc here")
+    done = ltbench_here("run", *RUN, "--results", tmp_path / place)
+    assert re.search(r"results|'--results'", error_of(done))
+    assert (tmp_path / "file").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cwd"] == ["file"]
+
+
+CIFAR = ["run", "--methods", "ce", "--protocol", "cifar100-lt"]
+
+
+def test_a_data_folder_that_is_missing_or_empty(ltbench_here: CommandLine, tmp_path: Path) -> None:
+    results, folder = tmp_path / "results", tmp_path / "images"
+    arguments = [*CIFAR, "--data-dir", folder, "--results", results]
+    check_refused(ltbench_here(*arguments), r"data folder .*images does not exist", results)
+    folder.mkdir()
+    done = ltbench_here(*arguments)
+    check_refused(done, r"data folder .*images is empty; expected cifar-100-python", results)
+    assert list(folder.iterdir()) == []  # never downloaded into
+    done = ltbench_here(*arguments, "--dry-run")
+    check_refused(done, r"data folder .*images is empty", results)
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut"])
+def test_a_damaged_parquet_shard(damage: str, ltbench_here: CommandLine, tmp_path: Path) -> None:
+    folder, results = tmp_path / "images", tmp_path / "results"
+    folder.mkdir()
+    whole = parquet_bytes(tmp_path)
+    content = {"empty": b"", "text": b"<html>not found</html>", "cut": whole[: len(whole) // 2]}
+    (folder / "train-00000-of-00001.parquet").write_bytes(content[damage])
+    (folder / "test-00000-of-00001.parquet").write_bytes(whole)
+    done = ltbench_here(*CIFAR, "--data-dir", folder, "--results", results)
+    check_refused(done, r"train-00000-of-00001\.parquet", results)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["test-00000-of-00001.parquet", "train-00000-of-00001.parquet"]
+
+
+def parquet_bytes(folder: Path) -> bytes:
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(buffer, "PNG")
+    images = [{"bytes": buffer.getvalue(), "path": None}] * 100
+    pq.write_table(pa.table({"img": images, "fine_label": list(range(100))}), folder / "whole")
+    content = (folder / "whole").read_bytes()
+    (folder / "whole").unlink()
+    return content
