@@ -50,4 +50,10 @@ def resolve_device(name: str) -> torch.device:
         raise InputError(f"device {name!r} must be one of auto, cpu, cuda, mps")
     if not available[name.partition(":")[0]]:
         raise InputError(f"device {name!r} is not available here; try --device cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device {name!r} must look like cuda or cuda:0") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {name!r} is not available here; try --device cuda")
+    return device

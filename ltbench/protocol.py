@@ -130,6 +130,11 @@ class ViewsConfig(_Checked):
     blur_probability: float = setting(0.2, low=0, high=1)
     blur_sigma: tuple[float, ...] = setting((0.1, 2.0), low=0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.blur_sigma) != 2 or self.blur_sigma[0] > self.blur_sigma[1]:
+            raise InputError(f"blur_sigma = {list(self.blur_sigma)} must be two numbers: least, most")
+
 
 @dataclass(frozen=True)
 class MethodOverrides:

@@ -120,7 +120,11 @@ def _load(plugins: tuple[str, ...]) -> Registries:
         found = 0
         digest = _digest(Path(file))
         for registry, base in ((methods, Method), (strategies, Strategy)):
-            for cls in _classes(module, base):
+            try:
+                classes = list(_classes(module, base))
+            except TypeError as error:
+                raise InputError(f"--plugin {file}: {error}") from error
+            for cls in classes:
                 registry.add(Plugin(cls.name, cls, file, digest))
                 found += 1
         if not found:

@@ -133,7 +133,7 @@ def _scalar(value: Any, kind: Any, where: str) -> Any:
             return float(value)
         if kind is str and isinstance(value, str):
             return value
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         pass
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     raise InputError(f"{where} = {value!r} must be {words.get(kind, kind)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.data.dataset import Splits
+from ltbench.data.locate import user_folder
 from ltbench.data.sources import is_ready, open_data
 from ltbench.environment import resolve_device
 from ltbench.errors import InputError
@@ -96,7 +97,8 @@ def _open(
     download: bool,
     report: Callable[[str, int, int], None] | None,
 ) -> Splits | None:
-    if not download and not is_ready(protocol.data, request.data_dir):
+    folder = user_folder(protocol.data, request.data_dir)  # one that was named must be right
+    if folder is None and not download and not is_ready(protocol.data):
         return None
     return open_data(protocol.data, request.data_dir, download=download, report=report)
 

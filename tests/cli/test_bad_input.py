@@ -162,7 +162,6 @@ def test_dry_run_and_evaluate_refuse_the_same(
         ("run --methods ce", r"[Mm]issing option '--protocol'"),
         ("run --methods ce --protocol digit-lt", r"did you mean 'digits-lt'\?"),
         ("run --methods ce --protocol nosuch.toml", r"protocol file nosuch\.toml does not exist"),
-        ("list", r"[Mm]issing argument"),
         ("list nonsense", r"'nonsense' is not one of 'methods', 'strategies', 'protocols'"),
         ("list methods --plugin nowhere.py", r"no such file"),
         ("show nonsense", r"no method, strategy or protocol is called 'nonsense'"),
