@@ -48,10 +48,11 @@ def get_method(name: str, counts: Tensor | Sequence[int], **hyper: Any) -> Metho
     from ltbench.registry import load_registries
 
     plugin = load_registries().methods.get(name)
-    values = torch.as_tensor(counts, dtype=torch.int64)
-    if values.ndim != 1 or len(values) < 2 or bool((values < 1).any()):
-        raise InputError("counts must be a vector of at least two class counts, each at least 1")
-    return plugin.cls(values, plugin.cls.hyper_type.from_mapping(hyper, name))
+    values = torch.as_tensor(counts)
+    whole = not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+    if not whole or values.ndim != 1 or len(values) < 2 or bool((values < 1).any()):
+        raise InputError("counts must be at least two whole numbers, each at least 1")
+    return plugin.cls(values.long(), plugin.cls.hyper_type.from_mapping(hyper, name))
 
 
 def get_strategy(name: str, **hyper: Any) -> Strategy[Any]:

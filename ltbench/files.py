@@ -76,6 +76,8 @@ def read_json(path: Path) -> Any:
     """Raises :class:`InputError` with path and reason where the file is not readable JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is not readable: nested too deeply") from None
+    except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} is not readable: {reason}") from error

@@ -89,7 +89,7 @@ class Method(ABC, Generic[H]):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    reference: ClassVar[Reference]
+    reference: ClassVar[Reference | None] = None
     hyper_type: ClassVar[type[Hyper]] = NoHyper
     strategy: ClassVar[str] = "none"
     """The test-time strategy of the method's own paper; a bare method name is evaluated with it."""

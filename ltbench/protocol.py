@@ -133,7 +133,9 @@ class ViewsConfig(_Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.blur_sigma) != 2 or self.blur_sigma[0] > self.blur_sigma[1]:
-            raise InputError(f"blur_sigma = {list(self.blur_sigma)} must be two numbers: least, most")
+            raise InputError(
+                f"blur_sigma = {list(self.blur_sigma)} must be two numbers: least, most"
+            )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ltbench.errors import InputError, nearest
 from ltbench.names import check_name, split_list
 from ltbench.protocol import Protocol, Recipe
 from ltbench.registry import protocol_files
-from ltbench.settings import read
+from ltbench.settings import read, show
 
 # What these change is told by other means (test sets by their names, seeds by themselves, method
 # and strategy settings by the row's parameters), so they make no variant of a protocol.
@@ -174,7 +174,7 @@ def _variant(protocol: Protocol, plain: Protocol, overrides: Mapping[str, Any]) 
             continue
         value, usual = _lookup(protocol, key), _lookup(plain, key)
         if value != usual:
-            parts.append(f"{key}={_show(value)}")
+            parts.append(f"{key}={show(value)}")
     return ";".join(parts)
 
 
@@ -186,12 +186,6 @@ def _lookup(protocol: Protocol, key: str) -> Any:
     for part in parts:
         value = value.get(part) if isinstance(value, dict) else getattr(value, part)
     return value
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(_show, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -202,6 +202,8 @@ def _check_class(cls: Any, base: type[Any]) -> None:
         raise TypeError(f"{cls.__name__} does not define {missing}")
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a {base.__name__}")
+    if not isinstance(getattr(cls, "title", None), str):
+        raise TypeError(f"{cls.__name__} does not define title")
 
 
 def _digest(path: Path) -> str:

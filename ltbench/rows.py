@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import InputError
-from ltbench.hyper import Hyper, Json
+from ltbench.hyper import Hyper
 from ltbench.names import Call, Row, format_call
 from ltbench.protocol import MethodOverrides, Protocol
 from ltbench.registry import Plugin, Registries
+from ltbench.settings import show
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,12 +94,8 @@ def departures(hyper: Hyper, usual: Hyper) -> str:
     """``"tau=1,where=loss"``: the parameters in which ``hyper`` departs from ``usual``."""
     before = usual.to_json()
     return ",".join(
-        f"{key}={_show(value)}" for key, value in hyper.to_json().items() if value != before[key]
+        f"{key}={show(value)}" for key, value in hyper.to_json().items() if value != before[key]
     )
-
-
-def _show(value: Json) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def row_from_json(

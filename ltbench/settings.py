@@ -137,3 +137,13 @@ def _scalar(value: Any, kind: Any, where: str) -> Any:
         pass
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     raise InputError(f"{where} = {value!r} must be {words.get(kind, kind)}")
+
+
+def show(value: Any) -> str:
+    """A value as text that reads back as the same value: labels and variants tell settings apart."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(show, value))
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)

@@ -86,12 +86,12 @@ def ltbench_here(
     def run(*arguments: str | Path) -> Completed:
         words = [str(argument) for argument in arguments]
         capfd.readouterr()
-        with pytest.raises(SystemExit) as exit:
+        with pytest.raises(SystemExit) as ended:
             main(words)
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err, out + err
-        assert isinstance(exit.value.code, int)
-        return subprocess.CompletedProcess(words, exit.value.code, out, err)
+        assert isinstance(ended.value.code, int)
+        return subprocess.CompletedProcess(words, ended.value.code, out, err)
 
     return run
 

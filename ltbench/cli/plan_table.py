@@ -38,4 +38,5 @@ def print_plan(plan: Plan, console: Console) -> None:
             f"to do: about {duration(seconds)} and {size / 1e6:.0f} MB (a rough estimate), "
             f"{plan.jobs} at a time",
             markup=False,
+            highlight=False,
         )

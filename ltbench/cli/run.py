@@ -103,7 +103,7 @@ def execute_command(
         console.print(f"failed: {failure.label}: {failure.error}", style="red", markup=False)
         console.print(f"        log: {failure.log}", markup=False)
     if not outcome.signal and not quiet:
-        where = "" if str(results) == "results" else f" --results {results}"
+        where = "" if str(results) == "results" else f" --results {_quoted(str(results))}"
         console.print(
             f"{len(outcome.finished)} of {len(plan.trials)} trials done; `ltbench report{where}` "
             "writes tables and figures",

@@ -22,17 +22,19 @@ def show_method(row: Row, protocol: Protocol | None, registries: Registries) -> 
     cls = plugin.cls
     click.echo(f"{plugin.name}: {cls.title}")
     click.echo(f"from {plugin.origin}, version {cls.version}, own strategy: {cls.strategy}")
-    _show_reference(cls.reference)
+    published = cls.reference.settings if cls.reference is not None else {}
+    if cls.reference is not None:
+        _show_reference(cls.reference)
     click.echo(_text(cls.__doc__))
     if protocol is None:
         values = cls.hyper_type.from_mapping(row.method.params, plugin.name)
-        _print_hyper(values, {}, row.method.params, cls.reference.settings)
+        _print_hyper(values, {}, row.method.params, published)
         click.echo("\n`--protocol NAME` resolves the recipe too")
         return
     resolved = resolve_row(row, protocol, registries)
     click.echo(f"\nunder {protocol.name} {protocol.version}{_variant(protocol)}")
     overrides = protocol.methods.get(plugin.name, _EMPTY)
-    _print_hyper(resolved.hyper, overrides.hyper, row.method.params, cls.reference.settings)
+    _print_hyper(resolved.hyper, overrides.hyper, row.method.params, published)
     _print_recipe(resolved, protocol, registries)
 
 
@@ -90,7 +92,8 @@ def _print_recipe(row: ResolvedRow, protocol: Protocol, registries: Registries) 
         click.echo(f"\nevaluated on the trial of {training}; its recipe:")
     recipe = protocol.recipe_for(training)
     changed = protocol.methods.get(training, _EMPTY).recipe
-    published = registries.methods.get(training).cls.reference.settings
+    reference = registries.methods.get(training).cls.reference
+    published = reference.settings if reference is not None else {}
     table = _table("recipe", "value", "from", "published")
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
@@ -98,9 +101,8 @@ def _print_recipe(row: ResolvedRow, protocol: Protocol, registries: Registries) 
         key = f"recipe.{field.name}"
         table.add_row(field.name, _plain(value), source, _published(key, value, published))
     Console().print(table)
-    if published:
-        where = registries.methods.get(training).cls.reference.settings_source
-        click.echo(f"published: {where} (CIFAR-100-LT)")
+    if reference is not None and published:
+        click.echo(f"published: {reference.settings_source} (CIFAR-100-LT)")
 
 
 def _published(key: str, value: Any, published: Any) -> str:

@@ -124,11 +124,12 @@ def _unlabelled(
     outputs: TrialOutputs, row: ResolvedRow, logits: Tensor, chosen: Tensor
 ) -> UnlabelledTest:
     needs = row.strategy.cls.needs
+    views = outputs.views  # the closure below must not lead to the labels
     counts = torch.bincount(outputs.labels[chosen], minlength=logits.shape[2])
     frequencies = counts.double() / len(chosen)
     return UnlabelledTest(
         logits,
-        views=(lambda k: outputs.views(k)[:, chosen]) if "views" in needs else None,
+        views=(lambda k: views(k)[:, chosen]) if "views" in needs else None,
         pairs=outputs.task.protocol.views.pairs,
         true_prior=frequencies if "true_prior" in needs else None,
     )

@@ -78,13 +78,18 @@ class _Worker:
         )
         self.current: PlannedTrial | None = None
         self.running = False
-        threading.Thread(target=self._read, args=(events,), daemon=True).start()
+        self.reader = threading.Thread(target=self._read, args=(events,), daemon=True)
+        self.reader.start()
 
     def _read(self, events: queue.Queue[tuple[_Worker, dict[str, Any] | None]]) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            events.put((self, json.loads(line)))
-        events.put((self, None))
+        try:
+            for line in self.process.stdout:
+                events.put((self, json.loads(line)))
+        except ValueError:
+            pass  # a line that the end of the process cut off
+        finally:
+            events.put((self, None))
 
     def send(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
@@ -110,6 +115,9 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.reader.join(timeout=10)  # a grandchild may hold the pipe open
+        if self.process.stdout is not None and not self.reader.is_alive():
+            self.process.stdout.close()
         self.errors.close()
 
 
@@ -151,6 +159,11 @@ class _Execution:
         if self.outcome.signal:
             return
         while self.waiting:
+            if self.waiting[0].complete:  # needs no process
+                planned = self.waiting.popleft()
+                self.outcome.finished.append(planned.trial.hash)
+                self.listen(planned, {"event": "done"})
+                continue
             idle = next((worker for worker in self.workers if worker.current is None), None)
             if idle is None:
                 if len(self.workers) >= self.jobs:

@@ -13,6 +13,7 @@ import torch
 from ltbench import store
 from ltbench.data.dataset import Splits
 from ltbench.errors import InputError
+from ltbench.evaluate.stored import evaluation_path, is_complete
 from ltbench.execute.estimate import Estimate, estimate_trial
 from ltbench.execute.job import Job, Settings, build_trial, trial_folder
 from ltbench.hyper import Hyper
@@ -22,7 +23,7 @@ from ltbench.protocol import Protocol
 from ltbench.registry import Plugin, Registries
 from ltbench.rows import ResolvedRow, check_row, departures, resolve_row, shared_row
 from ltbench.shift.trainset import planned_counts
-from ltbench.task import build_task
+from ltbench.task import Task, build_task
 from ltbench.train.schedule import warnings as schedule_warnings
 from ltbench.trial import Trial
 
@@ -31,8 +32,8 @@ from ltbench.trial import Trial
 class PlannedTrial:
     """A trial, the rows evaluated on it, and how it stands.
 
-    state: ``finished`` (training and rows may still lack evaluations), ``interrupted``, ``failed``,
-    ``new`` or ``unknown`` (the images are not here yet).
+    state: ``finished`` (the training; rows may still lack evaluations), ``interrupted``, ``failed``,
+    ``new`` or ``unknown`` (the images are not here yet). complete: nothing is left to do.
     """
 
     trial: Trial
@@ -42,6 +43,7 @@ class PlannedTrial:
     estimate: Estimate
     job: Job
     folder: Path
+    complete: bool = False
 
     @property
     def label(self) -> str:
@@ -82,7 +84,8 @@ def make_plan(
     Every trial also gets a ``none`` row and, where the method's bias is known, an ``oracle`` row:
     gain and regret need them. Raises :class:`InputError` with one line for whatever is wrong.
     """
-    counts, sizes = _counts(protocol, splits)
+    task = build_task(protocol, splits) if splits is not None else None
+    counts, sizes = _counts(protocol, task)
     notes = schedule_warnings(protocol.recipe)
     resolved: list[ResolvedRow] = []
     for row in rows:
@@ -112,18 +115,26 @@ def make_plan(
             estimate = estimate_trial(
                 trial, architecture, rows_here, sizes, state, folder, settings
             )
+            complete = (
+                task is not None
+                and state == "finished"
+                and all(
+                    is_complete(evaluation_path(folder, trial, row, settings.mode), task.test_sets)
+                    for row in rows_here
+                )
+            )
             trials.append(
-                PlannedTrial(trial, wanted.label, rows_here, state, estimate, job, folder)
+                PlannedTrial(trial, wanted.label, rows_here, state, estimate, job, folder, complete)
             )
     return Plan(protocol, trials, min(jobs, len(trials)), notes)
 
 
-def _counts(protocol: Protocol, splits: Splits | None) -> tuple[torch.Tensor, tuple[int, int]]:
+def _counts(protocol: Protocol, task: Task | None) -> tuple[torch.Tensor, tuple[int, int]]:
     """Training images per class, and the numbers of training and test images."""
     classes = protocol.data.classes
-    if splits is not None:
-        task = build_task(protocol, splits)
-        return torch.from_numpy(task.train.counts), (len(task.train.indices), len(splits.test))
+    if task is not None:
+        sizes = (len(task.train.indices), len(task.splits.test))
+        return torch.from_numpy(task.train.counts), sizes
     n_max, test_max = protocol.train.max_count, protocol.test.max_count
     if n_max is None or test_max is None:
         raise InputError(

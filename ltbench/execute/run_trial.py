@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -23,6 +24,12 @@ from ltbench.environment import environment, resolve_device
 from ltbench.errors import InputError, InterruptedRun, LtbenchError
 from ltbench.evaluate.augmented import augmented_logits
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.stored import (
+    evaluation_hash,
+    evaluation_path,
+    is_complete,
+    known_distributions,
+)
 from ltbench.evaluate.views import ViewLogits
 from ltbench.execute.job import Job, build_trial, trial_folder
 from ltbench.files import write_atomically, write_json, write_text
@@ -34,10 +41,7 @@ from ltbench.seeds import generator
 from ltbench.task import Task, build_task
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, resolved_recipe, train
-from ltbench.trial import SCHEMA, Trial, content_hash
-
-EVALUATION_SEMANTICS = 1
-"""Raised when what an evaluation computes changes on purpose."""
+from ltbench.trial import SCHEMA, Trial
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -193,7 +197,7 @@ class TrialRun:
 
     def _evaluate(self, record: dict[str, Any]) -> None:
         rows = self.job.resolve_rows(self.registries)
-        pending = [row for row in rows if self._missing(row)]
+        pending = [row for row in rows if not is_complete(self._path(row), self.task.test_sets)]
         if not pending:
             return
         weights = self.folder / store.WEIGHTS
@@ -202,7 +206,7 @@ class TrialRun:
                 f"{self.folder} holds a record without logits and weights; it can be "
                 "reported, not evaluated again"
             )
-        logits = load_file(self.folder / store.LOGITS)["logits"]
+        logits = _load(self.folder / store.LOGITS)["logits"]
         inference = Inference(self._network(weights), self.mean, self.std, self.device)
         test = self.task.splits.test
         shifted = logits
@@ -232,41 +236,11 @@ class TrialRun:
             method.architecture(),
             generator("shell"),
         )
-        network.load_state_dict(load_file(weights))
+        network.load_state_dict(_load(weights))
         return network.to(memory_format=torch.channels_last)
 
-    def _missing(self, row: ResolvedRow) -> bool:
-        known = self._known(row)
-        return any(
-            known.get(test_set.name, {}).get("definition") != test_set.definition()
-            or any(str(d) not in known[test_set.name]["draws"] for d in range(test_set.draws))
-            for test_set in self.task.test_sets
-        )
-
-    def _evaluation_hash(self, row: ResolvedRow) -> str:
-        protocol, mode = self.job.protocol, self.job.settings.mode
-        views = asdict(protocol.views) if "views" in row.strategy.cls.needs else None
-        return content_hash(
-            [
-                EVALUATION_SEMANTICS,
-                self.trial.hash,
-                row.identity(),
-                views,
-                asdict(protocol.groups),
-                mode,
-            ]
-        )
-
     def _path(self, row: ResolvedRow) -> Path:
-        name = f"{row.method.name}+{row.strategy.name}-{self._evaluation_hash(row)}.json"
-        return self.folder / "evaluations" / name
-
-    def _known(self, row: ResolvedRow) -> dict[str, Any]:
-        try:
-            distributions: dict[str, Any] = store.read_record(self._path(row))["distributions"]
-        except (InputError, KeyError):
-            return {}
-        return distributions
+        return evaluation_path(self.folder, self.trial, row, self.job.settings.mode)
 
     def _evaluate_row(
         self, row: ResolvedRow, outputs: TrialOutputs, record: dict[str, Any]
@@ -279,11 +253,11 @@ class TrialRun:
             done += 1
             self.report(row.label, done, len(self.task.test_sets))
 
-        distributions = evaluate_row(outputs, row, self._known(row), step)
+        distributions = evaluate_row(outputs, row, known_distributions(self._path(row)), step)
         data = record["data"]
         evaluation = {
             "schema": SCHEMA,
-            "evaluation": self._evaluation_hash(row),
+            "evaluation": evaluation_hash(self.trial, row, self.job.settings.mode),
             "trial": self.trial.hash,
             "protocol": protocol_facts(self.job.protocol),
             "seed": self.trial.seed,
@@ -349,6 +323,15 @@ def _now() -> str:
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     write_atomically(path, lambda temporary: save_file(tensors, temporary))
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise LtbenchError(
+            f"{path} is damaged ({error}); without the folder the trial is trained again"
+        ) from error
 
 
 def _peak_memory() -> int | None:

@@ -19,7 +19,8 @@ from ltbench.execute.resources import share
 from ltbench.names import parse_rows
 from ltbench.protocol import Protocol
 from ltbench.protocol_file import load_protocol_config
-from ltbench.registry import load_registries
+from ltbench.registry import Registries, Registry, load_registries
+from ltbench.rows import resolve_row
 
 PRECISIONS = ("float32", "bf16")
 MODES = ("clean", "augmented")
@@ -72,9 +73,8 @@ def prepare(
     seeds = request.seeds if request.seeds is not None else protocol.seeds
     _check_seeds(seeds)
     for row in rows:  # names first: nobody waits for a download to hear of a typing error
-        registries.methods.get(row.method.name)
-        if row.strategy is not None:
-            registries.strategies.get(row.strategy.name)
+        resolve_row(row, protocol, registries)
+    _check_settings(protocol, registries)
     splits = _open(request, protocol, download, report)
     jobs, threads = share(protocol, request.jobs, device)
     settings = Settings(
@@ -101,6 +101,19 @@ def _open(
     if folder is None and not download and not is_ready(protocol.data):
         return None
     return open_data(protocol.data, request.data_dir, download=download, report=report)
+
+
+def _check_settings(protocol: Protocol, registries: Registries) -> None:
+    """Refuses settings for what does not exist; what is broken is told when somebody asks for it."""
+    settings = {name: overrides.hyper for name, overrides in protocol.methods.items()}
+    asked: tuple[tuple[Registry[Any], Mapping[str, dict[str, Any]]], ...] = (
+        (registries.methods, settings),
+        (registries.strategies, protocol.strategies),
+    )
+    for registry, by_name in asked:
+        for name, hyper in by_name.items():
+            if name not in registry.broken and name not in registry.clashes:
+                registry.get(name).cls.hyper_type.from_mapping(hyper, name)
 
 
 def _check_seeds(seeds: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from ltbench.errors import InputError
 from ltbench.hyper import Json
 from ltbench.protocol import TestConfig
+from ltbench.settings import show
 from ltbench.shift.profiles import Counts, exponential_counts
 from ltbench.shift.sampling import Indices, draw_indices
 
@@ -81,7 +82,7 @@ def _shifted(
             f"test ratio {ratio:g}: class {c} has {available[c]} test images, {counts[c]} are asked "
             "for; lower test.max_count"
         )
-    return TestSet(f"{kind}{ratio:g}", kind, ratio, counts, config.draws)
+    return TestSet(f"{kind}{show(ratio)}", kind, ratio, counts, config.draws)
 
 
 def _partial(

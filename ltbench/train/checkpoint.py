@@ -74,11 +74,12 @@ def load_checkpoint(
         {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
     )
     state = optimizer.state_dict()
-    device = next(network.parameters()).device
-    for i in range(len(state["param_groups"][0]["params"])):
+    for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
         buffer = tensors.get(f"momentum.{i}")
         if buffer is not None:
-            state["state"][i] = {"momentum_buffer": buffer.to(device)}
+            # In the weight's memory layout: fused SGD reads weight, gradient and momentum in step.
+            laid_out = torch.empty_like(parameter, requires_grad=False).copy_(buffer)
+            state["state"][i] = {"momentum_buffer": laid_out}
     optimizer.load_state_dict(state)
     return progress
 

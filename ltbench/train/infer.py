@@ -38,7 +38,7 @@ class Inference:
         with torch.inference_mode():
             for start in range(0, count, self.batch):
                 chosen = slice(start, min(start + self.batch, count))
-                images = torch.from_numpy(np.ascontiguousarray(read(chosen))).to(self.device)
+                images = torch.from_numpy(np.array(read(chosen))).to(self.device)
                 parts.append(self.network(normalise(images, self.mean, self.std)).float().cpu())
                 progress(chosen.stop, count)
         logits = torch.cat(parts)

@@ -74,7 +74,7 @@ def train(
         progress = load_checkpoint(job.folder, job.trial, network, optimizer) or progress
     if environment not in progress.environments:
         progress.environments.append(environment)
-    spans = phase_spans(job.method.phases(), job.recipe.epochs)
+    spans = _spans(job)
     loop = _Loop(job, hooks, network, optimizer, progress)
     for span in spans:
         if span.start + span.epochs <= progress.epochs_done:
@@ -86,6 +86,13 @@ def train(
                     head.reset(generator("heads", job.seed, span.start, i))
         loop.run(span)
     return network, progress
+
+
+def _spans(job: TrainingJob) -> tuple[PhaseSpan, ...]:
+    try:
+        return phase_spans(job.method.phases(), job.recipe.epochs)
+    except ContractError as error:
+        raise ContractError(f"method {job.method.name!r}: {error}") from None
 
 
 def _optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.SGD:

@@ -48,7 +48,6 @@ class Stability(Strategy[StabilityHyper]):
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         settings = source.optimizer
         size, experts, _ = test.logits.shape
-        # The published start; only differences count, but weight decay pulls all of them to zero.
         scores = torch.full((experts,), 1 / experts, device=test.logits.device, requires_grad=True)
         optimizer = torch.optim.SGD(
             [scores],

@@ -136,7 +136,9 @@ def test_show_a_method_under_a_protocol(ltbench: CommandLine) -> None:
     done = ltbench("show", "sade", "--protocol", "cifar10-lt")
     assert done.returncode == 0
     assert "Self-supervised aggregation of diverse experts" in done.stdout
-    values = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.split()}
+    values = {
+        line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.split()
+    }
     assert values["tau"][0] == "2"
     assert values["reduced"][:2] == ["False", "protocol"]
     assert values["lr"][0] == "0.05"
@@ -390,7 +392,7 @@ def test_evaluate_an_untrained_trial(
     assert done.returncode in (1, 2)
     output = done.stdout + done.stderr
     assert "ce with seed 0 is not trained yet; `ltbench run` trains it" in output
-    assert not [path for path in results.rglob("*.safetensors")]
+    assert not list(results.rglob("*.safetensors"))
     done = ltbench_here("report", "--results", results)
     assert done.returncode == 2
     assert "no readable evaluation" in done.stderr
@@ -414,7 +416,9 @@ def test_augmented_mode_is_kept_apart(
 # -- report and load_results ----------------------------------------------------------------------
 
 
-def test_report_writes_tables_and_figures(first: Path, ltbench: CommandLine, tmp_path: Path) -> None:
+def test_report_writes_tables_and_figures(
+    first: Path, ltbench: CommandLine, tmp_path: Path
+) -> None:
     before = state(first)
     done = ltbench("report", "--results", first, "--output", tmp_path / "report")
     assert done.returncode == 0, done.stderr
@@ -501,14 +505,16 @@ class Focal(Method[FocalHyper]):
 '''
 
 
-def test_a_method_of_ones_own(ltbench: CommandLine, quick: list[str], tmp_path: Path) -> None:
+def test_a_method_of_ones_own(
+    ltbench: CommandLine, ltbench_here: CommandLine, quick: list[str], tmp_path: Path
+) -> None:
     plugin, results = tmp_path / "focal.py", tmp_path / "results"
     plugin.write_text(PLUGIN)
     assert len(PLUGIN.splitlines()) <= 25
-    listed = ltbench("list", "methods", "--plugin", plugin)
+    listed = ltbench_here("list", "methods", "--plugin", plugin)
     assert listed.returncode == 0
     assert str(plugin) in next(line for line in listed.stdout.splitlines() if "focal" in line)
-    shown = ltbench("show", "focal", "--plugin", plugin, "--protocol", "digits-lt")
+    shown = ltbench_here("show", "focal", "--plugin", plugin, "--protocol", "digits-lt")
     assert shown.returncode == 0
     assert "gamma" in shown.stdout
     asked = ["--methods", "focal,focal[gamma=2]", "--plugin", "focal.py", "--results", results]
@@ -517,7 +523,9 @@ def test_a_method_of_ones_own(ltbench: CommandLine, quick: list[str], tmp_path: 
     frame = load_results(results)
     rows = set(zip(frame.method, frame.method_params, frame.strategy, strict=True))
     assert rows == {("focal", "", "none"), ("focal", "gamma=2", "none")}
-    done = ltbench("report", "--results", results)  # knows nothing of the plugin
+    done = ltbench_here(
+        "report", "--results", results, "--no-figures"
+    )  # knows nothing of the plugin
     assert done.returncode == 0
     assert "focal[gamma=2]" in done.stdout
     plugin.write_text(PLUGIN.replace("- log_p.exp()", "- 0.5 * log_p.exp()"))
@@ -559,9 +567,7 @@ for name in ltbench.__all__:
 """
 
 
-def test_the_python_names_twice_in_one_process(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_python_names_twice_in_one_process(environment: dict[str, str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path / "results")],
         env=environment,

@@ -39,7 +39,7 @@ def test_top1_and_recalls_against_scikit_learn() -> None:
     assert hits.double().mean().item() == pytest.approx(accuracy_score(labels, predicted))
     recalls = metrics.per_class_recall(hits, labels, 7)
     expected = 100 * recall_score(labels, predicted, average=None)
-    np.testing.assert_allclose(recalls, expected)
+    np.testing.assert_allclose(np.array(recalls, dtype=float), expected)
     macro = metrics.mean_recall(recalls)
     assert macro == pytest.approx(100 * recall_score(labels, predicted, average="macro"))
 
@@ -69,7 +69,9 @@ def test_negative_log_likelihood_against_scikit_learn() -> None:
 def test_a_ruled_out_class_costs_infinitely_much() -> None:
     scores = torch.tensor([[0.0, -math.inf], [0.0, 0.0]])
     assert metrics.negative_log_likelihood(scores, torch.tensor([1, 0])) == math.inf
-    assert metrics.negative_log_likelihood(scores, torch.tensor([0, 0])) == pytest.approx(math.log(2) / 2)
+    assert metrics.negative_log_likelihood(scores, torch.tensor([0, 0])) == pytest.approx(
+        math.log(2) / 2
+    )
 
 
 def naive_ece(scores: Tensor, labels: Tensor, bins: int = 15) -> float:
@@ -77,9 +79,7 @@ def naive_ece(scores: Tensor, labels: Tensor, bins: int = 15) -> float:
     rows = probabilities(scores)
     total = 0.0
     for m in range(1, bins + 1):
-        members = [
-            i for i, row in enumerate(rows) if (m - 1) / bins < max(row) <= m / bins
-        ]
+        members = [i for i, row in enumerate(rows) if (m - 1) / bins < max(row) <= m / bins]
         if members:
             hit = sum(rows[i].index(max(rows[i])) == labels[i] for i in members) / len(members)
             sure = sum(max(rows[i]) for i in members) / len(members)

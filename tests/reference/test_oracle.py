@@ -107,14 +107,17 @@ def test_absent_classes_are_never_predicted_and_nothing_is_nan() -> None:
     adapted = oracle(method, logits, PRIORS["partial"])
     assert set(adapted.logits.argmax(1).tolist()) <= {1, 3, 4}
     assert not torch.isnan(adapted.logits).any()
-    assert torch.equal(torch.isneginf(adapted.logits).any(0), torch.tensor([True, False, True, False, False]))
+    assert torch.equal(
+        torch.isneginf(adapted.logits).any(0), torch.tensor([True, False, True, False, False])
+    )
     assert torch.isfinite(adapted.logits.amax(1)).all()
 
 
 def test_a_single_class_is_always_predicted() -> None:
     method = get_method("ce", COUNTS)
     logits = ideal_logits(method, points(PRIORS["training"])[0])
-    assert oracle(method, logits, [0.0, 0.0, 0.0, 0.0, 1.0]).logits.argmax(1).unique().tolist() == [4]
+    scores = oracle(method, logits, [0.0, 0.0, 0.0, 0.0, 1.0]).logits
+    assert set(scores.argmax(1).tolist()) == {4}
 
 
 def test_sade_in_closed_form() -> None:
@@ -146,6 +149,8 @@ def test_ride_has_no_closed_form_and_is_refused_in_one_line() -> None:
     row = resolve_row(parse_row("ride+oracle"), protocol, load_registries())
     method = get_method("ride", COUNTS)
     assert method.bias() is None
-    with pytest.raises(InputError, match=r"ride\+oracle: .*'oracle' .* ride has no closed form") as caught:
+    with pytest.raises(
+        InputError, match=r"ride\+oracle: .*'oracle' .* ride has no closed form"
+    ) as caught:
         check_row(row, method)
     assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,7 +45,9 @@ def official_selection(labels: Ints, counts: list[int], seed: int) -> list[int]:
     return chosen
 
 
-def official_counts(total: int, classes: int, imbalance: float, backward: bool = False) -> list[int]:
+def official_counts(
+    total: int, classes: int, imbalance: float, backward: bool = False
+) -> list[int]:
     largest, factor = total / classes, 1 / imbalance
     result = []
     for c in range(classes):
@@ -84,7 +87,9 @@ def test_draws_equal_the_official_selection(
 def test_cifar_shaped_selection_equals_the_official_one() -> None:
     labels = shuffled_labels([500] * 100, seed=1)
     counts = official_counts(50_000, 100, 100)
-    assert draw_indices(labels, np.array(counts), 0).tolist() == official_selection(labels, counts, 0)
+    assert draw_indices(labels, np.array(counts), 0).tolist() == official_selection(
+        labels, counts, 0
+    )
 
 
 def test_the_global_generator_is_not_touched() -> None:
@@ -109,7 +114,7 @@ def test_sets_of_one_draw_are_nested_prefixes() -> None:
         set(draw_indices(labels, exponential_counts(100, ratio, 10), 4).tolist())
         for ratio in (50, 25, 10, 5, 2, 1)
     ]
-    for smaller, larger in zip(sets, sets[1:], strict=False):
+    for smaller, larger in itertools.pairwise(sets):
         assert smaller < larger
 
 
@@ -242,6 +247,13 @@ def test_rank_breaks_ties_by_class_index() -> None:
     assert training_rank(np.array([5, 9, 5, 9, 1])).tolist() == [2, 0, 3, 1, 4]
 
 
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=80))
+def test_rank_is_a_stable_sort(counts: list[int]) -> None:
+    rank = training_rank(np.array(counts))
+    order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
+    assert np.argsort(rank).tolist() == order
+
+
 def test_prior_is_the_share_of_the_counts() -> None:
     np.testing.assert_allclose(prior(np.array([1, 3])), [0.25, 0.75])
 
@@ -324,9 +336,7 @@ def slow_holdout(members: list[int], fraction: float) -> tuple[list[int], list[i
     fraction=st.floats(0.01, 0.5),
     seed=st.integers(0, 99),
 )
-def test_holdout_takes_the_end_of_each_class(
-    sizes: list[int], fraction: float, seed: int
-) -> None:
+def test_holdout_takes_the_end_of_each_class(sizes: list[int], fraction: float, seed: int) -> None:
     labels = shuffled_labels(sizes, seed)
     indices = draw_indices(labels, np.array(sizes), seed)
     kept, held = split_holdout(indices, labels, fraction)

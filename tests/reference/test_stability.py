@@ -23,7 +23,7 @@ CIFAR_SGD = OptimizerSettings(lr=0.1, momentum=0.9, nesterov=True, weight_decay=
 
 def softmax(row: Array) -> Array:
     powers = np.exp(row - row.max())
-    return powers / powers.sum()
+    return np.asarray(powers / powers.sum())
 
 
 def objective_and_gradient(a: Array, one: Array, two: Array) -> tuple[float, Array]:
@@ -132,9 +132,10 @@ def test_weights_follow_the_published_loop(
     expected = published_loop(
         [pair.double().numpy() for pair in views], orders(6, 23), sgd, batch_size, min_weight=0
     )
-    np.testing.assert_allclose(adapted.diagnostics["weights_by_epoch"], expected, atol=2e-6)
+    found: Any = adapted.diagnostics["weights_by_epoch"]
+    np.testing.assert_allclose(found, np.array(expected), atol=2e-6)
     assert adapted.expert_weights is not None
-    assert adapted.expert_weights.tolist() == adapted.diagnostics["weights_by_epoch"][-1]  # type: ignore[index]
+    assert adapted.expert_weights.tolist() == found[-1]
 
 
 def test_the_transcription_has_the_right_gradient() -> None:
@@ -172,15 +173,18 @@ def test_stops_after_the_epoch_in_which_a_weight_falls_and_keeps_those_weights()
     assert min(history[-1]) < 0.05 <= round(min(history[-2]), 2)
 
 
-@pytest.mark.parametrize(("threshold", "epochs"), [(0.33, 4), (0.34, 1)])
-def test_the_stop_rule_rounds_to_two_decimals(threshold: float, epochs: int) -> None:
-    """A third rounds to 0.33: not below 0.33, below 0.34. Experts alike never move apart."""
+@pytest.mark.parametrize(
+    ("experts", "threshold", "epochs"),
+    [(3, 0.33, 4), (3, 0.333, 1), (3, 0.34, 1), (6, 0.168, 4), (6, 0.17, 4), (6, 0.18, 1)],
+)
+def test_the_stop_rule_rounds_to_two_decimals(experts: int, threshold: float, epochs: int) -> None:
+    """1/3 counts as 0.33, 1/6 as 0.17. Experts that are all alike never move apart."""
     clean, views = noisy_experts([1.0], size=8)
-    alike = [view.expand(2, 8, 3, 6) for view in views]
-    adapted = adapt(clean.expand(8, 3, 6), alike, epochs=4, min_weight=threshold)
+    alike = [view.expand(2, 8, experts, 6) for view in views]
+    adapted = adapt(clean.expand(8, experts, 6), alike, epochs=4, min_weight=threshold)
     assert adapted.diagnostics["epochs"] == epochs
     assert adapted.expert_weights is not None
-    np.testing.assert_allclose(adapted.expert_weights, [1 / 3] * 3, atol=1e-6)
+    np.testing.assert_allclose(adapted.expert_weights, [1 / experts] * experts, atol=1e-6)
 
 
 def test_epochs_take_the_stored_pairs_in_turn() -> None:

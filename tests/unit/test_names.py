@@ -34,7 +34,7 @@ def test_good_names(name: str) -> None:
     ],
 )
 def test_bad_names_are_refused_in_one_short_line(name: object) -> None:
-    with pytest.raises(InputError, match="^method .* is not usable") as caught:
+    with pytest.raises(InputError, match=r"^method .* is not usable") as caught:
         check_name(name, "method")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
@@ -67,7 +67,9 @@ def test_lists_split_outside_brackets(text: str, parts: list[str]) -> None:
 
 def test_calls_and_rows() -> None:
     assert parse_call("ce") == Call("ce")
-    assert parse_call("sade[tau=1, reduced = false]") == Call("sade", {"tau": "1", "reduced": "false"})
+    assert parse_call("sade[tau=1, reduced = false]") == Call(
+        "sade", {"tau": "1", "reduced": "false"}
+    )
     assert parse_row("sade") == Row(Call("sade"), None)
     assert parse_row("sade[tau=1e+1]+none") == Row(Call("sade", {"tau": "1e+1"}), Call("none"))
     assert parse_rows("sade[tau=1],ce+stability[epochs=3,batch_size=2]") == [

@@ -36,7 +36,9 @@ Write = Callable[..., str]
 def write(tmp_path: Path) -> Write:
     """Writes a plugin file; its path. Fresh paths keep the registry's memory out of the way."""
 
-    def write(text: str = "", *, file: str = "plugin.py", name: str = "mine", cls: str = "Mine") -> str:
+    def write(
+        text: str = "", *, file: str = "plugin.py", name: str = "mine", cls: str = "Mine"
+    ) -> str:
         path = tmp_path / file
         path.write_text(textwrap.dedent(text) if text else PLUGIN.format(name=name, cls=cls))
         return str(path)
@@ -62,7 +64,9 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, str
 
 
 @pytest.fixture
-def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+def importable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, str], None]]:
     """Modules that entry points can name."""
     folder = tmp_path / "modules"
     folder.mkdir()
@@ -189,7 +193,9 @@ def test_an_abstract_helper_class_without_a_name_is_no_plugin(write: Write) -> N
 
 def test_unknown_names_list_the_known_and_suggest_the_nearest() -> None:
     registries = load_registries()
-    with pytest.raises(InputError, match=r"unknown method 'sad' \(known: .*ce.*\); did you mean 'sade'"):
+    with pytest.raises(
+        InputError, match=r"unknown method 'sad' \(known: .*ce.*\); did you mean 'sade'"
+    ):
         registries.methods.get("sad")
     with pytest.raises(InputError, match=r"unknown strategy 'stabilty' .*did you mean 'stability'"):
         registries.strategies.get("stabilty")
@@ -217,7 +223,11 @@ def test_entry_points_name_a_class_or_a_module(
         ("raise ImportError('no luck')", "bad_module:X", "ImportError: no luck"),
         ("X = 3", "bad_module:X", "TypeError: 3 is not a Method"),
         ("", "bad_module:X", "AttributeError"),
-        ("from ltbench.method import Method as X", "bad_module:X", "TypeError: Method does not define loss"),
+        (
+            "from ltbench.method import Method as X",
+            "bad_module:X",
+            "TypeError: Method does not define loss",
+        ),
     ],
 )
 def test_a_broken_entry_point_is_listed_and_stops_nobody_else(

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ltbench.errors import InputError, nearest
 from ltbench.hyper import Hyper
-from ltbench.settings import convert, read, setting
+from ltbench.settings import convert, read, setting, show
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def test_wrong_values_are_refused_in_one_line(key: str, given: Any, message: str
 
 
 def test_an_unknown_key_lists_the_known_and_suggests_the_nearest() -> None:
-    with pytest.raises(InputError, match="here has no 'siz' .*size, rate.*did you mean 'size'"):
+    with pytest.raises(InputError, match=r"here has no 'siz' .*size, rate.*did you mean 'size'"):
         make(siz=1)
 
 
@@ -138,3 +140,15 @@ def test_nearest_suggests_only_what_is_close() -> None:
 def test_input_errors_are_value_errors_with_exit_code_2() -> None:
     assert issubclass(InputError, ValueError)
     assert InputError.exit_code == 2
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_shown_number_reads_back(value: float) -> None:
+    assert convert(show(value), float, "here") == value
+
+
+def test_numbers_are_shown_as_short_as_they_can_be() -> None:
+    assert [show(v) for v in (2.0, 0.1, 5e-4, 1e6, 3, True, "a", None)] == [
+        *("2", "0.1", "0.0005", "1e+06", "3", "True", "a", "None"),
+    ]
+    assert show((0.8, 0.9)) == "0.8,0.9"

@@ -1,0 +1,53 @@
+"""Evaluations on disk: which file belongs to a row of a trial, and what is still missing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ltbench import store
+from ltbench.errors import InputError
+from ltbench.rows import ResolvedRow
+from ltbench.shift.testsets import TestSet
+from ltbench.trial import Trial, content_hash
+
+EVALUATION_SEMANTICS = 1
+"""Raised when what an evaluation computes changes on purpose."""
+
+
+def evaluation_hash(trial: Trial, row: ResolvedRow, mode: str) -> str:
+    """The identity of ``row`` evaluated on ``trial``; test sets are told by their definitions."""
+    protocol = trial.protocol
+    views = asdict(protocol.views) if "views" in row.strategy.cls.needs else None
+    identity = [trial.hash, row.identity(), views, asdict(protocol.groups), mode]
+    return content_hash([EVALUATION_SEMANTICS, *identity])
+
+
+def evaluation_path(folder: Path, trial: Trial, row: ResolvedRow, mode: str) -> Path:
+    name = f"{row.method.name}+{row.strategy.name}-{evaluation_hash(trial, row, mode)}.json"
+    return folder / "evaluations" / name
+
+
+def known_distributions(path: Path) -> dict[str, Any]:
+    """What the file holds; nothing where it is absent or cannot be read."""
+    try:
+        distributions = store.read_record(path)["distributions"].items()
+    except (InputError, KeyError, AttributeError):
+        return {}
+    return {
+        name: entry
+        for name, entry in distributions
+        if isinstance(entry, dict) and isinstance(entry.get("draws"), dict)
+    }
+
+
+def is_complete(path: Path, test_sets: Sequence[TestSet]) -> bool:
+    """Whether the file holds every draw of every test set."""
+    known = known_distributions(path)
+    return all(
+        known.get(test_set.name, {}).get("definition") == test_set.definition()
+        and all(str(draw) in known[test_set.name]["draws"] for draw in range(test_set.draws))
+        for test_set in test_sets
+    )

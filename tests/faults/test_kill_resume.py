@@ -1,0 +1,420 @@
+"""F1 to F4 and F9: whatever kills a run at whatever moment, the same command ends in the same bits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+CommandLine = Callable[..., CompletedProcess[str]]
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the worker processes through /proc"
+)
+
+EPOCHS = 8
+ASKED = ["run", "--protocol", "digits-lt", "--set", f"recipe.epochs={EPOCHS}", "--jobs", "1"]
+ASKED += ["--set", "test.draws=2", "--set", "test.ratios=2,5"]
+EVERY_EPOCH = {"LTBENCH_CHECKPOINT_SECONDS": "0"}
+
+
+class Run:
+    """``ltbench run`` in the background, and the worker processes below it."""
+
+    def __init__(self, words: list[str], env: dict[str, str], output: Path) -> None:
+        self.output = output
+        with output.open("wb") as file:
+            self.process = subprocess.Popen(
+                words, env=env, stdout=file, stderr=file, cwd=output.parent, start_new_session=True
+            )
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def kill_all(self) -> None:
+        """As a batch system or a power cut does: nobody can react."""
+        pids = [self.process.pid, *self.workers()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)  # none sees another die
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+        wait_for(lambda: not any(map(is_running, pids)))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+Start = Callable[..., Run]
+
+
+@pytest.fixture
+def start(command: list[str], environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    started: list[Run] = []
+
+    def begin(*words: str | Path, env: dict[str, str] = EVERY_EPOCH) -> Run:
+        output = tmp_path / f"output{len(started)}"
+        started.append(Run([*command, *map(str, words)], {**environment, **env}, output))
+        return started[-1]
+
+    yield begin
+    for run in started:
+        if run.process.poll() is None:
+            run.kill_all()
+
+
+def folder_of(results: Path, name: str) -> Path:
+    found = list((results / "digits-lt" / name).glob("0-*"))
+    assert len(found) == 1
+    return found[0]
+
+
+def checkpoints(results: Path) -> list[tuple[Path, int]]:
+    found = []
+    for path in results.glob("*/*/*/checkpoint.safetensors"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append((path, path.stat().st_mtime_ns))
+    return found
+
+
+def outcome(results: Path, name: str) -> tuple[bytes, bytes, dict[str, Any], list[float]]:
+    """What must be the same to the last bit: logits, weights, evaluations and losses."""
+    folder = folder_of(results, name)
+    evaluations = {
+        path.name: json.loads(path.read_text())["distributions"]
+        for path in sorted((folder / "evaluations").iterdir())
+    }
+    history = map(json.loads, (folder / "history.jsonl").read_text().splitlines())
+    files = [(folder / f"{file}.safetensors").read_bytes() for file in ("logits", "weights")]
+    return files[0], files[1], evaluations, [entry["loss"] for entry in history]
+
+
+def preemptions(results: Path, name: str) -> int:
+    record = json.loads((folder_of(results, name) / "trial.json").read_text())
+    assert isinstance(record["preemptions"], int)
+    return record["preemptions"]
+
+
+def check_clean(results: Path) -> None:
+    """Nothing that only an unfinished training needs is left behind."""
+    left = {path.name for path in results.rglob("*") if path.is_file()}
+    assert not {name for name in left if name.endswith(".tmp") or name.startswith("checkpoint")}
+    assert not left & {"starts.json", "failed.json", "failure.log"}
+
+
+@pytest.fixture(scope="module")
+def calm(ltbench: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a run that nothing disturbs."""
+    results = tmp_path_factory.mktemp("calm") / "results"
+    done = ltbench(*ASKED, "--methods", "sade,ce", "--results", results)
+    assert done.returncode == 0
+    check_clean(results)
+    return results
+
+
+def test_sigkill_then_the_same_command(
+    calm: Path, start: Start, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    """F1: everything is killed; the claim of the dead is free at once."""
+    results = tmp_path / "results"
+    words = [*ASKED, "--methods", "sade,ce", "--results", str(results)]
+    run = start(*words)
+    wait_for(lambda: checkpoints(results))
+    run.kill_all()
+    assert run.process.returncode == -signal.SIGKILL
+    assert not list(results.rglob("trial.json"))
+    assert not list(results.rglob("logits.safetensors"))
+    done = ltbench_here("status", "--results", results)
+    assert "interrupted" in done.stdout
+    planned = ltbench_here(*words, "--dry-run")
+    assert "interrupted" in planned.stdout
+    done = ltbench_here(*words)
+    assert done.returncode == 0
+    assert "another process" not in done.stdout
+    for name in ("sade", "ce"):
+        assert outcome(results, name) == outcome(calm, name)
+    assert preemptions(results, "sade") == 1
+    assert preemptions(results, "ce") == 0
+    check_clean(results)
+
+
+def test_killed_parent_then_ctrl_c_then_sigterm(
+    calm: Path, start: Start, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    """F4, and workers without a parent; each run continues where the last one was stopped."""
+    results = tmp_path / "results"
+    words = [*ASKED, "--methods", "sade", "--results", str(results)]
+
+    def newer(before: list[tuple[Path, int]]) -> Callable[[], bool]:
+        return lambda: bool(checkpoints(results)) and checkpoints(results) != before
+
+    run = start(*words)
+    wait_for(newer([]))
+    workers = run.workers()
+    assert workers
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.process.wait(10)
+    wait_for(lambda: not any(map(is_running, workers)), seconds=15)
+
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        run = start(*words)
+        wait_for(newer(checkpoints(results)))
+        run.process.send_signal(number)
+        assert run.process.wait(30) == code, run.text()
+        line = next(line for line in run.text().splitlines() if "the same command" in line)
+        assert line.startswith("interrupted; the same command continues: ltbench run --protocol")
+        assert str(results) in line
+        assert "Traceback" not in run.text()
+        assert not list(results.rglob("trial.json"))
+        assert checkpoints(results)
+
+    assert ltbench_here(*words).returncode == 0
+    assert outcome(results, "sade") == outcome(calm, "sade")
+    assert preemptions(results, "sade") == 3
+    check_clean(results)
+
+
+# -- death at a chosen moment ---------------------------------------------------------------------
+
+KILLER = """
+import os, signal, sys
+from ltbench import Method
+
+class Killer(Method):
+    name, title = "killer", "not used: this file is here to be imported by the worker"
+    def loss(self, logits, targets, *, progress, rng=None):
+        return logits.sum()
+
+def die():
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+run_trial = sys.modules.get("ltbench.execute.run_trial")
+if run_trial is not None:
+    from ltbench.train import checkpoint
+    write_json, save_file = run_trial.write_json, checkpoint.save_file
+
+    def write(path, value):
+        if path.name.startswith(os.environ["DIE_AT"]):
+            die()
+        write_json(path, value)
+
+    def save(tensors, path, metadata):
+        save_file(tensors, path, metadata=metadata)
+        if os.environ["DIE_AT"] == "checkpoint" and '"epochs_done": 3' in metadata["progress"]:
+            os.truncate(path, 1000)
+            die()
+
+    run_trial.write_json, checkpoint.save_file = write, save
+"""
+
+
+@pytest.fixture
+def die_at(start: Start, tmp_path: Path) -> Callable[[str], Path]:
+    """Runs ce until the given moment, kills parent and worker there, and returns the results."""
+
+    def run(moment: str) -> Path:
+        plugin, results = tmp_path / "killer.py", tmp_path / "results"
+        plugin.write_text(KILLER)
+        words = [*ASKED, "--methods", "ce", "--plugin", plugin, "--results", results]
+        begun = start(*words, env={**EVERY_EPOCH, "DIE_AT": moment})
+        assert begun.process.wait(60) == -signal.SIGKILL, begun.text()
+        claimed = folder_of(results, "ce")
+        from ltbench import store
+
+        wait_for(lambda: not store.is_claimed(claimed))
+        return results
+
+    return run
+
+
+def test_death_within_the_writing_of_a_checkpoint(
+    die_at: Callable[[str], Path], calm: Path, ltbench_here: CommandLine
+) -> None:
+    """F2: the one before is used, and the half one removed."""
+    results = die_at("checkpoint")
+    folder = folder_of(results, "ce")
+    assert [path.stat().st_size for path in folder.glob(".checkpoint*.tmp")] == [1000]
+    whole = folder / "checkpoint.safetensors"
+    assert whole.stat().st_size > 1000
+    done = ltbench_here(*ASKED, "--methods", "ce", "--results", results)
+    assert done.returncode == 0
+    assert outcome(results, "ce") == outcome(calm, "ce")
+    assert preemptions(results, "ce") == 1
+    check_clean(results)
+
+
+def test_death_between_logits_and_record(
+    die_at: Callable[[str], Path], calm: Path, ltbench_here: CommandLine
+) -> None:
+    """F3: the trial is finalised from its last checkpoint, without training; F5: not from one with
+    a flipped bit, which is kept, and the training starts afresh."""
+    results = die_at("trial.json")
+    spoilt = shutil.copytree(results, results.parent / "spoilt")
+    file = folder_of(spoilt, "ce") / "checkpoint.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+    folder = folder_of(results, "ce")
+    names = {path.name for path in folder.iterdir()}
+    assert {"logits.safetensors", "weights.safetensors", "checkpoint.safetensors"} <= names
+    assert "trial.json" not in names
+    done = ltbench_here("report", "--results", results)
+    assert done.returncode == 2  # half a trial is none
+    assert "no readable evaluation" in done.stderr
+    history = (folder / "history.jsonl").read_text()
+    done = ltbench_here(*ASKED, "--methods", "ce", "--results", results)
+    assert done.returncode == 0
+    assert (folder / "history.jsonl").read_text() == history  # with the seconds of each epoch
+    assert outcome(results, "ce") == outcome(calm, "ce")
+    assert preemptions(results, "ce") == 1
+    check_clean(results)
+    done = ltbench_here(*ASKED, "--methods", "ce", "--results", spoilt)
+    assert done.returncode == 0
+    assert (file.parent / "checkpoint.corrupt").read_bytes() == content
+    assert (file.parent / "history.jsonl").read_text() != history
+    assert outcome(spoilt, "ce") == outcome(calm, "ce")
+
+
+def test_death_between_two_evaluations(
+    die_at: Callable[[str], Path], calm: Path, ltbench_here: CommandLine
+) -> None:
+    """F3: what is there stays, is counted whole, and only the rest is done."""
+    results = die_at("ce+oracle")
+    folder = folder_of(results, "ce")
+    (first,) = (folder / "evaluations").glob("*.json")
+    assert first.name.startswith("ce+none-")
+    before = (first.stat().st_mtime_ns, first.read_bytes())
+    record = (folder / "trial.json").read_bytes()
+    from ltbench import load_results
+
+    assert set(load_results(results).strategy) == {"none"}
+    done = ltbench_here(*ASKED, "--methods", "ce", "--results", results)
+    assert done.returncode == 0
+    assert "trained" not in done.stdout
+    assert (first.stat().st_mtime_ns, first.read_bytes()) == before
+    assert (folder / "trial.json").read_bytes() == record
+    assert outcome(results, "ce") == outcome(calm, "ce")
+
+
+def test_a_lost_record_comes_back_from_nothing(
+    calm: Path, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    """F3, the worst case: no trial.json, no checkpoint. Its evaluations count for nothing."""
+    results = tmp_path / "results"
+    shutil.copytree(calm, results)
+    folder = folder_of(results, "ce")
+    (folder / "trial.json").unlink()
+    done = ltbench_here("report", "--results", results, "--no-figures")
+    assert done.returncode == 0
+    assert "no trial.json; its 2 evaluations are not counted" in done.stdout
+    done = ltbench_here(*ASKED, "--methods", "ce", "--results", results)
+    assert done.returncode == 0
+    assert outcome(results, "ce") == outcome(calm, "ce")
+
+
+# -- claims ---------------------------------------------------------------------------------------
+
+SLOW = """
+import os, pathlib, time
+from torch.nn import functional as F
+from ltbench import Method
+
+class Slow(Method):
+    name, title = "slow", "waits in every step"
+    def loss(self, logits, targets, *, progress, rng=None):
+        pathlib.Path(f"{os.environ['STEP']}{progress:.2f}").touch()
+        time.sleep(float(os.environ["PAUSE"]))
+        return F.cross_entropy(logits[:, 0], targets)
+"""
+
+
+def test_two_runs_on_one_folder(start: Start, tmp_path: Path) -> None:
+    """F9: each trial is trained once; the second run waits for what the first one holds."""
+    plugin, results = tmp_path / "slow.py", tmp_path / "results"
+    plugin.write_text(SLOW)
+    words = [*ASKED, "--set", "recipe.epochs=3", "--methods", "slow", "--plugin", str(plugin)]
+    env = {"STEP": f"{tmp_path}/", "PAUSE": "0.25"}
+    runs = [start(*words, "--results", str(results), env=env) for _ in range(2)]
+    for run in runs:
+        assert run.process.wait(90) == 0, run.text()
+    texts = [run.text() for run in runs]
+    assert sum(text.count("trained in") for text in texts) == 1
+    assert sum("another process holds this trial, waiting for it" in text for text in texts) == 1
+    assert all("1 of 1 trials done" in text for text in texts)
+    folder = folder_of(results, "slow")
+    assert len((folder / "history.jsonl").read_text().splitlines()) == 3
+    assert preemptions(results, "slow") == 0
+    check_clean(results)
+
+
+def test_a_stop_in_the_middle_of_an_epoch(start: Start, tmp_path: Path) -> None:
+    """F4 where the last checkpoint is old: the epoch is finished and kept."""
+    plugin, results = tmp_path / "slow.py", tmp_path / "results"
+    plugin.write_text(SLOW)
+    words = [*ASKED, "--methods", "slow", "--plugin", str(plugin), "--results", str(results)]
+    run = start(*words, env={"STEP": f"{tmp_path}/", "PAUSE": "0.03"})
+    wait_for((tmp_path / f"{2 / EPOCHS:.2f}").exists)
+    assert not checkpoints(results)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.process.wait(30) == 143
+    ((path, _),) = checkpoints(results)
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        assert json.loads(file.metadata()["progress"])["epochs_done"] == 3
+
+
+def test_the_second_ctrl_c_ends_at_once(start: Start, tmp_path: Path) -> None:
+    plugin, results, step = tmp_path / "slow.py", tmp_path / "results", tmp_path / "0.00"
+    plugin.write_text(SLOW)
+    words = [*ASKED, "--methods", "slow", "--plugin", str(plugin), "--results", str(results)]
+    run = start(*words, env={"STEP": f"{tmp_path}/", "PAUSE": "600"})
+    wait_for(step.exists)
+    workers = run.workers()
+    run.process.send_signal(signal.SIGINT)
+    time.sleep(0.7)
+    assert run.process.poll() is None  # waits for the step to end
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(10) == 130
+    wait_for(lambda: not any(map(is_running, workers)), seconds=10)
+
+
+def test_a_worker_that_hangs_ends_with_its_parent(start: Start, tmp_path: Path) -> None:
+    plugin, results, step = tmp_path / "slow.py", tmp_path / "results", tmp_path / "0.00"
+    plugin.write_text(SLOW)
+    words = [*ASKED, "--methods", "slow", "--plugin", str(plugin), "--results", str(results)]
+    run = start(*words, env={"STEP": f"{tmp_path}/", "PAUSE": "600"})
+    wait_for(step.exists)
+    (worker,) = run.workers()
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.process.wait(10)
+    wait_for(lambda: not is_running(worker), seconds=10)
+    from ltbench import store
+
+    wait_for(lambda: not store.is_claimed(folder_of(results, "slow")), seconds=5)

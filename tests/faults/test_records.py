@@ -1,0 +1,277 @@
+"""F6 to F8: damaged records, a full disk, a folder that cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from ltbench.errors import InputError, LtbenchError
+from ltbench.files import read_json, write_atomically, write_json, write_text
+
+CommandLine = Callable[..., CompletedProcess[str]]
+METHODS = ["--methods", "ce,balanced-softmax"]
+
+
+@pytest.fixture(scope="module")
+def sound(ltbench: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("sound") / "results"
+    assert ltbench("run", *METHODS, *quick, "--results", results).returncode == 0
+    return results
+
+
+@pytest.fixture
+def results(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sound, tmp_path / "results"))
+
+
+def the_file(results: Path, pattern: str) -> Path:
+    (found,) = results.glob(f"digits-lt/{pattern}")
+    return found
+
+
+DAMAGE = {
+    "empty": ("", "the file is empty"),
+    "cut": ('{"schema": 1, "status": "fin', "Unterminated string"),
+    "no object": ("[1, 2]", "not an object"),
+    "null": ("null", "not an object"),
+    "no schema": ("{}", "schema is missing"),
+    "newer": ('{"schema": 99}', "schema 99 is newer than 1"),
+    "nan": ('{"schema": NaN}', "schema"),
+    "no text": ("\xff\xfe\x00", "utf-8"),
+    "deep": ("[" * 100_000, "nested too deeply"),
+    "unfinished": ('{"schema": 1, "status": "started"}', "status is 'started', not 'finished'"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_trial_record(damage: str, results: Path, ltbench_here: CommandLine) -> None:
+    """F6: listed with path and reason, the rest is reported; --strict refuses."""
+    text, reason = DAMAGE[damage]
+    file = the_file(results, "ce/0-*/trial.json")
+    file.write_bytes(text.encode("latin-1"))
+    done = ltbench_here("report", "--results", results, "--no-figures")
+    assert done.returncode == 0
+    (line,) = [line for line in done.stdout.splitlines() if str(file) in line]
+    assert reason in line
+    assert "its 2 evaluations are not counted" in line
+    table = (results / "report").glob("*/tables/main.csv").__next__().read_text()
+    assert "balanced-softmax" in table
+    assert "\nce," not in table
+    done = ltbench_here("report", "--results", results, "--no-figures", "--strict")
+    assert done.returncode == 2
+    assert str(file) in done.stderr.splitlines()[-1]
+    done = ltbench_here("status", "--results", results)
+    assert done.returncode == 0
+    if damage != "unfinished":
+        assert "1 finished, 1 unreadable" in done.stdout
+
+
+def test_run_makes_damaged_trials_anew(
+    results: Path, ltbench_here: CommandLine, quick: list[str]
+) -> None:
+    files = {
+        the_file(results, "ce/0-*/trial.json"): "empty",
+        the_file(results, "balanced-softmax/0-*/trial.json"): "newer",
+    }
+    before = {path: path.read_bytes() for path in results.rglob("*.safetensors")}
+    for file, damage in files.items():
+        file.write_text(DAMAGE[damage][0])
+    done = ltbench_here("run", *METHODS, *quick, "--results", results)
+    assert done.returncode == 0
+    assert done.stdout.count("trained in") == 2
+    for file in files:
+        assert json.loads(file.read_text())["status"] == "finished"
+    assert {path: path.read_bytes() for path in results.rglob("*.safetensors")} == before
+    done = ltbench_here("report", "--results", results, "--no-figures", "--strict")
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "newer", "nan"])
+def test_a_damaged_evaluation(
+    damage: str, results: Path, sound: Path, ltbench_here: CommandLine, quick: list[str]
+) -> None:
+    pattern = "ce/0-*/evaluations/ce+oracle-*"
+    file = the_file(results, pattern)
+    file.write_text(DAMAGE[damage][0])
+    done = ltbench_here("report", "--results", results, "--no-figures")
+    assert done.returncode == 0
+    assert f"{file}: " in done.stdout
+    table = (results / "report").glob("*/tables/main.csv").__next__().read_text()
+    assert "\nce," in table
+    assert "ce+oracle" not in table
+    done = ltbench_here("report", "--results", results, "--no-figures", "--strict")
+    assert done.returncode == 2
+    if damage == "cut":  # one repair tells as much as four
+        done = ltbench_here("run", *METHODS, *quick, "--results", results)
+        assert done.returncode == 0
+        assert "trained" not in done.stdout
+        mended, whole = (
+            json.loads(file.read_text()),
+            json.loads(the_file(sound, pattern).read_text()),
+        )
+        assert mended["distributions"] == whole["distributions"]
+
+
+def test_damaged_logits_are_no_traceback(
+    results: Path, ltbench_here: CommandLine, quick: list[str]
+) -> None:
+    the_file(results, "ce/0-*/logits.safetensors").write_bytes(b"\x00" * 10)
+    asked = ["evaluate", "--methods", "ce", *quick, "--set", "test.draws=3"]
+    done = ltbench_here(*asked, "--results", results)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    assert re.search(r"ce seed 0: .*logits\.safetensors is damaged", line)
+
+
+def test_records_without_logits_can_be_reported_not_evaluated(
+    results: Path, ltbench_here: CommandLine, quick: list[str]
+) -> None:
+    """What a colleague sends, and most of results/published."""
+    for file in results.rglob("*.safetensors"):
+        file.unlink()
+    assert ltbench_here("report", "--results", results, "--no-figures").returncode == 0
+    done = ltbench_here("run", *METHODS, *quick, "--results", results)
+    assert done.returncode == 0  # nothing is missing
+    asked = ["evaluate", "--methods", "ce", *quick, "--set", "test.draws=3"]
+    done = ltbench_here(*asked, "--results", results)
+    assert done.returncode == 1
+    assert "a record without logits and weights; it can be reported, not evaluated" in done.stdout
+
+
+# -- F7: a full disk ------------------------------------------------------------------------------
+
+
+def full(path: Path) -> None:
+    path.write_bytes(b"half of")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("before", [None, b"whole"])
+def test_a_full_disk_leaves_no_half_file(before: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "record.json"
+    if before is not None:
+        path.parent.mkdir()
+        path.write_bytes(before)
+    with pytest.raises(LtbenchError, match=r"no space left .* writing .*record\.json") as caught:
+        write_atomically(path, full)
+    assert len(str(caught.value).splitlines()) == 1
+    left = {p.name: p.read_bytes() for p in path.parent.iterdir()}
+    assert left == ({} if before is None else {"record.json": before})
+
+
+def test_a_full_disk_while_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file system reserves late, the error comes with fsync."""
+    write_text(tmp_path / "record.json", "whole")
+
+    def fsync(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(LtbenchError, match="no space left"):
+        write_text(tmp_path / "record.json", "other")
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+    assert (tmp_path / "record.json").read_text() == "whole"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "i/o"), KeyboardInterrupt(), SystemExit(1)])
+def test_other_errors_pass_and_clean_up(error: BaseException, tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        path.write_bytes(b"half of")
+        raise error
+
+    with pytest.raises(type(error)):
+        write_atomically(tmp_path / "record.json", write)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_is_standard_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_json(path, {"name": "größe", "value": 1.5})
+    assert read_json(path) == {"name": "größe", "value": 1.5}
+    mask = os.umask(0)
+    os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask  # not mkstemp's 0o600
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"value": float("nan")})
+    assert read_json(path)["value"] == 1.5
+    with pytest.raises(InputError, match=r"absent\.json is not readable: .*No such file"):
+        read_json(tmp_path / "absent.json")
+
+
+def test_a_full_disk_in_a_run(
+    results: Path, ltbench_here: CommandLine, quick: list[str], tmp_path: Path
+) -> None:
+    """The trial fails with one line, what was finished stays, nothing half lies around."""
+    plugin = tmp_path / "full.py"
+    plugin.write_text(FULL)
+    before = {path: path.read_bytes() for path in results.rglob("*.json")}
+    asked = ["run", "--methods", "ce,sade+none", *quick, "--plugin", plugin, "--results", results]
+    done = ltbench_here(*asked)
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    assert len(lines) == 1
+    assert "failed: sade seed 0: no space left on the disk while writing" in lines[0]
+    assert "logits.safetensors" in lines[0]
+    for path, content in before.items():
+        assert path.read_bytes() == content
+    folder = the_file(results, "sade/0-*")
+    assert not list(folder.glob(".*.tmp"))
+    assert not (folder / "logits.safetensors").exists()
+
+
+FULL = """
+import errno, sys
+from ltbench import Method
+
+class Full(Method):
+    name, title = "full", "not used: this file is here to be imported by the worker"
+    def loss(self, logits, targets, *, progress, rng=None):
+        return logits.sum()
+
+run_trial = sys.modules.get("ltbench.execute.run_trial")
+if run_trial is not None:
+    def save_file(tensors, path):
+        path.write_bytes(b"half of")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run_trial.save_file = save_file
+"""
+
+
+# -- F8: places that cannot be written --------------------------------------------------------------
+
+
+def test_a_report_that_cannot_be_written(results: Path, ltbench_here: CommandLine) -> None:
+    (results / "report").write_text("mine")
+    done = ltbench_here("report", "--results", results)
+    assert done.returncode == 2
+    assert "is a file, not a folder for the report" in done.stderr
+    assert (results / "report").read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_a_read_only_folder(ltbench_here: CommandLine, quick: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    done = ltbench_here("run", *METHODS, *quick, "--results", folder)
+    assert done.returncode == 2
+    assert "is not writable" in done.stderr
+
+
+def test_missing_results_are_made(
+    ltbench_here: CommandLine, quick: list[str], tmp_path: Path
+) -> None:
+    deep = tmp_path / "new folder" / "größe"
+    asked = ["run", "--methods", "ce", *quick, "--set", "recipe.epochs=1", "--results", deep]
+    done = ltbench_here(*asked)
+    assert done.returncode == 0
+    assert the_file(deep, "ce/0-*/trial.json").is_file()
+    assert f"ltbench report --results '{deep}'" in done.stdout  # can be pasted into a shell

@@ -1,0 +1,94 @@
+"""From a request to a plan: whatever is wrong is said before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ltbench.errors import InputError
+from ltbench.execute import session
+from ltbench.execute.session import Request, check_results_folder, prepare
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever opens images before the request is known to be right fails the test."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("images were opened")
+
+    monkeypatch.setattr(session, "open_data", refuse)
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def request(methods: str = "ce", protocol: str = "cifar100-lt", **changes: Any) -> Request:
+    return Request(methods, protocol, **{"device": "cpu", **changes})
+
+
+@pytest.mark.parametrize(
+    ("methods", "changes", "message"),
+    [
+        ("", {}, "the list is empty"),
+        ("ce,ce", {}, "'ce' is named twice"),
+        ("sad", {}, "unknown method 'sad'.*did you mean 'sade'"),
+        ("sade+orakle", {}, "unknown strategy 'orakle'.*did you mean 'oracle'"),
+        ("sade[ta=1]", {}, "sade has no 'ta'.*did you mean 'tau'"),
+        ("sade[tau=x]", {}, "sade.tau = 'x' must be a number"),
+        ("sade+stability[epochs=0]", {}, "epochs = 0 must be at least 1"),
+        ("ce", {"precision": "fp8"}, "precision 'fp8' must be one of: float32, bf16"),
+        ("ce", {"mode": "dirty"}, "mode 'dirty' must be one of: clean, augmented"),
+        ("ce", {"jobs": 0}, "jobs = 0 must be at least 1"),
+        ("ce", {"device": "abacus"}, "abacus"),
+        ("ce", {"seeds": (1, 1)}, "must be different whole numbers"),
+        ("ce", {"seeds": ()}, "must be different whole numbers"),
+        ("ce", {"seeds": (-1,)}, "must be different whole numbers"),
+        ("ce", {"protocol": "cifar"}, "unknown protocol 'cifar'"),
+        ("ce", {"overrides": {"train.imbalance": 0}}, "imbalance = 0.0 must be at least 1"),
+        ("ce", {"overrides": {"recipe.epochs": "0"}}, "epochs = 0 must be at least 1"),
+        # settings of a method that does not exist, or is not even run
+        (
+            "ce",
+            {"overrides": {"methods.sdae.tau": 1}},
+            "unknown method 'sdae'.*did you mean 'sade'",
+        ),
+        ("ce", {"overrides": {"methods.sade.tua": 1}}, "sade has no 'tua'.*did you mean 'tau'"),
+        ("ce", {"overrides": {"methods.sade.tau": -1}}, "sade: tau = -1.0 must be at least 0"),
+        ("ce", {"overrides": {"strategies.stabilty.epochs": 1}}, "did you mean 'stability'"),
+        ("ce", {"overrides": {"strategies.stability.epoch": 1}}, "did you mean 'epochs'"),
+    ],
+)
+def test_wrong_requests_are_refused_in_one_line_before_images_are_opened(
+    methods: str, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        prepare(request(methods, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_of_a_broken_plugin_stop_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ltbench.registry import Broken, Registries, Registry, load_registries
+
+    good = load_registries()
+    methods: Registry[Any] = Registry(
+        "method", good.methods.plugins, {"bad": Broken("bad", "x", "y")}
+    )
+    monkeypatch.setattr(session, "load_registries", lambda p: Registries(methods, good.strategies))
+    plan = prepare(request(overrides={"methods.bad.tau": 1}), download=False)
+    assert plan.trials
+
+
+def test_a_plan_without_images_is_possible() -> None:
+    plan = prepare(request("sade,ce+none", seeds=(0, 3)), download=False)
+    assert [(t.job.training, t.job.seed) for t in plan.trials] == [
+        *(("sade", 0), ("ce", 0), ("sade", 3), ("ce", 3)),  # seed by seed
+    ]
+
+
+def test_the_results_folder_must_be_writable(tmp_path: Path) -> None:
+    check_results_folder(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is not writable"):
+        check_results_folder(tmp_path / "file")
