@@ -33,9 +33,9 @@ def list_strategies(plugins: Sequence[str] = ()) -> list[str]:
 
 def list_protocols(plugins: Sequence[str] = ()) -> list[str]:
     """Names of all protocols, sorted."""
-    from ltbench.registry import protocol_files
+    from ltbench.protocol_registry import find_protocols
 
-    return sorted(protocol_files(plugins))
+    return sorted(find_protocols(plugins).files)
 
 
 def get_method(name: str, counts: Tensor | Sequence[int], **hyper: Any) -> Method[Any]:

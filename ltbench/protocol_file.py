@@ -10,13 +10,12 @@ from typing import Any
 
 from ltbench.errors import InputError, nearest
 from ltbench.names import check_name, split_list
-from ltbench.protocol import Protocol, Recipe
-from ltbench.registry import protocol_files
+from ltbench.protocol import MethodOverrides, Protocol, Recipe
+from ltbench.protocol_registry import find_protocols
 from ltbench.settings import read, show
 
-# What these change is told by other means (test sets by their names, seeds by themselves, method
-# and strategy settings by the row's parameters), so they make no variant of a protocol.
-_NO_VARIANT = ("test.", "seeds", "strategies.")
+# Test sets tell what they are by their names and sizes, seeds by themselves: no variants of a protocol.
+_NO_VARIANT = ("test.", "seeds")
 
 
 def load_protocol_config(
@@ -54,11 +53,7 @@ def _find(name: str, plugins: Sequence[str]) -> Path:
         if not path.is_file():
             raise InputError(f"protocol file {name} does not exist")
         return path
-    known = protocol_files(plugins)
-    if name not in known:
-        listed = ", ".join(sorted(known))
-        raise InputError(f"unknown protocol {name!r} (known: {listed}){nearest(name, known)}")
-    return known[name]
+    return find_protocols(plugins).get(name)
 
 
 def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -170,7 +165,7 @@ def _variant(protocol: Protocol, plain: Protocol, overrides: Mapping[str, Any]) 
     """``"recipe.epochs=40;train.imbalance=50"``: what differs from the file, sorted by key."""
     parts = []
     for key in sorted(overrides):
-        if key.startswith(_NO_VARIANT) or (key.startswith("methods.") and ".recipe." not in key):
+        if key.startswith(_NO_VARIANT):
             continue
         value, usual = _lookup(protocol, key), _lookup(plain, key)
         if value != usual:
@@ -179,12 +174,17 @@ def _variant(protocol: Protocol, plain: Protocol, overrides: Mapping[str, Any]) 
 
 
 def _lookup(protocol: Protocol, key: str) -> Any:
-    parts = key.split(".")
-    if parts[0] == "methods" and "recipe" in parts:
-        return getattr(protocol.recipe_for(parts[1]), parts[-1])
+    """The value behind a dotted key; None where the protocol states none."""
+    section, *rest = key.split(".")
+    if section == "strategies":
+        return protocol.strategies.get(rest[0], {}).get(rest[-1])
+    if section == "methods" and rest[1] == "recipe":
+        return getattr(protocol.recipe_for(rest[0]), rest[-1])
+    if section == "methods":
+        return protocol.methods.get(rest[0], MethodOverrides()).hyper.get(rest[-1])
     value: Any = protocol
-    for part in parts:
-        value = value.get(part) if isinstance(value, dict) else getattr(value, part)
+    for part in (section, *rest):
+        value = getattr(value, part)
     return value
 
 

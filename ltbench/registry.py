@@ -142,12 +142,12 @@ def _scan_folder(registry: Registry[Any], package: str, base: type[Any]) -> None
                 registry.add(Plugin(cls.name, cls, origin))
         except Exception as error:  # whatever a plugin raises, it stops nobody else
             name = info.name.replace("_", "-")
-            registry.broken[name] = Broken(name, origin, _one_line(error))
+            registry.broken[name] = Broken(name, origin, one_line(error))
 
 
 def _scan_entry_points(registry: Registry[Any], group: str, base: type[Any]) -> None:
     for entry in sorted(entry_points(group=group), key=lambda e: (e.name, e.value)):
-        origin = _entry_origin(entry)
+        origin = entry_origin(entry)
         try:
             loaded = entry.load()
             is_module = isinstance(loaded, ModuleType)
@@ -158,10 +158,10 @@ def _scan_entry_points(registry: Registry[Any], group: str, base: type[Any]) -> 
                 digest = _digest(Path(file)) if file else ""
                 registry.add(Plugin(cls.name, cls, origin, digest))
         except Exception as error:  # whatever a plugin raises, it stops nobody else
-            registry.broken[entry.name] = Broken(entry.name, origin, _one_line(error))
+            registry.broken[entry.name] = Broken(entry.name, origin, one_line(error))
 
 
-def _entry_origin(entry: EntryPoint) -> str:
+def entry_origin(entry: EntryPoint) -> str:
     if entry.dist is None:
         return f"entry point {entry.value}"
     return f"{entry.dist.name} {entry.dist.version} ({entry.value})"
@@ -182,7 +182,7 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise InputError(f"--plugin {path} cannot be imported: {_one_line(error)}") from error
+        raise InputError(f"--plugin {path} cannot be imported: {one_line(error)}") from error
     return module
 
 
@@ -210,57 +210,6 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-
-
-def protocol_files(plugins: Sequence[str] = ()) -> dict[str, Path]:
-    """Protocol name to file: own folder, entry points ``ltbench.protocols``, ``--plugin FILE.toml``.
-
-    An entry point names a module whose folder holds ``*.toml`` files, or a path to one file.
-    Raises :class:`InputError` where two files claim one name.
-    """
-    found: dict[str, Path] = {}
-    origins: dict[str, str] = {}
-
-    def add(path: Path, origin: str) -> None:
-        name = path.stem.replace("_", "-")
-        if name in found and found[name] != path:
-            raise InputError(f"two protocols are called {name!r}: {origins[name]} and {origin}")
-        found[name], origins[name] = path, origin
-
-    import ltbench.protocols as own
-
-    for path in _toml_files(own):
-        add(path, str(path))
-    for entry in sorted(entry_points(group="ltbench.protocols"), key=lambda e: (e.name, e.value)):
-        try:
-            loaded = entry.load()
-            paths = _toml_files(loaded) if isinstance(loaded, ModuleType) else [Path(str(loaded))]
-        except Exception:  # listed by `broken_protocols`, stops nobody else
-            continue
-        for path in paths:
-            add(path, _entry_origin(entry))
-    for plugin in plugins:
-        if plugin.endswith(".toml"):
-            if not Path(plugin).is_file():
-                raise InputError(f"--plugin {plugin}: no such file")
-            add(Path(plugin), plugin)
-    return found
-
-
-def _toml_files(module: ModuleType) -> list[Path]:
-    folders = [Path(folder) for folder in getattr(module, "__path__", [])]
-    return sorted(path for folder in folders for path in folder.glob("*.toml"))
-
-
-def broken_protocols() -> list[Broken]:
-    """Entry points of ``ltbench.protocols`` that cannot be loaded."""
-    broken = []
-    for entry in entry_points(group="ltbench.protocols"):
-        try:
-            entry.load()
-        except Exception as error:  # whatever a plugin raises, it stops nobody else
-            broken.append(Broken(entry.name, _entry_origin(entry), _one_line(error)))
-    return broken

@@ -44,16 +44,18 @@ def command(what: str, plugins: tuple[str, ...]) -> None:
 def _list_protocols(plugins: tuple[str, ...]) -> None:
     from ltbench.errors import InputError
     from ltbench.protocol_file import load_protocol_config
-    from ltbench.registry import broken_protocols, protocol_files
+    from ltbench.protocol_registry import find_protocols
 
     rows = []
-    for name, path in sorted(protocol_files(plugins).items()):
+    found = find_protocols(plugins)
+    for name, path in sorted(found.files.items()):
         try:
             protocol = load_protocol_config(name, plugins=plugins)
             rows.append((name, f"{protocol.title} (version {protocol.version})", str(path)))
         except InputError as error:
             rows.append((name, f"broken: {error}", str(path)))
-    rows += [(b.name, f"broken: {b.reason}", b.origin) for b in broken_protocols()]
+    rows += [(b.name, f"broken: {b.reason}", b.origin) for b in found.broken]
+    rows += [(name, f"refused: {reason}", "") for name, reason in found.clashes.items()]
     _print(rows)
 
 

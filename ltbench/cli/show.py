@@ -30,7 +30,8 @@ def command(
     from ltbench.errors import InputError, nearest
     from ltbench.names import parse_row
     from ltbench.protocol_file import load_protocol_config
-    from ltbench.registry import load_registries, protocol_files
+    from ltbench.protocol_registry import find_protocols
+    from ltbench.registry import load_registries
 
     registries = load_registries(plugins)
     call = parse_row(name).method if not name.endswith(".toml") else None
@@ -43,7 +44,7 @@ def command(
         from ltbench.cli.show_method import show_strategy
 
         show_strategy(call, under, registries)
-    elif name.endswith(".toml") or name in protocol_files(plugins):
+    elif name.endswith(".toml") or name in find_protocols(plugins).files:
         _show_protocol(load_protocol_config(name, sets, plugins=plugins))
     else:
         for registry in (registries.methods, registries.strategies):
@@ -52,7 +53,7 @@ def command(
         known = [
             *registries.methods.plugins,
             *registries.strategies.plugins,
-            *protocol_files(plugins),
+            *find_protocols(plugins).files,
         ]
         raise InputError(
             f"no method, strategy or protocol is called {name!r}{nearest(name, known)}"

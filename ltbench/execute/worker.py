@@ -52,8 +52,9 @@ def main() -> None:
 
 def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
     from ltbench import store
+    from ltbench.execute.context import TrialContext
     from ltbench.execute.job import Job
-    from ltbench.execute.run_trial import TrialRun
+    from ltbench.execute.run_trial import run_trial
 
     trial = message["trial"]
 
@@ -64,9 +65,9 @@ def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
     try:
         with store.claim(folder):
             emit({"event": "started"})
-            run = TrialRun(Job.from_json(message), emit, commands.stop.is_set)
+            context = TrialContext(Job.from_json(message), emit, commands.stop.is_set)
             try:
-                run.run()
+                run_trial(context)
             except InterruptedRun:
                 emit({"event": "interrupted"})
             except Exception as error:

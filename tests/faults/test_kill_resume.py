@@ -214,10 +214,10 @@ def die():
     os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
-run_trial = sys.modules.get("ltbench.execute.run_trial")
-if run_trial is not None:
+if "ltbench.execute.run_trial" in sys.modules:
+    from ltbench.execute import evaluate_trial, train_trial
     from ltbench.train import checkpoint
-    write_json, save_file = run_trial.write_json, checkpoint.save_file
+    write_json, save_file = train_trial.write_json, checkpoint.save_file
 
     def write(path, value):
         if path.name.startswith(os.environ["DIE_AT"]):
@@ -230,7 +230,8 @@ if run_trial is not None:
             os.truncate(path, 1000)
             die()
 
-    run_trial.write_json, checkpoint.save_file = write, save
+    train_trial.write_json = evaluate_trial.write_json = write
+    checkpoint.save_file = save
 """
 
 

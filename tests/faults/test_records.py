@@ -236,13 +236,13 @@ class Full(Method):
     def loss(self, logits, targets, *, progress, rng=None):
         return logits.sum()
 
-run_trial = sys.modules.get("ltbench.execute.run_trial")
-if run_trial is not None:
+context = sys.modules.get("ltbench.execute.context")
+if context is not None:
     def save_file(tensors, path):
         path.write_bytes(b"half of")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    run_trial.save_file = save_file
+    context.save_file = save_file
 """
 
 

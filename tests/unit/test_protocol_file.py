@@ -326,10 +326,10 @@ def test_the_value_of_an_override_may_hold_an_equals_sign() -> None:
         (("recipe.milestones=0.5,0.75",), "recipe.milestones=0.5,0.75"),
         (("train.holdout=0.1",), "train.holdout=0.1"),
         (("methods.sade.recipe.lr=0.5",), "methods.sade.recipe.lr=0.5"),
-        (("methods.sade.tau=1",), ""),  # told by the row's parameters
+        (("methods.sade.tau=1",), "methods.sade.tau=1"),
         (("test.ratios=3",), ""),  # told by the names of the test sets
         (("seeds=3",), ""),
-        (("strategies.stability.epochs=2",), ""),
+        (("strategies.stability.epochs=2",), "strategies.stability.epochs=2"),
         (("views.pairs=2",), "views.pairs=2"),
     ],
 )

@@ -99,7 +99,7 @@ def test_run_and_load_results_twice_in_one_process(
         (lambda: ltbench.get_method("sad", [2, 1]), "unknown method 'sad'"),
         (lambda: ltbench.get_method("sade", [2, 1], taw=1), "did you mean 'tau'"),
         (lambda: ltbench.get_method("sade", [2, 0]), "each at least 1"),
-        (lambda: ltbench.get_method("sade", [2]), "at least two class counts"),
+        (lambda: ltbench.get_method("sade", [2]), "at least two whole numbers"),
         (lambda: ltbench.get_strategy("stabil"), "unknown strategy 'stabil'"),
         (lambda: ltbench.load_protocol("digits"), "unknown protocol 'digits'"),
         (lambda: ltbench.load_protocol("digits-lt", recipe={"epochs": 0}), "at least 1"),

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from ltbench import protocol_registry
 from ltbench import registry as module
 from ltbench.errors import InputError
 from ltbench.method import Method
-from ltbench.registry import load_registries, protocol_files
+from ltbench.protocol_registry import find_protocols
+from ltbench.registry import load_registries
 
 PLUGIN = """
 from typing import ClassVar
@@ -58,6 +60,7 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, str
         declared.append(EntryPoint(name, value, group))
 
     monkeypatch.setattr(module, "entry_points", fake)
+    monkeypatch.setattr(protocol_registry, "entry_points", fake)
     module._load.cache_clear()
     yield declare
     module._load.cache_clear()
@@ -282,27 +285,46 @@ def test_a_broken_own_file_is_listed_and_stops_nobody_else(
 
 
 def test_protocols_of_the_own_folder() -> None:
-    assert {"cifar100-lt", "cifar100-lt-short", "cifar10-lt", "digits-lt"} <= set(protocol_files())
+    assert {"cifar100-lt", "cifar100-lt-short", "cifar10-lt", "digits-lt"} <= set(
+        find_protocols().files
+    )
 
 
 def test_protocols_come_from_plugin_files_and_clashes_are_refused(tmp_path: Path) -> None:
     mine = tmp_path / "my_images.toml"
     mine.write_text("")
-    assert protocol_files([str(mine)])["my-images"] == mine
+    assert find_protocols([str(mine)]).files["my-images"] == mine
     clash = tmp_path / "digits_lt.toml"
     clash.write_text("")
     with pytest.raises(InputError, match="two protocols are called 'digits-lt'") as caught:
-        protocol_files([str(clash)])
+        find_protocols([str(clash)])
     assert str(clash) in str(caught.value)
     with pytest.raises(InputError, match="no such file"):
-        protocol_files([str(tmp_path / "gone.toml")])
+        find_protocols([str(tmp_path / "gone.toml")])
 
 
 def test_a_broken_protocol_entry_point_is_listed_and_stops_nobody_else(
     entries: Callable[[str, str, str], None],
 ) -> None:
     entries("lost", "no_such_module_anywhere", "ltbench.protocols")
-    assert "digits-lt" in protocol_files()
-    (broken,) = module.broken_protocols()
+    assert "digits-lt" in find_protocols().files
+    (broken,) = find_protocols().broken
     assert broken.name == "lost"
     assert broken.reason.startswith("ModuleNotFoundError")
+
+
+def test_two_packages_that_claim_one_protocol_stop_nobody_else(
+    entries: Callable[[str, str, str], None], tmp_path: Path
+) -> None:
+    name = f"claims_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(f"path = {str(tmp_path / 'digits_lt.toml')!r}")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        entries("claim", f"{name}:path", "ltbench.protocols")
+        found = find_protocols()
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert found.get("cifar100-lt").name == "cifar100_lt.toml"
+    with pytest.raises(InputError, match="two protocols are called 'digits-lt'") as caught:
+        found.get("digits-lt")
+    assert f"{name}:path" in str(caught.value)

@@ -1,0 +1,121 @@
+"""What the steps of one trial share: its ingredients, resolved, and whom to tell."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ltbench.data.dataset import Splits
+from ltbench.data.sources import open_data
+from ltbench.environment import resolve_device
+from ltbench.errors import InterruptedRun, LtbenchError
+from ltbench.execute.job import Job, build_trial, trial_folder
+from ltbench.files import write_atomically
+from ltbench.method import Method
+from ltbench.protocol import DataConfig, Protocol
+from ltbench.registry import Plugin, Registries, load_registries
+from ltbench.task import Task, build_task
+from ltbench.trial import Trial
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class TrialContext:
+    """A job met with its images. Raises :class:`LtbenchError` where they are not those planned for."""
+
+    job: Job
+    emit: Emit
+    should_stop: Callable[[], bool]
+
+    def __post_init__(self) -> None:
+        settings = self.job.settings
+        self.registries: Registries = load_registries(settings.plugins)
+        self.device = resolve_device(settings.device)
+        began = time.monotonic()
+        self.task = _open_task(self.job.protocol, settings.data_dir)
+        self.data_seconds = time.monotonic() - began
+        self.plugin: Plugin[Any] = self.registries.methods.get(self.job.training)
+        self.hyper = self.plugin.cls.hyper_type.from_mapping(self.job.hyper, self.plugin.name)
+        self.trial: Trial = build_trial(
+            self.job.protocol,
+            self.plugin,
+            self.hyper,
+            self.job.seed,
+            settings.precision,
+            self.task.splits,
+        )
+        if self.trial.hash != self.job.trial:
+            raise LtbenchError("the data or a plugin changed since the plan was made; run it again")
+        self.folder = trial_folder(settings, self.trial)
+        self.mean, self.std = _normalisation(self.task)
+
+    def method(self, device: torch.device | None = None) -> Method[Any]:
+        """The method that trains, its counts on ``device`` (default: the CPU)."""
+        counts = torch.from_numpy(self.task.train.counts).to(device or torch.device("cpu"))
+        method: Method[Any] = self.plugin.cls(counts, self.hyper)
+        return method
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Tells how far a stage is; raises :class:`InterruptedRun` where the run is to stop."""
+        self.emit({"event": "stage", "stage": stage, "done": done, "total": total})
+        if self.should_stop():  # everything finished so far is on disk
+            raise InterruptedRun(f"stopped during {stage}")
+
+
+@lru_cache(maxsize=2)
+def _open_data(config: DataConfig, data_dir: str | None) -> Splits:
+    return open_data(config, Path(data_dir) if data_dir else None, download=False)
+
+
+def _open_task(protocol: Protocol, data_dir: str | None) -> Task:
+    """A worker runs many trials on one data set: the images are opened once."""
+    return build_task(protocol, _open_data(protocol.data, data_dir))
+
+
+def _normalisation(task: Task) -> tuple[Tensor, Tensor]:
+    """Per-channel mean and standard deviation in [0, 1]: the protocol's, or of the training images."""
+    data = task.protocol.data
+    if data.mean is not None and data.std is not None:
+        return torch.tensor(data.mean), torch.tensor(data.std)
+    images = task.splits.train.read(task.train.indices).transpose(1, 0, 2, 3).reshape(3, -1) / 255.0
+    deviation = np.maximum(images.std(axis=1), 1e-6)  # a channel may be constant
+    return torch.tensor(images.mean(axis=1)).float(), torch.tensor(deviation).float()
+
+
+def protocol_facts(protocol: Protocol) -> dict[str, str]:
+    """The ``protocol`` block of a record."""
+    return {
+        "name": protocol.name,
+        "version": protocol.version,
+        "title": protocol.title,
+        "variant": protocol.variant,
+    }
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    write_atomically(path, lambda temporary: save_file(tensors, temporary))
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise LtbenchError(
+            f"{path} is damaged ({error}); without the folder the trial is trained again"
+        ) from error

@@ -1,0 +1,125 @@
+"""The evaluations of one trial, from its stored logits."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ltbench import store
+from ltbench.errors import InterruptedRun, LtbenchError
+from ltbench.evaluate.augmented import augmented_logits
+from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.stored import (
+    evaluation_hash,
+    evaluation_path,
+    is_complete,
+    known_distributions,
+)
+from ltbench.evaluate.views import ViewLogits
+from ltbench.execute.context import TrialContext, load_tensors, now, protocol_facts
+from ltbench.files import write_json
+from ltbench.models.resnet import ExpertResNet, build_network
+from ltbench.rows import ResolvedRow
+from ltbench.seeds import generator
+from ltbench.train.infer import Inference
+from ltbench.trial import SCHEMA
+
+
+def evaluate_trial(context: TrialContext, record: dict[str, Any]) -> None:
+    """Evaluates every row of the job that is not complete; one that fails stops no other."""
+    rows = context.job.resolve_rows(context.registries)
+    pending = [row for row in rows if not is_complete(_path(context, row), context.task.test_sets)]
+    if not pending:
+        return
+    weights = context.folder / store.WEIGHTS
+    if not weights.exists() or not (context.folder / store.LOGITS).exists():
+        raise LtbenchError(
+            f"{context.folder} holds a record without logits and weights; it can be "
+            "reported, not evaluated again"
+        )
+    logits = load_tensors(context.folder / store.LOGITS)["logits"]
+    inference = Inference(_network(context, weights), context.mean, context.std, context.device)
+    test = context.task.splits.test
+    shifted = logits
+    if context.job.settings.mode == "augmented":
+        shifted = augmented_logits(inference, test, context.trial.recipe, context.trial.seed)
+    views = ViewLogits(inference, weights, test, context.job.protocol.views, context.report)
+    labels = torch.from_numpy(np.array(test.labels))
+    outputs = TrialOutputs(context.trial, context.task, logits, shifted, labels, views)
+    failures: list[Exception] = []
+    for row in pending:
+        try:
+            _evaluate_row(context, row, outputs, record)
+        except InterruptedRun:
+            raise
+        except Exception as error:  # one row's plugin must not cost the others theirs
+            context.emit({"event": "row_failed", "label": row.label})
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _network(context: TrialContext, weights: Path) -> ExpertResNet:
+    protocol = context.job.protocol
+    network = build_network(
+        protocol.model.backbone,
+        protocol.data.classes,
+        context.method().architecture(),
+        generator("shell"),
+    )
+    network.load_state_dict(load_tensors(weights))
+    return network.to(memory_format=torch.channels_last)
+
+
+def _path(context: TrialContext, row: ResolvedRow) -> Path:
+    return evaluation_path(context.folder, context.trial, row, context.job.settings.mode)
+
+
+def _evaluate_row(
+    context: TrialContext, row: ResolvedRow, outputs: TrialOutputs, record: dict[str, Any]
+) -> None:
+    began = time.monotonic()
+    done = 0
+
+    def step(name: str) -> None:
+        nonlocal done
+        done += 1
+        context.report(row.label, done, len(context.task.test_sets))
+
+    distributions = evaluate_row(outputs, row, known_distributions(_path(context, row)), step)
+    data = record["data"]
+    evaluation = {
+        "schema": SCHEMA,
+        "evaluation": evaluation_hash(context.trial, row, context.job.settings.mode),
+        "trial": context.trial.hash,
+        "protocol": protocol_facts(context.job.protocol),
+        "seed": context.trial.seed,
+        "method": row.method.name,
+        "method_version": row.method.cls.version,
+        "strategy_version": row.strategy.cls.version,
+        "method_params": row.method_params,
+        "strategy": row.strategy.name,
+        "strategy_params": row.strategy_params,
+        "label": row.label,
+        "title": row.method.cls.title,
+        "uses_true_prior": row.uses_true_prior,
+        "mode": context.job.settings.mode,
+        "data": {k: data[k] for k in ("train_fingerprint", "test_fingerprint")},
+        "recipe": record["recipe"],
+        "precision": record["precision"],
+        "model": record["model"],
+        "train_counts": data["train_counts"],
+        "rank": data["rank"],
+        "class_names": data["class_names"],
+        "groups": context.task.groups,
+        "seconds": round(time.monotonic() - began, 3),
+        "created": now(),
+        "distributions": distributions,
+    }
+    write_json(_path(context, row), evaluation)
+    uniform = distributions["uniform"]["draws"]["0"]["top1"]
+    context.emit({"event": "row", "label": row.label, "uniform": uniform})

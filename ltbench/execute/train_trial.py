@@ -1,0 +1,132 @@
+"""The training of one trial: what is left on disk makes every evaluation possible."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ltbench import store
+from ltbench.environment import environment
+from ltbench.execute.context import TrialContext, now, protocol_facts, save_tensors
+from ltbench.files import write_json, write_text
+from ltbench.models.resnet import ExpertResNet, count_parameters
+from ltbench.train.infer import Inference
+from ltbench.train.loop import Hooks, TrainingJob, resolved_recipe, train
+from ltbench.trial import SCHEMA
+
+
+def train_trial(context: TrialContext) -> dict[str, Any]:
+    """Trains to the last epoch, runs the network over the test images, stores all; the record."""
+    (context.folder / store.FAILED).unlink(missing_ok=True)
+    preemptions = store.count_start(context.folder)
+    labels = context.task.splits.train.labels[context.task.train.indices]
+    job = TrainingJob(
+        trial=context.trial.hash,
+        method=context.method(context.device),
+        recipe=context.trial.recipe,
+        backbone=context.job.protocol.model.backbone,
+        images=torch.from_numpy(context.task.splits.train.read(context.task.train.indices)),
+        labels=torch.from_numpy(labels),
+        mean=context.mean,
+        std=context.std,
+        seed=context.trial.seed,
+        device=context.device,
+        precision=context.trial.precision,
+        folder=context.folder,
+        checkpoint_seconds=context.job.settings.checkpoint_seconds,
+    )
+    epochs = context.trial.recipe.epochs
+
+    def on_epoch(record: dict[str, Any]) -> None:
+        context.emit({"event": "epoch", "epochs": epochs, **record})
+
+    hooks = Hooks(on_epoch, context.should_stop)
+    network, progress = train(job, hooks, environment(context.device))
+    began = time.monotonic()
+    inference = Inference(network, context.mean, context.std, context.device)
+    outputs = {
+        "logits": inference.dataset(
+            context.task.splits.test, lambda i, n: context.report("test images", i, n)
+        )
+    }
+    if len(context.task.train.holdout):
+        held = context.task.splits.train.read(context.task.train.holdout)
+        outputs["holdout"] = inference(held.__getitem__, len(held))
+    inference_seconds = time.monotonic() - began
+    save_tensors(context.folder / store.LOGITS, outputs)
+    weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    save_tensors(context.folder / store.WEIGHTS, weights)
+    lines = "".join(json.dumps(entry) + "\n" for entry in progress.history)
+    write_text(context.folder / store.HISTORY, lines)
+    images = len(labels) * epochs
+    record = _record(context, network, progress.environments, preemptions)
+    record["cost"] = {
+        "seconds": {
+            "data": round(context.data_seconds, 3),
+            "training": round(progress.seconds, 3),
+            "inference": round(inference_seconds, 3),
+        },
+        "images_per_second": round(images / max(progress.seconds, 1e-9), 1),
+        "epochs": epochs,
+        "peak_memory_bytes": _peak_memory(),
+    }
+    record["final_loss"] = progress.history[-1]["loss"]
+    write_json(context.folder / store.TRIAL, record)  # last: its presence means finished
+    store.clear_attempt(context.folder)
+    context.emit({"event": "trained", "seconds": progress.seconds})
+    return record
+
+
+def _record(
+    context: TrialContext,
+    network: ExpertResNet,
+    environments: list[dict[str, Any]],
+    preemptions: int,
+) -> dict[str, Any]:
+    trial, task = context.trial, context.task
+    request = context.method().architecture()
+    return {
+        "schema": SCHEMA,
+        "status": "finished",
+        "trial": trial.hash,
+        "protocol": protocol_facts(trial.protocol),
+        "training": trial.training_facts(context.plugin.origin),
+        "seed": trial.seed,
+        "identity": trial.identity(),
+        "data": {
+            **trial.data_facts(),
+            "train_counts": task.train.counts.tolist(),
+            "class_names": list(task.splits.train.class_names),
+            "rank": task.rank.tolist(),
+            "groups": task.groups,
+            "mean": context.mean.tolist(),
+            "std": context.std.tolist(),
+        },
+        "recipe": resolved_recipe(trial.recipe),
+        "precision": trial.precision,
+        "model": {
+            "backbone": trial.protocol.model.backbone,
+            **asdict(request),
+            "parameters": count_parameters(network),
+        },
+        "environment": environments[-1],
+        "environments": environments,
+        "resumed_elsewhere": len(environments) > 1,
+        "preemptions": preemptions,
+        "created": now(),
+    }
+
+
+def _peak_memory() -> int | None:
+    """Largest resident size of this process so far, bytes; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
