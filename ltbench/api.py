@@ -109,7 +109,7 @@ def run(
 
     from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
-    from ltbench.execute.session import Request, check_results_folder, prepare
+    from ltbench.execute.session import Request, prepare
 
     request = Request(
         methods=methods if isinstance(methods, str) else ",".join(methods),
@@ -124,7 +124,6 @@ def run(
         overrides=_dotted(overrides),
         mode=mode,
     )
-    check_results_folder(request.results)
     plan = prepare(request)
     with RunProgress(plan, Console(), quiet=quiet) as progress:
         return execute(plan, listen=progress)

@@ -27,11 +27,23 @@ class ContractError(LtbenchError):
 
 
 class DivergedError(LtbenchError):
-    """The training loss became NaN or infinite."""
+    """The training loss became NaN or infinite, in 1-based ``epoch`` and ``step``, at rate ``lr``."""
+
+    def __init__(self, message: str, epoch: int, step: int, lr: float) -> None:
+        super().__init__(message)
+        self.epoch, self.step, self.lr = epoch, step, lr
 
 
 class InterruptedRun(LtbenchError):
     """The run was asked to stop; what is finished stays, the same command continues."""
+
+
+def describe(error: BaseException) -> str:
+    """One line: our own errors by their text, others with their type."""
+    text = str(error).strip().splitlines()
+    if isinstance(error, LtbenchError):
+        return str(error)
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -52,6 +52,14 @@ class TrainConfig(_Checked):
     split_seed: int = setting(0, low=0, help="which subset is drawn; 0 is the published one")
     holdout: float = setting(0.0, low=0, high=0.5, help="share of the training set held out")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.profile == "all" and (self.imbalance != 1 or self.max_count is not None):
+            raise InputError(
+                'profile "all" takes the images as they are; imbalance and max_count need '
+                'profile = "exponential"'
+            )
+
 
 @dataclass(frozen=True)
 class GroupsConfig(_Checked):
@@ -106,6 +114,11 @@ class Recipe(_Checked):
     crop_padding: int = setting(0, low=0, help="zero padding in pixels before a random crop")
     flip: bool = setting(False, help="horizontal flip with probability 1/2")
     rotation: float = setting(0.0, low=0, high=180, help="degrees either way, nearest neighbour")
+
+    @property
+    def uses_nesterov(self) -> bool:
+        """Without momentum there is nothing to look ahead with."""
+        return self.nesterov and self.momentum > 0
 
 
 @dataclass(frozen=True)

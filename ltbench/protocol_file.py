@@ -14,8 +14,8 @@ from ltbench.protocol import MethodOverrides, Protocol, Recipe
 from ltbench.protocol_registry import find_protocols
 from ltbench.settings import read, show
 
-# Test sets tell what they are by their names and sizes, seeds by themselves: no variants of a protocol.
-_NO_VARIANT = ("test.", "seeds")
+# What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
+_NO_VARIANT = ("test.ratios", "test.draws", "test.partial", "test.subsets", "seeds")
 
 
 def load_protocol_config(
@@ -31,9 +31,11 @@ def load_protocol_config(
     """
     path = _find(name, plugins)
     table = _read_table(path, plugins)
+    _check_own_name(table.get("name"), path, plugins)
     overrides = dict(sets) if isinstance(sets, Mapping) else dict(map(parse_override, sets))
     for key, value in overrides.items():
         _override(table, key, value)
+    _draw_a_subset_where_asked(table, overrides)
     protocol = _build(table, path)
     variant = _variant(protocol, _build(_read_table(path, plugins), path), overrides)
     return dataclasses.replace(protocol, variant=variant)
@@ -54,6 +56,13 @@ def _find(name: str, plugins: Sequence[str]) -> Path:
             raise InputError(f"protocol file {name} does not exist")
         return path
     return find_protocols(plugins).get(name)
+
+
+def _check_own_name(name: object, path: Path, plugins: Sequence[str]) -> None:
+    """Records carry the name alone, so no other rules may stand behind a known one."""
+    known = find_protocols(plugins).files.get(name) if isinstance(name, str) else None
+    if known is not None and known.resolve() != path.resolve():
+        raise InputError(f"{path}: the name {name!r} is that of {known}; choose another one")
 
 
 def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -97,6 +106,15 @@ def _override(table: dict[str, Any], key: str, value: Any) -> None:
     here[last] = value
 
 
+def _draw_a_subset_where_asked(table: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """An imbalance asked of images that are otherwise taken as they are: the largest class leads."""
+    train = table.get("train")
+    asked = "train.imbalance" in overrides and "train.profile" not in overrides
+    if asked and isinstance(train, dict) and train.get("profile") == "all":
+        train["profile"] = "exponential"
+        train.setdefault("class_order", "size")
+
+
 def _build(table: Mapping[str, Any], path: Path) -> Protocol:
     table = dict(table)
     where = str(table.get("name", path.name))
@@ -112,6 +130,8 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
     table["origin"] = str(path)
     protocol = read(Protocol, table, where)
     check_name(protocol.name, f"protocol name in {path}")
+    if protocol.name in ("published", "report"):
+        raise InputError(f"{path}: the name {protocol.name!r} is that of a folder in every results")
     if len(set(protocol.seeds)) != len(protocol.seeds):
         raise InputError(f"{where}: seeds = {list(protocol.seeds)} must differ from one another")
     if not protocol.seeds or min(protocol.seeds) < 0:

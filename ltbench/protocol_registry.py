@@ -8,8 +8,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from ltbench.errors import InputError, nearest
-from ltbench.registry import Broken, ClashError, entry_origin, one_line
+from ltbench.errors import InputError, describe, nearest
+from ltbench.registry import Broken, ClashError, entry_origin
 
 
 @dataclass
@@ -59,7 +59,7 @@ def find_protocols(plugins: Sequence[str] = ()) -> ProtocolFiles:
             loaded = entry.load()
             paths = _toml_files(loaded) if isinstance(loaded, ModuleType) else [Path(str(loaded))]
         except Exception as error:  # whatever a plugin raises, it stops nobody else
-            found.broken.append(Broken(entry.name, entry_origin(entry), one_line(error)))
+            found.broken.append(Broken(entry.name, entry_origin(entry), describe(error)))
             continue
         for path in paths:
             try:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ltbench.errors import InputError, nearest
+from ltbench.errors import InputError, describe, nearest
 from ltbench.names import check_name
 
 if TYPE_CHECKING:
@@ -99,11 +99,13 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
 
     Raises :class:`InputError` where a file named there cannot be used: it was asked for.
     """
-    return _load(tuple(str(Path(plugin).resolve()) for plugin in plugins))
+    files = (Path(plugin).resolve() for plugin in plugins if not plugin.endswith(".toml"))
+    return _load(tuple((str(file), _digest(file) if file.is_file() else "") for file in files))
 
 
 @lru_cache(maxsize=8)
-def _load(plugins: tuple[str, ...]) -> Registries:
+def _load(files: tuple[tuple[str, str], ...]) -> Registries:
+    """``files``: path and digest, so that an edited file is read again."""
     from ltbench.method import Method
     from ltbench.strategy import Strategy
 
@@ -113,12 +115,9 @@ def _load(plugins: tuple[str, ...]) -> Registries:
     _scan_folder(strategies, "ltbench.methods.adapt", Strategy)
     _scan_entry_points(methods, "ltbench.methods", Method)
     _scan_entry_points(strategies, "ltbench.strategies", Strategy)
-    for file in plugins:
-        if file.endswith(".toml"):
-            continue
+    for file, digest in files:
         module = _import_file(Path(file))
         found = 0
-        digest = _digest(Path(file))
         for registry, base in ((methods, Method), (strategies, Strategy)):
             try:
                 classes = list(_classes(module, base))
@@ -142,7 +141,7 @@ def _scan_folder(registry: Registry[Any], package: str, base: type[Any]) -> None
                 registry.add(Plugin(cls.name, cls, origin))
         except Exception as error:  # whatever a plugin raises, it stops nobody else
             name = info.name.replace("_", "-")
-            registry.broken[name] = Broken(name, origin, one_line(error))
+            registry.broken[name] = Broken(name, origin, describe(error))
 
 
 def _scan_entry_points(registry: Registry[Any], group: str, base: type[Any]) -> None:
@@ -158,7 +157,7 @@ def _scan_entry_points(registry: Registry[Any], group: str, base: type[Any]) -> 
                 digest = _digest(Path(file)) if file else ""
                 registry.add(Plugin(cls.name, cls, origin, digest))
         except Exception as error:  # whatever a plugin raises, it stops nobody else
-            registry.broken[entry.name] = Broken(entry.name, origin, one_line(error))
+            registry.broken[entry.name] = Broken(entry.name, origin, describe(error))
 
 
 def entry_origin(entry: EntryPoint) -> str:
@@ -182,7 +181,7 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise InputError(f"--plugin {path} cannot be imported: {one_line(error)}") from error
+        raise InputError(f"--plugin {path} cannot be imported: {describe(error)}") from error
     return module
 
 
@@ -208,8 +207,3 @@ def _check_class(cls: Any, base: type[Any]) -> None:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
-def one_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -23,6 +23,10 @@ CHECKPOINT = "checkpoint.safetensors"
 CLAIM = ".claim.lock"
 
 
+class NewerSchemaError(InputError):
+    """A record of a later ltbench: it must not be overwritten by this one."""
+
+
 class BusyError(Exception):
     """Another live process holds the trial."""
 
@@ -52,8 +56,10 @@ def is_claimed(folder: Path) -> bool:
     try:
         with claim(folder):
             return False
-    except (BusyError, OSError):
+    except BusyError:
         return True
+    except OSError:  # a folder that only may be read: nobody trains there
+        return False
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -62,18 +68,23 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
         raise InputError(f"{path} is not readable: no record of ltbench")
     if record["schema"] > SCHEMA:
-        raise InputError(
+        raise NewerSchemaError(
             f"{path} is not readable: schema {record['schema']} is newer than {SCHEMA}; update ltbench"
         )
     return record
 
 
 def finished_trial(folder: Path) -> dict[str, Any] | None:
-    """The record of a finished training, or None where there is none that can be read."""
+    """The record of a finished training, or None where there is none that can be read.
+
+    Raises :class:`NewerSchemaError` for the record of a later ltbench.
+    """
     if not (folder / TRIAL).exists():
         return None
     try:
         record = read_record(folder / TRIAL)
+    except NewerSchemaError:
+        raise
     except InputError:
         return None
     return record if record.get("status") == "finished" else None

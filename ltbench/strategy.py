@@ -32,8 +32,8 @@ class OptimizerSettings:
 class UnlabelledTest:
     """The images of one test set, through what the network says about them.
 
-    There is no label in here, and no way to one. ``views`` and ``true_prior`` are refused unless
-    the strategy declared them in ``needs``.
+    There is no label in here. ``views`` and ``true_prior`` are refused unless the strategy declared
+    them in ``needs``; private attributes are nobody's to read.
     """
 
     def __init__(
@@ -132,9 +132,9 @@ class Strategy(ABC, Generic[H]):
     hyper_type: ClassVar[type[Hyper]] = NoHyper
     needs: ClassVar[frozenset[Need]] = frozenset()
     min_experts: ClassVar[int] = 1
-    uses_predict: ClassVar[bool] = False
-    """Whether the outcome depends on the method's ``predict``; else only on its logits and bias,
-    so that a post-hoc method and the method it is trained as give the same row."""
+    uses_predict: ClassVar[bool] = True
+    """Whether the outcome may depend on the method's ``predict``. False: on logits and bias alone,
+    so that a post-hoc method and the method it is trained as give the same row, kept once."""
     version: ClassVar[int] = 1
 
     def __init__(self, hyper: H) -> None:

@@ -18,7 +18,12 @@ Examples:
 
 
 @click.command(name="evaluate", epilog=EPILOG)
-@click.option("--methods", required=True, metavar="LIST", help="Rows, separated by commas.")
+@click.option(
+    "--methods",
+    required=True,
+    metavar="LIST",
+    help="Rows by commas: ce,'sade[tau=1]+none'; see `ltbench list methods`.",
+)
 @protocol_options
 @run_options
 @results_option

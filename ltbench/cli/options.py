@@ -64,7 +64,11 @@ def run_options(function: F) -> F:
                 help="Folder that holds the images; only read, never downloaded into.",
             ),
             click.option(
-                "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps"
+                "--device",
+                default="auto",
+                show_default=True,
+                metavar="auto|cpu|cuda|mps",
+                help="Where to train; auto: cuda, else mps, else cpu.",
             ),
             click.option(
                 "--precision",

@@ -31,7 +31,12 @@ retries what failed.
 
 
 @click.command(name="run", epilog=EPILOG)
-@click.option("--methods", required=True, metavar="LIST", help="Rows, separated by commas.")
+@click.option(
+    "--methods",
+    required=True,
+    metavar="LIST",
+    help="Rows by commas: ce,'sade[tau=1]+none'; see `ltbench list methods`.",
+)
 @protocol_options
 @run_options
 @results_option
@@ -68,7 +73,7 @@ def execute_command(
     from ltbench.cli.plan_table import print_plan
     from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
-    from ltbench.execute.session import Request, check_results_folder, prepare
+    from ltbench.execute.session import Request, prepare
     from ltbench.protocol_file import parse_seeds
 
     console = Console(stderr=False, soft_wrap=True)
@@ -85,11 +90,10 @@ def execute_command(
         overrides=overrides(sets, imbalance, test_ratios),
         mode=mode,
         train=train,
+        dry_run=dry_run,
     )
-    if not dry_run:
-        check_results_folder(results)
     with DataProgress(console, quiet=quiet) as report:
-        plan = prepare(request, download=not dry_run, report=report)
+        plan = prepare(request, report)
     if not quiet or dry_run:
         print_plan(plan, console)
     if dry_run:
@@ -101,7 +105,8 @@ def execute_command(
         console.print(f"interrupted; the same command continues: {again}", markup=False)
     for failure in outcome.failures:
         console.print(f"failed: {failure.label}: {failure.error}", style="red", markup=False)
-        console.print(f"        log: {failure.log}", markup=False)
+        if failure.log.exists():
+            console.print(f"        log: {failure.log}", markup=False)
     if not outcome.signal and not quiet:
         where = "" if str(results) == "results" else f" --results {_quoted(str(results))}"
         console.print(

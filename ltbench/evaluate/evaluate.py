@@ -115,7 +115,7 @@ def _source(method: Method[Any], outputs: TrialOutputs) -> Source:
         bias=bias,
         bias_kind="none" if bias is None else "closed-form",
         optimizer=OptimizerSettings(
-            recipe.lr, recipe.momentum, recipe.nesterov, recipe.weight_decay
+            recipe.lr, recipe.momentum, recipe.uses_nesterov, recipe.weight_decay
         ),
     )
 
@@ -124,7 +124,7 @@ def _unlabelled(
     outputs: TrialOutputs, row: ResolvedRow, logits: Tensor, chosen: Tensor
 ) -> UnlabelledTest:
     needs = row.strategy.cls.needs
-    views = outputs.views  # the closure below must not lead to the labels
+    views = outputs.views
     counts = torch.bincount(outputs.labels[chosen], minlength=logits.shape[2])
     frequencies = counts.double() / len(chosen)
     return UnlabelledTest(

@@ -21,7 +21,14 @@ def evaluation_hash(trial: Trial, row: ResolvedRow, mode: str) -> str:
     """The identity of ``row`` evaluated on ``trial``; test sets are told by their definitions."""
     protocol = trial.protocol
     views = asdict(protocol.views) if "views" in row.strategy.cls.needs else None
-    identity = [trial.hash, row.identity(), views, asdict(protocol.groups), mode]
+    identity = [
+        trial.hash,
+        row.identity(),
+        views,
+        asdict(protocol.groups),
+        mode,
+        protocol.variant,
+    ]  # the variant: a record names it, so what is known by one name must not serve another
     return content_hash([EVALUATION_SEMANTICS, *identity])
 
 
@@ -34,6 +41,8 @@ def known_distributions(path: Path) -> dict[str, Any]:
     """What the file holds; nothing where it is absent or cannot be read."""
     try:
         distributions = store.read_record(path)["distributions"].items()
+    except store.NewerSchemaError:
+        raise
     except (InputError, KeyError, AttributeError):
         return {}
     return {

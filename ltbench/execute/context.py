@@ -10,13 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ltbench.data.dataset import Splits
+from ltbench.data.dataset import Splits, channel_statistics
 from ltbench.data.sources import open_data
 from ltbench.environment import resolve_device
 from ltbench.errors import InterruptedRun, LtbenchError
@@ -89,9 +88,8 @@ def _normalisation(task: Task) -> tuple[Tensor, Tensor]:
     data = task.protocol.data
     if data.mean is not None and data.std is not None:
         return torch.tensor(data.mean), torch.tensor(data.std)
-    images = task.splits.train.read(task.train.indices).transpose(1, 0, 2, 3).reshape(3, -1) / 255.0
-    deviation = np.maximum(images.std(axis=1), 1e-6)  # a channel may be constant
-    return torch.tensor(images.mean(axis=1)).float(), torch.tensor(deviation).float()
+    mean, deviation = channel_statistics(task.splits.train, task.train.indices)
+    return torch.tensor(mean), torch.tensor(deviation).clamp(min=1e-6)  # one may be constant
 
 
 def protocol_facts(protocol: Protocol) -> dict[str, str]:

@@ -17,8 +17,8 @@ from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
 from ltbench.rows import ResolvedRow
 from ltbench.trial import Trial
 
-# Measured on 2 cores of a server CPU: 60e9 multiply-accumulates a second for forward and backward.
-_CPU_MACS_PER_THREAD = 30e9
+# Measured on 2 cores of a shared server CPU: 36e9 multiply-accumulates a second in training.
+_CPU_MACS_PER_THREAD = 18e9
 _CPU_STEP_SECONDS = 0.004  # what a step costs besides its arithmetic, for each expert
 _GPU_STEP_SECONDS = 0.006  # launching kernels; the arithmetic of these networks is hidden behind it
 _VIEW_SECONDS = 0.0004  # one augmented view image, made once for a data set
@@ -54,11 +54,11 @@ def estimate_trial(
     if views:
         size += 2 * protocol.views.pairs * logits
     if state == "finished":
-        return Estimate(0.0, 0, True)
-    known = _known_seconds(folder, trial.recipe.epochs)
+        size -= 4 * parameters + logits
+    known = 0.0 if state == "finished" else _known_seconds(folder, trial.recipe.epochs)
     device = resolve_device(settings.device)
     steps = trial.recipe.epochs * -(-train_size // trial.recipe.batch_size)
-    passes = test_size * (1 + 2 * protocol.views.pairs * views)
+    passes = test_size * ((state != "finished") + 2 * protocol.views.pairs * views)
     if device.type == "cpu":
         rate = _CPU_MACS_PER_THREAD * settings.threads
         training = 3 * macs * train_size * trial.recipe.epochs / rate
@@ -70,14 +70,14 @@ def estimate_trial(
     if views:
         rest += _STRATEGY_SECONDS * min(1.0, test_size / 10_000)
         rest += 2 * protocol.views.pairs * test_size * _VIEW_SECONDS
-    return Estimate((known or training) + rest, size, known is not None)
+    return Estimate((training if known is None else known) + rest, size, known is not None)
 
 
 def _known_seconds(folder: Path, epochs: int) -> float | None:
     """Training seconds of a finished trial of the same method and budget beside this one."""
     for sibling in sorted(folder.parent.glob(f"*/{store.TRIAL}")):
-        record = store.finished_trial(sibling.parent)
         try:
+            record = store.finished_trial(sibling.parent)
             if record and record["cost"]["epochs"] == epochs:
                 return float(record["cost"]["seconds"]["training"])
         except (KeyError, TypeError, ValueError):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ltbench import store
-from ltbench.errors import InterruptedRun, LtbenchError
+from ltbench.errors import InterruptedRun, LtbenchError, describe
 from ltbench.evaluate.augmented import augmented_logits
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
 from ltbench.evaluate.stored import (
@@ -50,17 +50,17 @@ def evaluate_trial(context: TrialContext, record: dict[str, Any]) -> None:
     views = ViewLogits(inference, weights, test, context.job.protocol.views, context.report)
     labels = torch.from_numpy(np.array(test.labels))
     outputs = TrialOutputs(context.trial, context.task, logits, shifted, labels, views)
-    failures: list[Exception] = []
+    failures: list[tuple[ResolvedRow, Exception]] = []
     for row in pending:
         try:
             _evaluate_row(context, row, outputs, record)
         except InterruptedRun:
             raise
         except Exception as error:  # one row's plugin must not cost the others theirs
-            context.emit({"event": "row_failed", "label": row.label})
-            failures.append(error)
+            failures.append((row, error))
     if failures:
-        raise failures[0]
+        told = "; ".join(f"{row.label}: {describe(error)}" for row, error in failures)
+        raise LtbenchError(told) from failures[0][1]
 
 
 def _network(context: TrialContext, weights: Path) -> ExpertResNet:

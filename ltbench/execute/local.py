@@ -23,6 +23,7 @@ import ltbench
 from ltbench.execute.plan import Plan, PlannedTrial
 from ltbench.execute.worker import record_failure
 
+_START = "import sys; sys.path.append(sys.argv[1]); from ltbench.execute.worker import main; main()"
 _BUSY_WAIT = 1.0  # seconds between looks at a trial that another process holds
 
 
@@ -63,11 +64,10 @@ class _Worker:
         # measured with one competing process, 66 instead of 158 images a second.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         root = str(Path(ltbench.__file__).parent.parent)
-        environment["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [root, environment.get("PYTHONPATH", "")])
-        )
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ltbench.execute.worker"],
+            # -P: no module of the current folder may stand in for one of ours. The folder of this
+            # very ltbench comes last, for a checkout that is not installed.
+            [sys.executable, "-P", "-c", _START, root],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -139,12 +139,14 @@ class _Execution:
         self.events: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self.workers: list[_Worker] = []
         self.busy: set[str] = set()
+        self.told_to_stop = False
 
     def run(self) -> Outcome:
         with self._signals():
             try:
                 while (self.waiting and not self.outcome.signal) or self._active():
                     self._fill()
+                    self._pass_on_stop()
                     self._handle_event()
             finally:
                 for worker in self.workers:
@@ -154,11 +156,15 @@ class _Execution:
     def _active(self) -> bool:
         return any(worker.current for worker in self.workers)
 
+    def _pass_on_stop(self) -> None:
+        if self.outcome.signal and not self.told_to_stop:
+            self.told_to_stop = True
+            for worker in self.workers:
+                worker.send({"command": "stop"})
+
     def _fill(self) -> None:
         """Gives idle workers the next trial; starts workers up to the number of jobs."""
-        if self.outcome.signal:
-            return
-        while self.waiting:
+        while self.waiting and not self.outcome.signal:
             if self.waiting[0].complete:  # needs no process
                 planned = self.waiting.popleft()
                 self.outcome.finished.append(planned.trial.hash)
@@ -234,9 +240,7 @@ class _Execution:
                 for worker in self.workers:
                     worker.process.kill()
                 os._exit(128 + number)
-            self.outcome.signal = number
-            for worker in self.workers:
-                worker.send({"command": "stop"})
+            self.outcome.signal = number  # the loop passes it on: here a write may be under way
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, handle) for number in numbers}

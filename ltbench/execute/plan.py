@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from ltbench import store
 from ltbench.data.dataset import Splits
-from ltbench.errors import InputError
+from ltbench.errors import InputError, describe
 from ltbench.evaluate.stored import evaluation_path, is_complete
 from ltbench.execute.estimate import Estimate, estimate_trial
 from ltbench.execute.job import Job, Settings, build_trial, trial_folder
@@ -99,8 +100,14 @@ def make_plan(
             method, rows_here = wanted.method, tuple(wanted.rows)
             trial = build_trial(protocol, method, wanted.hyper, seed, settings.precision, splits)
             folder = trial_folder(settings, trial)
-            architecture = method.cls(counts, wanted.hyper).architecture()
+            with _asking(method):
+                architecture = method.cls(counts, wanted.hyper).architecture()
             state = _state(folder) if splits else "unknown"
+            if not settings.train and state != "finished":
+                raise InputError(
+                    f"{wanted.label} with seed {seed} is not trained yet ({state}); "
+                    "`ltbench run` trains it"
+                )
             job = Job(
                 trial=trial.hash,
                 protocol=protocol,
@@ -112,17 +119,16 @@ def make_plan(
                 training_facts=trial.training_facts(method.origin),
                 data_facts=trial.data_facts(),
             )
-            estimate = estimate_trial(
-                trial, architecture, rows_here, sizes, state, folder, settings
-            )
-            complete = (
-                task is not None
-                and state == "finished"
-                and all(
-                    is_complete(evaluation_path(folder, trial, row, settings.mode), task.test_sets)
-                    for row in rows_here
+            pending = [
+                row
+                for row in rows_here
+                if task is None
+                or not is_complete(
+                    evaluation_path(folder, trial, row, settings.mode), task.test_sets
                 )
-            )
+            ]
+            complete = state == "finished" and not pending
+            estimate = estimate_trial(trial, architecture, pending, sizes, state, folder, settings)
             trials.append(
                 PlannedTrial(trial, wanted.label, rows_here, state, estimate, job, folder, complete)
             )
@@ -150,24 +156,25 @@ def _with_references(
 ) -> list[ResolvedRow]:
     """The row asked for, and those it is compared with."""
     asked = resolve_row(row, protocol, registries)
-    method = _build(asked, counts)
-    check_row(asked, method)
     rows = [asked, resolve_row(replace(row, strategy=Call("none")), protocol, registries)]
-    if method.bias() is not None:
-        rows.append(resolve_row(replace(row, strategy=Call("oracle")), protocol, registries))
+    with _asking(asked.method):
+        method = asked.build_method(counts)
+        check_row(asked, method)
+        if method.bias() is not None:
+            rows.append(resolve_row(replace(row, strategy=Call("oracle")), protocol, registries))
     return rows
 
 
-def _build(row: ResolvedRow, counts: torch.Tensor) -> Method[Any]:
+@contextmanager
+def _asking(method: Plugin[Method[Any]]) -> Iterator[None]:
+    """Whatever a plugin raises while the plan is made becomes one line that names it."""
     try:
-        return row.build_method(counts)
+        yield
     except InputError:
         raise
     except Exception as error:
-        raise InputError(
-            f"method {row.method.name!r} ({row.method.origin}) cannot be built: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        line = f"method {method.name!r} ({method.origin}) cannot be used: {describe(error)}"
+        raise InputError(line) from error
 
 
 def _group_by_training(
@@ -180,12 +187,13 @@ def _group_by_training(
     """Rows by the training they stand on; rows that give the same result are kept once."""
     trainings: list[_Training] = []
     for row in rows:
-        method = _build(row, counts)
-        shared = shared_row(row, method, protocol, registries)
+        with _asking(row.method):
+            method = row.build_method(counts)
+            shared = shared_row(row, method, protocol, registries)
+            name, values = method.training_identity()
         if shared.method.name != row.method.name:
             notes.append(f"{row.label} equals {shared.label} and is reported as that")
             row = shared
-        name, values = method.training_identity()
         plugin = registries.methods.get(name)
         base = protocol.methods[name].hyper if name in protocol.methods else {}
         usual = plugin.cls.hyper_type.from_mapping(base, name)

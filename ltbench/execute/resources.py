@@ -14,8 +14,8 @@ from ltbench.protocol import Protocol
 _WORTH_SHARING = 1e9
 
 
-def share(protocol: Protocol, jobs: int | None, device: torch.device) -> tuple[int, int]:
-    """(trials side by side, threads of each). ``jobs`` None: as many as pay off.
+def share(protocol: Protocol, jobs: int | None, most: int, device: torch.device) -> tuple[int, int]:
+    """(trials side by side, threads of each). ``jobs`` None: as many as pay off; never over ``most``.
 
     On a CPU small networks run one trial a core, larger ones one trial on all cores; on an
     accelerator one trial at a time.
@@ -26,4 +26,5 @@ def share(protocol: Protocol, jobs: int | None, device: torch.device) -> tuple[i
     small = macs * protocol.recipe.batch_size < _WORTH_SHARING
     if jobs is None:
         jobs = cpus if small and device.type == "cpu" else 1
+    jobs = min(jobs, most)
     return jobs, 1 if small else max(1, cpus // jobs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ltbench import store
-from ltbench.errors import InputError
 from ltbench.execute.context import TrialContext
 from ltbench.execute.evaluate_trial import evaluate_trial
 from ltbench.execute.train_trial import train_trial
@@ -14,10 +13,7 @@ def run_trial(context: TrialContext) -> None:
     store.sweep_temporaries(context.folder)
     record = store.finished_trial(context.folder)
     if record is None:
-        if not context.job.settings.train:
-            raise InputError(
-                f"{context.trial.training} with seed {context.trial.seed} is not trained yet; "
-                "`ltbench run` trains it"
-            )
         record = train_trial(context)
+    else:
+        store.clear_attempt(context.folder)  # what a kill right after the record left
     evaluate_trial(context, record)

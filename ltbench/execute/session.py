@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Splits
 from ltbench.data.locate import user_folder
 from ltbench.data.sources import is_ready, open_data
@@ -20,7 +21,7 @@ from ltbench.names import parse_rows
 from ltbench.protocol import Protocol
 from ltbench.protocol_file import load_protocol_config
 from ltbench.registry import Registries, Registry, load_registries
-from ltbench.rows import resolve_row
+from ltbench.rows import ResolvedRow, resolve_row
 
 PRECISIONS = ("float32", "bf16")
 MODES = ("clean", "augmented")
@@ -42,21 +43,17 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     mode: str = "clean"
     train: bool = True
+    dry_run: bool = False
 
     def load_protocol(self) -> Protocol:
         return load_protocol_config(self.protocol, self.overrides, plugins=self.plugins)
 
 
-def prepare(
-    request: Request,
-    *,
-    download: bool = True,
-    report: Callable[[str, int, int], None] | None = None,
-) -> Plan:
+def prepare(request: Request, report: Callable[[str, int, int], None] | None = None) -> Plan:
     """Checks the request, opens the images and makes the plan; starts no training.
 
-    With ``download`` false the images may be absent; the plan then says that states are unknown.
-    Raises :class:`InputError` with one line.
+    A dry run downloads and writes nothing: where the images are absent the plan says that states
+    are unknown. Raises :class:`InputError` with one line.
     """
     rows = parse_rows(request.methods)
     for name, value, allowed in (
@@ -72,11 +69,13 @@ def prepare(
     protocol = request.load_protocol()
     seeds = request.seeds if request.seeds is not None else protocol.seeds
     _check_seeds(seeds)
-    for row in rows:  # names first: nobody waits for a download to hear of a typing error
-        resolve_row(row, protocol, registries)
+    # Names and folders first: nobody waits for a download to hear of a typing error.
+    resolved = [resolve_row(row, protocol, registries) for row in rows]
     _check_settings(protocol, registries)
-    splits = _open(request, protocol, download, report)
-    jobs, threads = share(protocol, request.jobs, device)
+    if not request.dry_run:
+        _check_folders(request, resolved)
+    splits = _open(request, protocol, report)
+    jobs, threads = share(protocol, request.jobs, len(rows) * len(seeds), device)
     settings = Settings(
         results=str(request.results),
         data_dir=str(request.data_dir) if request.data_dir else None,
@@ -94,9 +93,9 @@ def prepare(
 def _open(
     request: Request,
     protocol: Protocol,
-    download: bool,
     report: Callable[[str, int, int], None] | None,
 ) -> Splits | None:
+    download = not request.dry_run
     folder = user_folder(protocol.data, request.data_dir)  # one that was named must be right
     if folder is None and not download and not is_ready(protocol.data):
         return None
@@ -130,13 +129,21 @@ def _checkpoint_seconds() -> float:
         raise InputError(f"LTBENCH_CHECKPOINT_SECONDS = {text!r} must be a number") from None
 
 
-def check_results_folder(results: Path) -> None:
-    """Raises :class:`InputError` where nothing can be written there: before training, not after."""
+def _check_folders(request: Request, rows: Sequence[ResolvedRow]) -> None:
+    """Where nothing can be written, that is said before training, not after."""
+    if not request.train and not request.results.is_dir():
+        raise InputError(f"results folder {request.results} does not exist; `ltbench run` makes it")
+    _check_writable(request.results, "results folder")
+    if any("views" in row.strategy.cls.needs for row in rows):
+        _check_writable(cache_root(), "cache folder (LTBENCH_CACHE)")
+
+
+def _check_writable(folder: Path, what: str) -> None:
     try:
-        results.mkdir(parents=True, exist_ok=True)
-        probe = results / f".probe-{os.getpid()}"
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"results folder {results} is not writable: {reason}") from None
+        raise InputError(f"{what} {folder} is not writable: {reason}") from None

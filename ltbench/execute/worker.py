@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from ltbench.errors import ContractError, DivergedError, InterruptedRun, LtbenchError
+from ltbench.errors import DivergedError, InterruptedRun, describe
 
 
 class Commands:
@@ -59,20 +59,23 @@ def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
     trial = message["trial"]
 
     def emit(event: dict[str, Any]) -> None:
-        events.write(json.dumps({"trial": trial, **event}) + "\n")
+        try:
+            events.write(json.dumps({"trial": trial, **event}) + "\n")
+        except BrokenPipeError:
+            os._exit(0)  # the parent is gone, which is no failure of the trial
 
     folder = Path(message["folder"])
     try:
         with store.claim(folder):
             emit({"event": "started"})
-            context = TrialContext(Job.from_json(message), emit, commands.stop.is_set)
             try:
-                run_trial(context)
+                run_trial(TrialContext(Job.from_json(message), emit, commands.stop.is_set))
             except InterruptedRun:
                 emit({"event": "interrupted"})
             except Exception as error:
                 status, line = _describe(error)
-                record_failure(folder, message, status, line, traceback.format_exc())
+                (folder / store.STARTS).unlink(missing_ok=True)  # it was not cut off
+                record_failure(folder, message, status, line, traceback.format_exc(), error)
                 emit({"event": "failed", "status": status, "error": line})
             else:
                 emit({"event": "done"})
@@ -87,13 +90,17 @@ def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
 def _describe(error: Exception) -> tuple[str, str]:
     if isinstance(error, DivergedError):
         return "diverged", str(error)
-    if isinstance(error, ContractError | LtbenchError):
-        return "failed", str(error)
-    text = str(error).strip().splitlines()
-    return "failed", f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return "failed", describe(error)
 
 
-def record_failure(folder: Path, message: dict[str, Any], status: str, line: str, log: str) -> None:
+def record_failure(
+    folder: Path,
+    message: dict[str, Any],
+    status: str,
+    line: str,
+    log: str,
+    error: BaseException | None = None,
+) -> None:
     """Writes ``failed.json`` and the log beside it, unless the training itself is finished."""
     from ltbench import store
     from ltbench.files import write_json, write_text
@@ -102,7 +109,6 @@ def record_failure(folder: Path, message: dict[str, Any], status: str, line: str
     write_text(folder / "failure.log", log)
     if store.finished_trial(folder) is not None:
         return  # an evaluation failed: the trial stands, the row is missing and tried again
-    (folder / store.STARTS).unlink(missing_ok=True)
     protocol = message["protocol"]
     facts = {key: protocol[key] for key in ("name", "version", "title", "variant")}
     record = {
@@ -117,6 +123,8 @@ def record_failure(folder: Path, message: dict[str, Any], status: str, line: str
         "error": line,
         "log": "failure.log",
     }
+    if isinstance(error, DivergedError):
+        record |= {"epoch": error.epoch, "step": error.step, "lr": error.lr}
     write_json(folder / store.FAILED, record)
 
 

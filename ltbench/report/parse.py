@@ -41,6 +41,7 @@ def parse_trial(root: Node) -> Trial:
         created=_optional_text(root, "created"),
         device=_optional_text(environment, "device") if environment else "",
         torch=_optional_text(environment, "torch") if environment else "",
+        rules=_rules(root.get("identity")),
     )
 
 
@@ -105,6 +106,9 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
         class_names=tuple(node.text(empty=True) for node in root.at("class_names").items(classes)),
         groups={name: _members(root.at("groups").at(name), classes) for name in GROUPS},
         created=_optional_text(root, "created") or trial.created,
+        versions="/".join(
+            _optional_number(root, f"{what}_version") for what in ("method", "strategy")
+        ),
         distributions=distributions,
     )
 
@@ -139,6 +143,18 @@ def _training(node: Node) -> Training:
 
 def _fingerprints(node: Node) -> tuple[str, str]:
     return node.at("train_fingerprint").text(), node.at("test_fingerprint").text()
+
+
+def _rules(identity: Node | None) -> str:
+    if identity is None:
+        return ""
+    values = {key: item.value for key, item in identity.entries()}
+    return canonical({key: values.get(key) for key in ("data", "train", "model")})
+
+
+def _optional_number(node: Node, key: str) -> str:
+    found = node.get(key)
+    return "" if found is None else str(found.integer(low=0))
 
 
 def _optional_text(node: Node, key: str) -> str:

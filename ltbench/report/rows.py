@@ -25,6 +25,8 @@ class RowKey:
     strategy_params: str
     version: str
     origin: str
+    versions: str
+    rules: str
     recipe: str
     hyper: str
     experts: int
@@ -95,6 +97,8 @@ def _key(e: Evaluation) -> RowKey:
         strategy_params=e.strategy_params,
         version=training.version,
         origin=training.origin,
+        versions=e.versions,
+        rules=e.trial.rules,
         recipe=e.recipe,
         hyper=training.hyper,
         experts=e.experts,
@@ -113,6 +117,11 @@ def _labels(keys: list[RowKey]) -> dict[RowKey, str]:
             (key.strategy_params, [o.strategy_params for o in same]),
             (f"v{key.version}", [f"v{o.version}" for o in same]),
             (key.origin, [o.origin for o in same]),
+            (
+                f"method/strategy version {key.versions}",
+                [f"method/strategy version {o.versions}" for o in same],
+            ),
+            (f"rules {digest(key.rules)}", [f"rules {digest(o.rules)}" for o in same]),
             (f"recipe {digest(key.recipe)}", [f"recipe {digest(o.recipe)}" for o in same]),
             (f"settings {digest(key.hyper)}", [f"settings {digest(o.hyper)}" for o in same]),
             (f"{key.experts} experts", [f"{o.experts} experts" for o in same]),

@@ -88,6 +88,8 @@ class Trial:
     created: str
     device: str
     torch: str
+    rules: str
+    """The data, training-set and model part of its identity; empty where the record has none."""
 
 
 @dataclass(frozen=True)
@@ -130,4 +132,5 @@ class Evaluation:
     class_names: tuple[str, ...]
     groups: Mapping[str, tuple[int, ...]]
     created: str
+    versions: str
     distributions: tuple[Distribution, ...]

@@ -100,7 +100,7 @@ def _optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torc
         network.parameters(),
         lr=recipe.lr,
         momentum=recipe.momentum,
-        nesterov=recipe.nesterov and recipe.momentum > 0,
+        nesterov=recipe.uses_nesterov,
         weight_decay=recipe.weight_decay,
         fused=device.type in ("cpu", "cuda"),
     )
@@ -190,7 +190,10 @@ class _Loop:
             raise DivergedError(
                 f"method {self.job.method.name!r}: loss is {values[step].item()} in epoch {epoch + 1}, "
                 f"step {step + 1}, learning rate {lr:g} (last good epoch: {last}); "
-                "expected a finite number"
+                "expected a finite number",
+                epoch + 1,
+                step + 1,
+                lr,
             )
         mean = values.mean().item()
         assert math.isfinite(mean)

@@ -15,7 +15,6 @@ class NoAdaptation(Strategy[NoHyper]):
 
     name: ClassVar = "none"
     title: ClassVar = "no adaptation"
-    uses_predict: ClassVar = True
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         predict = source.method.predict

@@ -21,6 +21,7 @@ class Oracle(Strategy[NoHyper]):
     name: ClassVar = "oracle"
     title: ClassVar = "true test prior"
     needs: ClassVar = frozenset({"true_prior", "bias"})
+    uses_predict: ClassVar = False
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         assert source.bias is not None  # 'bias' is in needs

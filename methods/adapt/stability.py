@@ -36,6 +36,7 @@ class Stability(Strategy[StabilityHyper]):
     title: ClassVar = "prediction stability"
     needs: ClassVar = frozenset({"views"})
     min_experts: ClassVar = 2
+    uses_predict: ClassVar = False
     hyper_type: ClassVar = StabilityHyper
     reference: ClassVar = Reference(
         authors="Zhang, Hooi, Hong, Feng",

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from ltbench.data.sources import open_data
 from ltbench.errors import InputError
 from ltbench.execute import session
-from ltbench.execute.session import Request, check_results_folder, prepare
+from ltbench.execute.session import Request, prepare
 
 
 @pytest.fixture(autouse=True)
@@ -75,20 +76,43 @@ def test_settings_of_a_broken_plugin_stop_nobody(monkeypatch: pytest.MonkeyPatch
         "method", good.methods.plugins, {"bad": Broken("bad", "x", "y")}
     )
     monkeypatch.setattr(session, "load_registries", lambda p: Registries(methods, good.strategies))
-    plan = prepare(request(overrides={"methods.bad.tau": 1}), download=False)
+    plan = prepare(request(overrides={"methods.bad.tau": 1}, dry_run=True))
     assert plan.trials
 
 
 def test_a_plan_without_images_is_possible() -> None:
-    plan = prepare(request("sade,ce+none", seeds=(0, 3)), download=False)
+    plan = prepare(request("sade,ce+none", seeds=(0, 3), dry_run=True))
     assert [(t.job.training, t.job.seed) for t in plan.trials] == [
         *(("sade", 0), ("ce", 0), ("sade", 3), ("ce", 3)),  # seed by seed
     ]
 
 
-def test_the_results_folder_must_be_writable(tmp_path: Path) -> None:
-    check_results_folder(tmp_path / "new" / "folder")
+@pytest.fixture
+def images(no_data: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded images may be opened after all."""
+    monkeypatch.setattr(session, "open_data", open_data)
+
+
+@pytest.mark.usefixtures("images")
+def test_folders_are_tried_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    prepare(request("sade", protocol="digits-lt", results=tmp_path / "new" / "folder"))
     assert list((tmp_path / "new" / "folder").iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="is not writable"):
-        check_results_folder(tmp_path / "file")
+    with pytest.raises(InputError, match="results folder .* is not writable"):
+        prepare(request("sade", protocol="digits-lt", results=tmp_path / "file"))
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="cache folder .* is not writable"):
+        prepare(request("sade", protocol="digits-lt", results=tmp_path / "results"))
+    assert prepare(request("ce", protocol="digits-lt", results=tmp_path / "results")).trials
+
+
+@pytest.mark.usefixtures("images")
+def test_evaluating_trains_nothing(tmp_path: Path) -> None:
+    asked = request("ce", protocol="digits-lt", results=tmp_path, train=False)
+    with pytest.raises(InputError, match="ce with seed 0 is not trained yet"):
+        prepare(asked)
+    missing = request("ce", protocol="digits-lt", results=tmp_path / "gone", train=False)
+    with pytest.raises(InputError, match="does not exist"):
+        prepare(missing)
+    assert not (tmp_path / "gone").exists()
