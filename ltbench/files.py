@@ -16,7 +16,7 @@ from ltbench.errors import InputError, LtbenchError
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Calls ``write`` on a temporary name in the same folder, syncs it and renames it to ``path``.
 
-    Raises :class:`LtbenchError` naming file and free space where the disk is full.
+    Raises :class:`LtbenchError` naming the file where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -29,14 +29,17 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         _sync_folder(path.parent)
-    except OSError as error:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
+        if _is_disk_full(error):
             raise LtbenchError(f"no space left on the disk while writing {path}") from error
         raise
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    """safetensors reports it in an error of its own, by the system's text alone."""
+    code = errno.ENOSPC
+    return getattr(error, "errno", None) == code or os.strerror(code) in str(error)
 
 
 def _umask() -> int:

@@ -31,12 +31,12 @@ def load_protocol_config(
     """
     path = _find(name, plugins)
     table = _read_table(path, plugins)
-    _check_own_name(table.get("name"), path, plugins)
     overrides = dict(sets) if isinstance(sets, Mapping) else dict(map(parse_override, sets))
     for key, value in overrides.items():
         _override(table, key, value)
     _draw_a_subset_where_asked(table, overrides)
     protocol = _build(table, path)
+    _check_own_name(protocol.name, path, plugins)
     variant = _variant(protocol, _build(_read_table(path, plugins), path), overrides)
     return dataclasses.replace(protocol, variant=variant)
 
@@ -58,9 +58,9 @@ def _find(name: str, plugins: Sequence[str]) -> Path:
     return find_protocols(plugins).get(name)
 
 
-def _check_own_name(name: object, path: Path, plugins: Sequence[str]) -> None:
+def _check_own_name(name: str, path: Path, plugins: Sequence[str]) -> None:
     """Records carry the name alone, so no other rules may stand behind a known one."""
-    known = find_protocols(plugins).files.get(name) if isinstance(name, str) else None
+    known = find_protocols(plugins).files.get(name)
     if known is not None and known.resolve() != path.resolve():
         raise InputError(f"{path}: the name {name!r} is that of {known}; choose another one")
 

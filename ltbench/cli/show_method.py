@@ -101,8 +101,12 @@ def _print_recipe(row: ResolvedRow, protocol: Protocol, registries: Registries) 
         key = f"recipe.{field.name}"
         table.add_row(field.name, _plain(value), source, _published(key, value, published))
     Console().print(table)
-    if reference is not None and published:
-        click.echo(f"published: {reference.settings_source} (CIFAR-100-LT)")
+    if reference is None or not published:
+        click.echo("published: no settings recorded for this method")
+        return
+    click.echo(f"published: {reference.settings_source}, for CIFAR-100-LT")
+    if protocol.data.source != "cifar100":
+        click.echo(f"{protocol.name} is another data set: departures are to be expected")
 
 
 def _published(key: str, value: Any, published: Any) -> str:

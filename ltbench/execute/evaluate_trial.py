@@ -59,8 +59,13 @@ def evaluate_trial(context: TrialContext, record: dict[str, Any]) -> None:
         except Exception as error:  # one row's plugin must not cost the others theirs
             failures.append((row, error))
     if failures:
-        told = "; ".join(f"{row.label}: {describe(error)}" for row, error in failures)
+        told = "; ".join(_failure_line(row, error) for row, error in failures)
         raise LtbenchError(told) from failures[0][1]
+
+
+def _failure_line(row: ResolvedRow, error: Exception) -> str:
+    line = describe(error)
+    return line if line.startswith(row.label) else f"{row.label}: {line}"
 
 
 def _network(context: TrialContext, weights: Path) -> ExpertResNet:

@@ -22,6 +22,17 @@ class CrossEntropy(Method[NoHyper]):
         venue="CVPR",
         year=2016,
         url="https://arxiv.org/abs/1512.03385",
+        settings={
+            "recipe.epochs": 200,
+            "recipe.batch_size": 256,
+            "recipe.lr": 0.2,
+            "recipe.momentum": 0.9,
+            "recipe.weight_decay": 5e-4,
+            "recipe.warmup_epochs": 5,
+            "recipe.gamma": 0.01,
+            "recipe.rotation": 0.0,
+        },
+        settings_source="config/CIFAR100_LT/ce.yaml of hyperconnect/LADE",
     )
 
     def loss(

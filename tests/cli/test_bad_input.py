@@ -223,7 +223,7 @@ def test_checkpoint_seconds_that_are_no_number(
         ("extends = 'digits-lt'\nrecipe = 3", r"recipe must be a table, not 3"),
         ("extends = 'digits-lt'\nmethods = 3", r"methods must be a table, not 3"),
         ("extends = 'digits-lt'\n[methods]\nsade = 3", r"methods\.sade must be a table, not 3"),
-        ("extends = 'digits-lt'\n[methods.sade]\ntua = 3", r"did you mean 'tau'\?"),
+        ("extends = 'digits-lt'\nname = 'mine'\n[methods.sade]\ntua = 3", r"did you mean 'tau'\?"),
         ("extends = 'digits-lt'\nname = '../x'", r"'\.\./x' is not usable"),
         ("extends = 'digits-lt'\nseeds = [0, 0]", r"seeds = \[0, 0\] must differ"),
         ("extends = 'digits-lt'\nseeds = []", r"seeds"),

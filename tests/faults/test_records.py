@@ -79,7 +79,7 @@ def test_run_makes_damaged_trials_anew(
 ) -> None:
     files = {
         the_file(results, "ce/0-*/trial.json"): "empty",
-        the_file(results, "balanced-softmax/0-*/trial.json"): "newer",
+        the_file(results, "balanced-softmax/0-*/trial.json"): "cut",
     }
     before = {path: path.read_bytes() for path in results.rglob("*.safetensors")}
     for file, damage in files.items():
@@ -92,6 +92,19 @@ def test_run_makes_damaged_trials_anew(
     assert {path: path.read_bytes() for path in results.rglob("*.safetensors")} == before
     done = ltbench_here("report", "--results", results, "--no-figures", "--strict")
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("record", ["ce/0-*/trial.json", "ce/0-*/evaluations/ce+none-*.json"])
+def test_run_leaves_records_of_a_later_version_alone(
+    record: str, results: Path, ltbench_here: CommandLine, quick: list[str]
+) -> None:
+    file = the_file(results, record)
+    file.write_text(DAMAGE["newer"][0])
+    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    done = ltbench_here("run", *METHODS, *quick, "--results", results)
+    assert done.returncode == 2
+    assert f"{file} is not readable: schema 99 is newer than 1; update ltbench" in done.stderr
+    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "newer", "nan"])

@@ -361,3 +361,33 @@ def test_wrong_seeds_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="seeds") as caught:
         parse_seeds(text)
     assert "\n" not in str(caught.value)
+
+
+def test_an_imbalance_asked_of_natural_images_draws_a_subset(tmp_path: Path) -> None:
+    own = tmp_path / "birds.toml"
+    own.write_text(
+        'name = "birds"\nversion = "1"\ntitle = "Birds"\n'
+        '[data]\nsource = "image-folder"\nclasses = 3\nimage_size = 8\npath = "birds"\n'
+        '[train]\nprofile = "all"\n'
+        "[recipe]\nepochs = 1\nbatch_size = 4\nlr = 0.1\n"
+    )
+    plain = load_protocol_config(str(own))
+    assert (plain.train.profile, plain.train.imbalance) == ("all", 1)
+    drawn = load_protocol_config(str(own), ["train.imbalance=50"])
+    assert (drawn.train.profile, drawn.train.class_order) == ("exponential", "size")
+    assert drawn.train.imbalance == 50
+    assert drawn.variant == "train.imbalance=50"
+    with pytest.raises(InputError, match="takes the images as they are"):
+        load_protocol_config(str(own), ["train.max_count=5"])
+
+
+@pytest.mark.parametrize("name", ["digits-lt", "published", "report"])
+def test_a_file_may_not_take_a_name_that_means_something_else(tmp_path: Path, name: str) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(f'extends = "digits-lt"\nname = "{name}"\n[train]\nimbalance = 5\n')
+    with pytest.raises(InputError, match=f"the name '{name}' is that of"):
+        load_protocol_config(str(own))
+
+
+def test_another_largest_test_class_is_a_variant() -> None:
+    assert load_protocol_config("digits-lt", ["test.max_count=50"]).variant == "test.max_count=50"

@@ -99,10 +99,10 @@ def test_folders_are_tried_before_work(tmp_path: Path, monkeypatch: pytest.Monke
     prepare(request("sade", protocol="digits-lt", results=tmp_path / "new" / "folder"))
     assert list((tmp_path / "new" / "folder").iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="results folder .* is not writable"):
+    with pytest.raises(InputError, match=r"results folder .* is not writable"):
         prepare(request("sade", protocol="digits-lt", results=tmp_path / "file"))
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="cache folder .* is not writable"):
+    with pytest.raises(InputError, match=r"cache folder .* is not writable"):
         prepare(request("sade", protocol="digits-lt", results=tmp_path / "results"))
     assert prepare(request("ce", protocol="digits-lt", results=tmp_path / "results")).trials
 
@@ -116,3 +116,42 @@ def test_evaluating_trains_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         prepare(missing)
     assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def bias(self):\n        raise KeyError('no bias today')",
+        "def architecture(self):\n        raise KeyError('no bias today')",
+        "def training_identity(self):\n        raise KeyError('no bias today')",
+        "def __init__(self, counts, hyper):\n        raise KeyError('no bias today')",
+    ],
+)
+def test_a_plugin_that_raises_while_planning_gives_one_line(tmp_path: Path, body: str) -> None:
+    plugin = tmp_path / "bad.py"
+    plugin.write_text(
+        "from ltbench import Method\n\nclass Bad(Method):\n    name = title = 'bad'\n"
+        "    def loss(self, logits, targets, *, progress, rng=None):\n        return logits.sum()\n"
+        f"    {body}\n"
+    )
+    asked = request("ce,bad", protocol="digits-lt", results=tmp_path / "r", plugins=(str(plugin),))
+    with pytest.raises(InputError, match=r"method 'bad' .* cannot be used: KeyError") as caught:
+        prepare(asked)
+    assert "\n" not in str(caught.value)
+    assert str(plugin) in str(caught.value)
+
+
+@pytest.mark.usefixtures("images")
+def test_an_edited_plugin_is_read_again(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    text = (
+        "from ltbench import Method\n\nclass Mine(Method):\n    name, title = 'mine', {title!r}\n"
+        "    def loss(self, logits, targets, *, progress, rng=None):\n        return logits.sum()\n"
+    )
+    asked = request("mine", protocol="digits-lt", results=tmp_path / "r", plugins=(str(plugin),))
+    hashes = set()
+    for title in ("first", "second"):
+        plugin.write_text(text.format(title=title))
+        hashes.add(prepare(asked).trials[0].trial.hash)
+    assert len(hashes) == 2

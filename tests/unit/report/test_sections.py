@@ -62,6 +62,27 @@ def test_recipes_are_never_averaged_together(tmp_path: Path) -> None:
     assert all("recipe" in row.label for row in section.rows)
 
 
+def test_versions_of_methods_and_strategies_are_never_averaged_together(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.add("sade", 0, flat(60), strategy_version=2, method_version=1)
+    results.add("sade", 1, flat(50), strategy_version=1, method_version=1)
+    (section,) = sections_of(tmp_path)
+    assert sorted(row.seeds for row in section.rows) == [(0,), (1,)]
+    assert all("version 1/" in row.label for row in section.rows)
+
+
+def test_training_sets_of_other_rules_are_never_averaged_together(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for seed, split_seed in ((0, 0), (1, 0), (2, 7)):  # the protocol file was edited in between
+        results.add("ce", seed, flat(50))
+        path = results.trial_folder("ce", seed) / "trial.json"
+        record = json.loads(path.read_text())
+        record["identity"] = {"data": {}, "train": {"split_seed": split_seed}, "model": {}}
+        path.write_text(json.dumps(record))
+    (section,) = sections_of(tmp_path)
+    assert sorted(row.seeds for row in section.rows) == [(0, 1), (2,)]
+
+
 def test_the_latest_of_two_records_of_a_seed_counts_and_a_note_says_so(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.add("ce", 0, flat(50), created="2025-01-01")
