@@ -148,10 +148,10 @@ def _draw(
         markeredgewidth=0.7,
     )
     banded = [cell for cell in cells if cell is not None and cell.half_width is not None]
-    if banded:
+    if banded and not faint:  # a reference needs no band, and overlapping ones hide the methods
         pairs = [(math.nan, math.nan) if c is None else _band(c) for c in cells]
         low, high = zip(*pairs, strict=True)
-        axes.fill_between(x, low, high, color=look.colour, alpha=0.16, linewidth=0)
+        axes.fill_between(x, low, high, color=look.colour, alpha=0.12, linewidth=0)
     return line
 
 

@@ -11,7 +11,7 @@ COLUMN_WIDTH = 3.5  # inches: one column of a two-column paper
 FONT_SIZE = 8.0
 
 # Okabe and Ito's palette without its yellow, which is not seen on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 Line = str | tuple[float, tuple[float, ...]]
 DASHES: tuple[Line, ...] = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2, 2, 2)))
