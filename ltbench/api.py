@@ -109,7 +109,7 @@ def run(
 
     from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
-    from ltbench.execute.session import Request, prepare
+    from ltbench.execute.request import Request, prepare
 
     request = Request(
         methods=methods if isinstance(methods, str) else ",".join(methods),

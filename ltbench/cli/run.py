@@ -73,7 +73,7 @@ def execute_command(
     from ltbench.cli.plan_table import print_plan
     from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
-    from ltbench.execute.session import Request, prepare
+    from ltbench.execute.request import Request, prepare
     from ltbench.protocol_file import parse_seeds
 
     console = Console(stderr=False, soft_wrap=True)

@@ -9,8 +9,8 @@ import pytest
 
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
-from ltbench.execute import session
-from ltbench.execute.session import Request, prepare
+from ltbench.execute import request as module
+from ltbench.execute.request import Request, prepare
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("images were opened")
 
-    monkeypatch.setattr(session, "open_data", refuse)
+    monkeypatch.setattr(module, "open_data", refuse)
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
 
 
@@ -75,7 +75,7 @@ def test_settings_of_a_broken_plugin_stop_nobody(monkeypatch: pytest.MonkeyPatch
     methods: Registry[Any] = Registry(
         "method", good.methods.plugins, {"bad": Broken("bad", "x", "y")}
     )
-    monkeypatch.setattr(session, "load_registries", lambda p: Registries(methods, good.strategies))
+    monkeypatch.setattr(module, "load_registries", lambda p: Registries(methods, good.strategies))
     plan = prepare(request(overrides={"methods.bad.tau": 1}, dry_run=True))
     assert plan.trials
 
@@ -90,7 +90,7 @@ def test_a_plan_without_images_is_possible() -> None:
 @pytest.fixture
 def images(no_data: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded images may be opened after all."""
-    monkeypatch.setattr(session, "open_data", open_data)
+    monkeypatch.setattr(module, "open_data", open_data)
 
 
 @pytest.mark.usefixtures("images")
