@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 
+from ltbench.execute.bars import LiveBars
 from ltbench.execute.plan import Plan, PlannedTrial
 
 _PLAIN_SECONDS = 30.0  # between two lines about the same trial
@@ -25,39 +24,18 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-class RunProgress(AbstractContextManager["RunProgress"]):
+class RunProgress(LiveBars):
     """Listens to the events of a run. ``quiet``: only failures are told."""
 
     def __init__(self, plan: Plan, console: Console, *, quiet: bool = False) -> None:
-        self.console, self.quiet = console, quiet
+        note = TextColumn("{task.fields[note]}")
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), note)
+        super().__init__(console, columns, quiet)
         self.left = {p.trial.hash: p.estimate.seconds for p in plan.trials}
         self.done = 0
         self.total = len(plan.trials)
         self.said: dict[str, float] = {}
         self.tasks: dict[str, TaskID] = {}
-        self.bars: Progress | None = None
-        if console.is_terminal and not quiet:
-            self.bars = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[note]}"),
-                console=console,
-                transient=True,
-            )
-
-    def __enter__(self) -> RunProgress:
-        if self.bars is not None:
-            self.bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.bars is not None:
-            self.bars.stop()
 
     def __call__(self, planned: PlannedTrial, event: dict[str, Any]) -> None:
         name = planned.label
