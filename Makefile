@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	$(BIN)/ltbench report
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -283,10 +283,13 @@ def test_label_order_uses_the_mean_class_size() -> None:
 
 def test_profile_all_takes_the_images_as_they_are() -> None:
     labels = shuffled_labels([7, 1, 3], seed=0)
-    chosen = select_training(labels, 3, config(profile="all", imbalance=50))
+    chosen = select_training(labels, 3, config(profile="all"))
     assert chosen.indices.tolist() == list(range(11))
     assert chosen.counts.tolist() == [7, 1, 3]
     assert chosen.holdout.tolist() == []
+    for asked in ({"imbalance": 50}, {"max_count": 5}):  # never silently ignored
+        with pytest.raises(InputError, match="takes the images as they are"):
+            config(profile="all", **asked)
 
 
 def test_split_seed_chooses_the_subset() -> None:
