@@ -20,6 +20,18 @@ Completed = subprocess.CompletedProcess[str]
 CommandLine = Callable[..., Completed]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says that the tests on real images ran: a skip is easily overlooked."""
+    counts = {
+        outcome: sum(
+            "real_data" in report.keywords for report in terminalreporter.getreports(outcome)
+        )
+        for outcome in ("passed", "failed", "skipped")
+    }
+    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    terminalreporter.write_line(f"on the real CIFAR-100: {told}")
+
+
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """For processes: one cache for all tests, plain output, the ltbench under test."""

@@ -13,9 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CIFAR100 = Path(os.environ.get("LTBENCH_CIFAR100", ROOT.parent / "shared" / "data" / "cifar100"))
 
-pytestmark = pytest.mark.skipif(
-    not CIFAR100.is_dir(), reason=f"needs CIFAR-100: set LTBENCH_CIFAR100 (looked in {CIFAR100})"
-)
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.skipif(
+        not CIFAR100.is_dir(),
+        reason=f"needs CIFAR-100: set LTBENCH_CIFAR100 (looked in {CIFAR100})",
+    ),
+]
 
 SIZES = {"forward50": 2486, "forward25": 2956, "forward10": 3876, "forward5": 4932}
 SIZES |= {"forward2": 7166, "uniform": 10000, "backward2": 7166, "backward5": 4932}

@@ -143,6 +143,7 @@ def real_cifar100() -> Path:
     return Path(named) if named else beside
 
 
+@pytest.mark.real_data
 @pytest.mark.skipif(
     not real_cifar100().is_dir(),
     reason="real CIFAR-100 is not here; LTBENCH_CIFAR100 names a folder that holds it",
