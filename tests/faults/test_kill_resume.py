@@ -56,11 +56,13 @@ class Run:
 
 
 def is_running(pid: int) -> bool:
+    """Until its last thread is gone: the first is a zombie before the others let go of locks."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = len(os.listdir(f"/proc/{pid}/task"))
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return state != "Z"
+    return state != "Z" or threads > 1
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
