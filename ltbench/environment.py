@@ -31,6 +31,16 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def bf16_is_native(device: torch.device) -> bool:
+    """Whether ``device`` computes in bfloat16 itself; elsewhere it is emulated, many times slower
+    than float32 (measured on a CPU with AVX2 only: 14 instead of 180 images a second)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return True
+
+
 def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -6,7 +6,7 @@ Logits are always ``(B, E, C)``: batch, experts, classes; a single-head method h
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
@@ -127,6 +127,15 @@ class Method(ABC, Generic[H]):
         logits: ``(B, E, C)`` float32; targets: ``(B,)`` int64; progress: epoch / epochs in [0, 1);
         rng: a seeded generator for losses that sample. Returns a scalar ``()``.
         """
+
+    def loss_stage(self, progress: float) -> Hashable:
+        """What the loss takes from ``progress``: where two values agree, the losses are the same.
+
+        A recorded training step stays valid while it does not change. The default is always right;
+        a method whose loss ignores ``progress``, or knows a few stages, says so and trains faster
+        on a GPU.
+        """
+        return progress
 
     def predict(self, logits: Tensor) -> Tensor:
         """``(B, E, C)`` logits to the ``(B, C)`` scores whose argmax is the prediction: the mean."""

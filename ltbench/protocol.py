@@ -132,6 +132,11 @@ class ViewsConfig(_Checked):
 
     pairs: int = setting(5, low=1)
     seed: int = setting(0, low=0)
+    precision: str = setting(
+        "float32",
+        choices=("float32", "bf16"),
+        help="of the logits of the views, not of the clean ones",
+    )
     crop_padding: int = setting(4, low=0)
     flip: bool = True
     brightness: float = setting(0.4, low=0, high=1)
@@ -149,6 +154,16 @@ class ViewsConfig(_Checked):
             raise InputError(
                 f"blur_sigma = {list(self.blur_sigma)} must be two numbers: least, most"
             )
+
+    def logits_identity(self) -> dict[str, Any]:
+        """What decides the logits of a pair. The usual precision is left out: it came later than
+        the first records."""
+        usual = {"pairs"} if self.precision != "float32" else {"pairs", "precision"}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in usual}
+
+    def images_identity(self) -> dict[str, Any]:
+        """What decides the pixels of a pair; more pairs leave the first ones as they are."""
+        return {k: v for k, v in self.logits_identity().items() if k != "precision"}
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,21 @@ def run_options(function: F) -> F:
             click.option(
                 "--jobs", type=int, help="Trials side by side; default: as many as pay off."
             ),
+            click.option(
+                "--jobs-per-gpu",
+                type=int,
+                help="Trials side by side on each GPU; one small network leaves most of it idle.",
+            ),
+            click.option(
+                "--compile",
+                is_flag=True,
+                help="Train through torch.compile (recorded, not hashed).",
+            ),
+            click.option(
+                "--cuda-graph",
+                is_flag=True,
+                help="Record each training step as a CUDA graph (recorded, not hashed).",
+            ),
             click.option("--quiet", is_flag=True, help="Tell failures only."),
         )
     ):

@@ -20,7 +20,9 @@ EVALUATION_SEMANTICS = 1
 def evaluation_hash(trial: Trial, row: ResolvedRow, mode: str) -> str:
     """The identity of ``row`` evaluated on ``trial``; test sets are told by their definitions."""
     protocol = trial.protocol
-    views = asdict(protocol.views) if "views" in row.strategy.cls.needs else None
+    views = None
+    if "views" in row.strategy.cls.needs:
+        views = protocol.views.logits_identity() | {"pairs": protocol.views.pairs}
     identity = [
         trial.hash,
         row.identity(),

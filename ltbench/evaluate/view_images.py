@@ -16,7 +16,6 @@ a second one only contends for the interpreter (measured: a third slower).
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -120,9 +119,9 @@ def draw_view_parameters(views: ViewsConfig, n: int, k: int) -> ViewParameters:
 
 
 def _key(test: Dataset, views: ViewsConfig) -> str:
-    settings = dataclasses.asdict(views)
-    del settings["pairs"]  # more pairs leave the first ones as they are
-    identity = json.dumps([VIEWS_VERSION, test.fingerprint, settings], sort_keys=True)
+    identity = json.dumps(
+        [VIEWS_VERSION, test.fingerprint, views.images_identity()], sort_keys=True
+    )
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 

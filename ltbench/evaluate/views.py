@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -35,9 +34,8 @@ class ViewLogits:
     ) -> None:
         self._inference, self._test, self._views = inference, test, views
         self._report = report
-        settings = {k: v for k, v in asdict(views).items() if k != "pairs"}
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        key = content_hash([digest, test.fingerprint, settings, VIEWS_VERSION])
+        key = content_hash([digest, test.fingerprint, views.logits_identity(), VIEWS_VERSION])
         self._folder = cache_root() / "view-logits" / key
         self._pairs: dict[int, Tensor] = {}
 
@@ -57,7 +55,10 @@ class ViewLogits:
         )
         sides = [
             self._inference(
-                side.__getitem__, len(self._test), lambda i, n: self._report("view logits", i, n)
+                side.__getitem__,
+                len(self._test),
+                lambda i, n: self._report("view logits", i, n),
+                bf16=self._views.precision == "bf16",
             )
             for side in images
         ]

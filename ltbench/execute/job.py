@@ -25,6 +25,8 @@ class Settings:
     device: str = "auto"
     precision: str = "float32"
     threads: int = 1
+    compile: bool = False
+    cuda_graph: bool = False
     plugins: tuple[str, ...] = ()
     mode: str = "clean"
     train: bool = True

@@ -19,8 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+
 import ltbench
 from ltbench.execute.plan import Plan, PlannedTrial
+from ltbench.execute.resources import visible_gpus
 from ltbench.execute.worker import record_failure
 
 _START = "import sys; sys.path.append(sys.argv[1]); from ltbench.execute.worker import main; main()"
@@ -57,12 +60,16 @@ Listener = Callable[[PlannedTrial, dict[str, Any]], None]
 class _Worker:
     """A child process; its events arrive in the shared queue as (worker, event)."""
 
-    def __init__(self, events: queue.Queue[tuple[_Worker, dict[str, Any] | None]]) -> None:
+    def __init__(
+        self, events: queue.Queue[tuple[_Worker, dict[str, Any] | None]], gpu: str = ""
+    ) -> None:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         environment = dict(os.environ)
         # Threads that wait by spinning starve each other on a machine that runs anything else:
         # measured with one competing process, 66 instead of 158 images a second.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        if gpu:
+            environment["CUDA_VISIBLE_DEVICES"] = gpu
         root = str(Path(ltbench.__file__).parent.parent)
         self.process = subprocess.Popen(
             # -P: no module of the current folder may stand in for one of ours. The folder of this
@@ -174,9 +181,14 @@ class _Execution:
             if idle is None:
                 if len(self.workers) >= self.jobs:
                     return
-                idle = _Worker(self.events)
+                gpus = self._gpus()
+                idle = _Worker(self.events, gpus[len(self.workers) % len(gpus)])
                 self.workers.append(idle)
             idle.start(self.waiting.popleft())
+
+    def _gpus(self) -> list[str]:
+        """The GPUs among which workers are dealt out; empty names where there is no choice."""
+        return visible_gpus(torch.device(self.waiting[0].job.settings.device))
 
     def _handle_event(self) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,9 +78,12 @@ def make_plan(
     registries: Registries,
     splits: Splits | None,
     settings: Settings,
-    jobs: int = 1,
+    sharing: Callable[[int], tuple[int, int]],
 ) -> Plan:
     """Resolves and checks everything before any work.
+
+    ``sharing`` says for a number of unfinished trials how many run side by side, with how many
+    threads each.
 
     Every trial also gets a ``none`` row and, where the method's bias is known, an ``oracle`` row:
     gain and regret need them. Raises :class:`InputError` with one line for whatever is wrong.
@@ -94,45 +97,72 @@ def make_plan(
             if reference not in resolved:
                 resolved.append(reference)
     trainings = _group_by_training(resolved, protocol, registries, counts, notes)
-    trials = []
-    for seed in seeds:
-        for wanted in trainings:
-            method, rows_here = wanted.method, tuple(wanted.rows)
-            trial = build_trial(protocol, method, wanted.hyper, seed, settings.precision, splits)
-            folder = trial_folder(settings, trial)
-            with _asking(method):
-                architecture = method.cls(counts, wanted.hyper).architecture()
-            state = _state(folder) if splits else "unknown"
-            if not settings.train and state != "finished":
-                raise InputError(
-                    f"{wanted.label} with seed {seed} is not trained yet ({state}); "
-                    "`ltbench run` trains it"
-                )
-            job = Job(
-                trial=trial.hash,
-                protocol=protocol,
-                training=method.name,
-                hyper=wanted.hyper.to_json(),
-                seed=seed,
-                rows=tuple(row.to_json() for row in rows_here),
-                settings=settings,
-                training_facts=trial.training_facts(method.origin),
-                data_facts=trial.data_facts(),
+    drafts = [
+        _draft(wanted, seed, protocol, task, settings) for seed in seeds for wanted in trainings
+    ]
+    for draft in drafts:
+        if not settings.train and draft.state != "finished":
+            raise InputError(
+                f"{draft.wanted.label} with seed {draft.trial.seed} is not trained yet "
+                f"({draft.state}); `ltbench run` trains it"
             )
-            pending = [
-                row
-                for row in rows_here
-                if task is None
-                or not is_complete(
-                    evaluation_path(folder, trial, row, settings.mode), task.test_sets
-                )
-            ]
-            complete = state == "finished" and not pending
-            estimate = estimate_trial(trial, architecture, pending, sizes, state, folder, settings)
-            trials.append(
-                PlannedTrial(trial, wanted.label, rows_here, state, estimate, job, folder, complete)
-            )
+    jobs, threads = sharing(sum(not draft.complete for draft in drafts))
+    settings = replace(settings, threads=threads)
+    trials = [_planned(draft, counts, sizes, settings) for draft in drafts]
     return Plan(protocol, trials, min(jobs, len(trials)), notes)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A trial and how it stands, before it is known how many run side by side."""
+
+    wanted: _Training
+    trial: Trial
+    folder: Path
+    state: str
+    pending: list[ResolvedRow]
+
+    @property
+    def complete(self) -> bool:
+        return self.state == "finished" and not self.pending
+
+
+def _draft(
+    wanted: _Training, seed: int, protocol: Protocol, task: Task | None, settings: Settings
+) -> _Draft:
+    splits = task.splits if task else None
+    trial = build_trial(protocol, wanted.method, wanted.hyper, seed, settings.precision, splits)
+    folder = trial_folder(settings, trial)
+    pending = [
+        row
+        for row in wanted.rows
+        if task is None
+        or not is_complete(evaluation_path(folder, trial, row, settings.mode), task.test_sets)
+    ]
+    return _Draft(wanted, trial, folder, _state(folder) if task else "unknown", pending)
+
+
+def _planned(
+    draft: _Draft, counts: torch.Tensor, sizes: tuple[int, int], settings: Settings
+) -> PlannedTrial:
+    wanted, trial = draft.wanted, draft.trial
+    with _asking(wanted.method):
+        architecture = wanted.method.cls(counts, wanted.hyper).architecture()
+    job = Job(
+        trial=trial.hash,
+        protocol=trial.protocol,
+        training=wanted.method.name,
+        hyper=wanted.hyper.to_json(),
+        seed=trial.seed,
+        rows=tuple(row.to_json() for row in wanted.rows),
+        settings=settings,
+        training_facts=trial.training_facts(wanted.method.origin),
+        data_facts=trial.data_facts(),
+    )
+    state, folder = draft.state, draft.folder
+    estimate = estimate_trial(trial, architecture, draft.pending, sizes, state, folder, settings)
+    rows = tuple(wanted.rows)
+    return PlannedTrial(trial, wanted.label, rows, state, estimate, job, folder, draft.complete)
 
 
 def _counts(protocol: Protocol, task: Task | None) -> tuple[torch.Tensor, tuple[int, int]]:

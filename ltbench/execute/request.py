@@ -12,7 +12,7 @@ from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Splits
 from ltbench.data.locate import user_folder
 from ltbench.data.sources import is_ready, open_data
-from ltbench.environment import resolve_device
+from ltbench.environment import bf16_is_native, resolve_device
 from ltbench.errors import InputError
 from ltbench.execute.job import Settings
 from ltbench.execute.plan import Plan, make_plan
@@ -39,6 +39,9 @@ class Request:
     device: str = "auto"
     precision: str = "float32"
     jobs: int | None = None
+    jobs_per_gpu: int | None = None
+    compile: bool = False
+    cuda_graph: bool = False
     plugins: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     mode: str = "clean"
@@ -62,9 +65,13 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     ):
         if value not in allowed:
             raise InputError(f"{name} {value!r} must be one of: {', '.join(allowed)}")
-    if request.jobs is not None and request.jobs < 1:
-        raise InputError(f"jobs = {request.jobs} must be at least 1")
+    for name, jobs in (("jobs", request.jobs), ("jobs per GPU", request.jobs_per_gpu)):
+        if jobs is not None and jobs < 1:
+            raise InputError(f"{name} = {jobs} must be at least 1")
     device = resolve_device(request.device)
+    if device.type != "cuda" and (request.cuda_graph or request.jobs_per_gpu is not None):
+        option = "--cuda-graph" if request.cuda_graph else "--jobs-per-gpu"
+        raise InputError(f"{option} needs a CUDA device; this run uses {device}")
     registries = load_registries(request.plugins)
     protocol = request.load_protocol()
     seeds = request.seeds if request.seeds is not None else protocol.seeds
@@ -75,19 +82,29 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     if not request.dry_run:
         _check_folders(request, resolved)
     splits = _open(request, protocol, report)
-    jobs, threads = share(protocol, request.jobs, len(rows) * len(seeds), device)
     settings = Settings(
         results=str(request.results),
         data_dir=str(request.data_dir) if request.data_dir else None,
         device=str(device),
         precision=request.precision,
-        threads=threads,
+        compile=request.compile,
+        cuda_graph=request.cuda_graph,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins if p.endswith(".py")),
         mode=request.mode,
         train=request.train,
         checkpoint_seconds=_checkpoint_seconds(),
     )
-    return make_plan(rows, protocol, seeds, registries, splits, settings, jobs)
+
+    def sharing(trials: int) -> tuple[int, int]:
+        return share(request.jobs, request.jobs_per_gpu, trials, device)
+
+    plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing)
+    if request.precision == "bf16" and not bf16_is_native(device):
+        plan.notes.append(
+            "this CPU has no bfloat16 instructions: training in bf16 is many times slower than in "
+            "float32 here"
+        )
+    return plan
 
 
 def _open(

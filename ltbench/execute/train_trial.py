@@ -14,7 +14,7 @@ from ltbench import store
 from ltbench.environment import environment
 from ltbench.execute.context import TrialContext, now, protocol_facts, save_tensors
 from ltbench.files import write_json, write_text
-from ltbench.models.resnet import ExpertResNet, count_parameters
+from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, resolved_recipe, train
 from ltbench.trial import SCHEMA
@@ -37,6 +37,8 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         seed=context.trial.seed,
         device=context.device,
         precision=context.trial.precision,
+        compile=context.job.settings.compile,
+        cuda_graph=context.job.settings.cuda_graph,
         folder=context.folder,
         checkpoint_seconds=context.job.settings.checkpoint_seconds,
     )
@@ -46,7 +48,8 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         context.emit({"event": "epoch", "epochs": epochs, **record})
 
     hooks = Hooks(on_epoch, context.should_stop)
-    network, progress = train(job, hooks, environment(context.device))
+    modes = {"compile": job.compile, "cuda_graph": job.cuda_graph}
+    network, progress = train(job, hooks, environment(context.device) | modes)
     began = time.monotonic()
     inference = Inference(network, context.mean, context.std, context.device)
     outputs = {
@@ -113,6 +116,12 @@ def _record(
             "backbone": trial.protocol.model.backbone,
             **asdict(request),
             "parameters": count_parameters(network),
+            "macs": count_macs(
+                trial.protocol.model.backbone,
+                trial.protocol.data.classes,
+                request,
+                trial.protocol.data.image_size,
+            ),
         },
         "environment": environments[-1],
         "environments": environments,

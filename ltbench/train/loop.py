@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from ltbench.method import Method
 from ltbench.models.resnet import ExpertResNet, build_network
 from ltbench.protocol import Recipe
 from ltbench.seeds import generator
-from ltbench.train.augment import Augmenter, normalise
+from ltbench.train.augment import Augmenter
 from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ltbench.train.phases import PhaseSpan, phase_spans
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import learning_rate
+from ltbench.train.step import GraphedStep, Step, compiled
 
 CHECKPOINT_SECONDS = 15.0
 """A checkpoint is written after an epoch once this much time has passed since the last one."""
@@ -43,6 +43,8 @@ class TrainingJob:
     seed: int
     device: torch.device
     precision: str = "float32"
+    compile: bool = False
+    cuda_graph: bool = False
     folder: Path | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
@@ -117,10 +119,20 @@ class _Loop:
     ) -> None:
         self.job, self.hooks, self.network = job, hooks, network
         self.optimizer, self.progress = optimizer, progress
-        self.images = job.images.to(job.device)
-        self.labels = job.labels.to(job.device)
-        self.mean, self.std = job.mean.to(job.device), job.std.to(job.device)
+        self.labels = job.labels
         self.augmenter = Augmenter(job.recipe, job.images.shape[-1], job.device)
+        step = Step(
+            compiled(network) if job.compile else network,
+            optimizer,
+            job.method,
+            self.augmenter,
+            job.images.to(job.device),
+            job.labels.to(job.device),
+            job.mean.to(job.device),
+            job.std.to(job.device),
+            bf16=job.precision == "bf16",
+        )
+        self.step = GraphedStep(step) if job.cuda_graph else step
         self.saved_epoch = progress.epochs_done
         self.saved_at = time.monotonic()
 
@@ -147,6 +159,8 @@ class _Loop:
         for head in self.network.heads():
             head.requires_grad_(True)
         self.network.train(not heads_only)  # a frozen trunk keeps its BatchNorm statistics too
+        if isinstance(self.step, GraphedStep):
+            self.step.new_phase()
 
     def _epoch(self, span: PhaseSpan, epoch: int, lr: float) -> float:
         """One pass over the training images; the mean loss. One synchronisation, at its end."""
@@ -160,26 +174,12 @@ class _Loop:
         progress = epoch / job.recipe.epochs
         size, losses = job.recipe.batch_size, []
         for start in range(0, len(order), size):
-            chosen = order[start : start + size]
-            raw = self.augmenter.apply(self.images[chosen], draws[slice(start, start + size)])
-            inputs = normalise(raw, self.mean, self.std)
-            with self._autocast():
-                logits = self.network(inputs)
-            loss = job.method.loss(logits.float(), self.labels[chosen], progress=progress, rng=rng)
-            _check_loss(loss, job.method)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            losses.append(loss.detach())
+            batch = slice(start, start + size)
+            losses.append(self.step(order[batch], draws[batch], progress, rng))
             # With a checkpoint of the last epoch in hand there is nothing to wait for.
             if self.hooks.should_stop() and self.saved_epoch == epoch:
                 raise InterruptedRun(f"stopped after epoch {epoch} of {job.recipe.epochs}")
         return self._mean_loss(torch.stack(losses), epoch, lr)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.job.precision == "bf16":
-            return torch.autocast(self.job.device.type, dtype=torch.bfloat16)
-        return nullcontext()
 
     def _mean_loss(self, losses: Tensor, epoch: int, lr: float) -> float:
         values = losses.double().cpu()
@@ -208,17 +208,6 @@ class _Loop:
         if force or due or done == job.recipe.epochs:
             save_checkpoint(job.folder, job.trial, self.network, self.optimizer, self.progress)
             self.saved_epoch, self.saved_at = done, time.monotonic()
-
-
-def _check_loss(loss: object, method: Method[Any]) -> None:
-    expected = "expected a scalar float tensor () that depends on the logits"
-    if not isinstance(loss, Tensor):
-        raise ContractError(
-            f"method {method.name!r}: loss returned {type(loss).__name__}; {expected}"
-        )
-    if loss.shape != () or not loss.is_floating_point() or not loss.requires_grad:
-        what = f"shape {tuple(loss.shape)}, {loss.dtype}, requires_grad={loss.requires_grad}"
-        raise ContractError(f"method {method.name!r}: loss returned {what}; {expected}")
 
 
 def resolved_recipe(recipe: Recipe) -> dict[str, Any]:

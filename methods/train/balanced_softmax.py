@@ -35,6 +35,9 @@ class BalancedSoftmax(Method[NoHyper]):
         settings_source="config/CIFAR100_LT/balanced_softmax.yaml of hyperconnect/LADE",
     )
 
+    def loss_stage(self, progress: float) -> int:
+        return 0
+
     def loss(
         self,
         logits: Tensor,

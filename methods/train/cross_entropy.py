@@ -35,6 +35,9 @@ class CrossEntropy(Method[NoHyper]):
         settings_source="config/CIFAR100_LT/ce.yaml of hyperconnect/LADE",
     )
 
+    def loss_stage(self, progress: float) -> int:
+        return 0
+
     def loss(
         self,
         logits: Tensor,

@@ -46,6 +46,9 @@ class LogitAdjustment(Method[LogitAdjustmentHyper]):
     def training_identity(self) -> tuple[str, Mapping[str, Json]]:
         return ("ce", {}) if self.post_hoc else super().training_identity()
 
+    def loss_stage(self, progress: float) -> int:
+        return 0
+
     def loss(
         self,
         logits: Tensor,

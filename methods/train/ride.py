@@ -85,6 +85,9 @@ class Ride(Method[RideHyper]):
         hyper = self.hyper
         return Architecture(hyper.experts, "cosine", hyper.scale, hyper.reduced)
 
+    def loss_stage(self, progress: float) -> bool:
+        return progress >= self.hyper.reweight_from  # whether re-weighting has begun
+
     def loss(
         self,
         logits: Tensor,
@@ -93,7 +96,7 @@ class Ride(Method[RideHyper]):
         progress: float,
         rng: torch.Generator | None = None,
     ) -> Tensor:
-        deferred = progress >= self.hyper.reweight_from
+        deferred = self.loss_stage(progress)
         weights = self._weights if deferred else None
         temperature = (
             self._temperatures

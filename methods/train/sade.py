@@ -65,6 +65,9 @@ class Sade(Method[SadeHyper]):
     def architecture(self) -> Architecture:
         return Architecture(experts=3, head="cosine", reduced=self.hyper.reduced)
 
+    def loss_stage(self, progress: float) -> int:
+        return 0
+
     def loss(
         self,
         logits: Tensor,

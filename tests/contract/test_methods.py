@@ -226,6 +226,16 @@ def test_loss_changes_no_input_and_repeats_itself(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_where_the_stage_is_the_same_so_is_the_loss(case: Case) -> None:
+    """What a recorded training step relies on."""
+    method, example = case.build(), case.example()
+    by_stage: dict[object, float] = {}
+    for progress in torch.linspace(0, 0.995, 200).tolist():
+        value = loss(method, *example, progress).item()
+        assert by_stage.setdefault(method.loss_stage(progress), value) == value
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_loss_leaves_the_global_generator_alone(case: Case) -> None:
     state = torch.get_rng_state()
     loss(case.build(), *case.example())

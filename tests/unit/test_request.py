@@ -41,6 +41,9 @@ def request(methods: str = "ce", protocol: str = "cifar100-lt", **changes: Any) 
         ("ce", {"precision": "fp8"}, "precision 'fp8' must be one of: float32, bf16"),
         ("ce", {"mode": "dirty"}, "mode 'dirty' must be one of: clean, augmented"),
         ("ce", {"jobs": 0}, "jobs = 0 must be at least 1"),
+        ("ce", {"jobs_per_gpu": 0}, "jobs per GPU = 0 must be at least 1"),
+        ("ce", {"jobs_per_gpu": 2}, "--jobs-per-gpu needs a CUDA device; this run uses cpu"),
+        ("ce", {"cuda_graph": True}, "--cuda-graph needs a CUDA device; this run uses cpu"),
         ("ce", {"device": "abacus"}, "abacus"),
         ("ce", {"seeds": (1, 1)}, "must be different whole numbers"),
         ("ce", {"seeds": ()}, "must be different whole numbers"),
@@ -155,3 +158,13 @@ def test_an_edited_plugin_is_read_again(tmp_path: Path) -> None:
         plugin.write_text(text.format(title=title))
         hashes.add(prepare(asked).trials[0].trial.hash)
     assert len(hashes) == 2
+
+
+def test_bf16_without_its_instructions_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open_data", open_data)
+    for native, warned in ((False, True), (True, False)):
+        monkeypatch.setattr(module, "bf16_is_native", lambda device, native=native: native)
+        plan = prepare(request("ce", "digits-lt", precision="bf16", dry_run=True))
+        assert any("no bfloat16 instructions" in note for note in plan.notes) is warned
+    plan = prepare(request("ce", "digits-lt", dry_run=True))
+    assert not any("bfloat16" in note for note in plan.notes)

@@ -179,3 +179,33 @@ def test_a_damaged_cache_file_is_made_again(
     probe = Probe()
     assert torch.equal(view_logits(probe, test_images, tmp_path)(0), pair)
     assert probe.batches
+
+
+def test_several_threads_give_the_bits_of_one(
+    test_images: ArrayDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build_network("resnet8", 2, Architecture(experts=2), torch.Generator().manual_seed(0))
+    run = inference(network)
+    run.batch = 10
+    alone = run.dataset(test_images)
+    torch.set_num_threads(3)
+    try:
+        assert torch.equal(run.dataset(test_images), alone)
+        assert torch.get_num_threads() == 3
+
+        def stop(done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run.dataset(test_images, stop)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_views_in_bf16_have_a_cache_of_their_own_and_float32_keeps_its_name() -> None:
+    """The option came later than the first records: what they name must not change."""
+    usual, rounded = ViewsConfig(), ViewsConfig(precision="bf16")
+    assert "precision" not in usual.logits_identity()
+    assert rounded.logits_identity()["precision"] == "bf16"
+    assert rounded.images_identity() == usual.images_identity()

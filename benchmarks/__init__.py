@@ -1,0 +1,1 @@
+"""Timed comparisons with the published procedure; run by hand or with ``make bench``."""

@@ -1,0 +1,70 @@
+"""How trials share processors and GPUs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ltbench.execute import resources
+from ltbench.execute.resources import share, visible_gpus
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "usable_cpus", lambda: 8)
+    monkeypatch.setattr(resources, "_memory", lambda: 64 << 30)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "trials", "expected"),
+    [
+        (None, 25, (8, 1)),  # a core for each trial
+        (None, 3, (3, 2)),  # fewer trials than cores: they share what is left
+        (None, 1, (1, 8)),
+        (None, 0, (1, 8)),  # all is finished
+        (2, 25, (2, 4)),
+        (20, 25, (20, 1)),
+    ],
+)
+def test_trials_and_threads_on_a_cpu(
+    jobs: int | None, trials: int, expected: tuple[int, int]
+) -> None:
+    assert share(jobs, None, trials, CPU) == expected
+
+
+def test_memory_limits_trials_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "_memory", lambda: 7 << 30)
+    assert share(None, None, 25, CPU) == (2, 4)
+    monkeypatch.setattr(resources, "_memory", lambda: 1 << 30)
+    assert share(None, None, 25, CPU) == (1, 8)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "per_gpu", "device", "expected"),
+    [
+        (None, None, "cuda", 2),  # one trial on each of two GPUs
+        (None, 4, "cuda", 8),
+        (None, 4, "cuda:1", 4),
+        (3, 4, "cuda", 3),  # an explicit number wins
+    ],
+)
+def test_trials_on_gpus(jobs: int | None, per_gpu: int | None, device: str, expected: int) -> None:
+    assert share(jobs, per_gpu, 100, torch.device(device))[0] == expected
+
+
+def test_workers_are_dealt_out_among_the_gpus_that_may_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert visible_gpus(CPU) == [""]
+    assert visible_gpus(torch.device("cuda:1")) == [""]
+    assert visible_gpus(CUDA) == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert visible_gpus(CUDA) == ["3", "5"]
+
+
+def test_the_memory_of_this_machine_is_known() -> None:
+    assert resources._memory() > 0
