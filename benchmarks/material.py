@@ -71,4 +71,4 @@ def _random_splits() -> Splits:
         images = rng.integers(0, 256, (len(labels), 3, 32, 32), dtype=np.uint8)
         return ArrayDataset(images, labels, names)
 
-    return Splits(part(500), part(100))
+    return Splits(part(500), part(100), "random")
