@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ltbench.report.contents_families import families_table
 from ltbench.report.contents_shift import (
     expert_shift_table,
     main_table,
@@ -21,6 +22,7 @@ def build_tables(section: Section, ltbench_version: str) -> list[Table]:
         expert_groups_table(section, ltbench_version),
         expert_shift_table(section, ltbench_version),
         partial_table(section, ltbench_version),
+        families_table(section, ltbench_version),
         weights_table(section, ltbench_version),
     )
     return [table for table in tables if table is not None]

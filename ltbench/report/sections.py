@@ -10,6 +10,7 @@ from ltbench.report.names import (
     Order,
     digest,
     distribution_order,
+    is_family,
     is_shift,
     safe_name,
     short_name,
@@ -66,7 +67,12 @@ class Section:
 
     @property
     def others(self) -> tuple[TestSet, ...]:
-        return tuple(test for test in self.test_sets if not is_shift(test.kind))
+        """Partial-class sets and whatever is neither a shift nor one of a family."""
+        return tuple(t for t in self.test_sets if not (is_shift(t.kind) or is_family(t.kind)))
+
+    @property
+    def families(self) -> tuple[TestSet, ...]:
+        return tuple(test for test in self.test_sets if is_family(test.kind))
 
     @property
     def uniform(self) -> str | None:
