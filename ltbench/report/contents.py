@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ltbench.report.contents_adaptation import adaptation_table, exact_table
 from ltbench.report.contents_families import families_table
 from ltbench.report.contents_shift import (
     expert_shift_table,
@@ -24,5 +25,7 @@ def build_tables(section: Section, ltbench_version: str) -> list[Table]:
         partial_table(section, ltbench_version),
         families_table(section, ltbench_version),
         weights_table(section, ltbench_version),
+        adaptation_table(section, ltbench_version),
+        exact_table(section, ltbench_version),
     )
     return [table for table in tables if table is not None]
