@@ -120,6 +120,9 @@ class TestConfig(_Checked):
     subsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
     dirichlet: DirichletConfig = field(default_factory=DirichletConfig)
     permuted: PermutedConfig = field(default_factory=PermutedConfig)
+    drift: float = setting(
+        50.0, above=1, help="head over tail where a drifting stream begins; the inverse at its end"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
+from ltbench.report.bits import Bits, unpacked
 from ltbench.report.rows import Row
 from ltbench.report.schema import Distribution, Draw, Evaluation
 from ltbench.report.statistics import mean_of
@@ -72,12 +71,9 @@ def collapsed(adapted: Distribution, plain: Distribution | None) -> bool | None:
     return lost - won > STANDARD_ERRORS * math.sqrt(lost + won)
 
 
-def _bits(distribution: Distribution) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
+def _bits(distribution: Distribution) -> Bits | None:
     first = next((draw for draw in distribution.draws if draw.number == 0), None)
-    if distribution.correct is None or first is None:
-        return None
-    raw = np.frombuffer(distribution.correct, dtype=np.uint8)
-    return np.unpackbits(raw, count=first.n).astype(np.bool_)
+    return None if first is None else unpacked(distribution.correct, first.n)
 
 
 def _common(one: Distribution, other: Distribution | None) -> list[tuple[Draw, Draw]]:
@@ -91,7 +87,7 @@ def comparisons(row: Row, rows: Sequence[Row], distribution: str) -> dict[int, C
     """Of every seed of ``row`` that has the distribution."""
     found = {}
     for seed, adapted in sorted(row.results.get(distribution, {}).items()):
-        own = row.evaluations[seed]
+        own = row.latest[seed]
         plain = _record(rows, seed, distribution, partial(_is_plain, own))
         oracle = _record(rows, seed, distribution, partial(_is_oracle, own))
         found[seed] = compare(adapted, plain, oracle)
@@ -112,7 +108,7 @@ def _record(
     rows: Iterable[Row], seed: int, distribution: str, wanted: Callable[[Evaluation], bool]
 ) -> Distribution | None:
     for row in rows:
-        evaluation = row.evaluations.get(seed)
+        evaluation = row.latest.get(seed)
         if evaluation is not None and wanted(evaluation):
             return row.results.get(distribution, {}).get(seed)
     return None

@@ -62,7 +62,7 @@ def adaptation_table(section: Section, ltbench_version: str) -> Table | None:
 
 def adapts(row: Row) -> bool:
     """Neither ``none`` nor a reference that knows the true prior."""
-    strategies = {evaluation.strategy for evaluation in row.evaluations.values()}
+    strategies = {evaluation.strategy for evaluation in row.evaluations}
     return bool(strategies) and strategies != {"none"} and not row.uses_true_prior
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 
@@ -31,6 +30,7 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
     first = next(iter(node.at("draws").entries()))[1]
     holder = first if first.get("per_class") else node
     single = holder.get("experts")
+    correct = node.get("correct")
     return Distribution(
         name=name,
         kind=kind,
@@ -39,26 +39,8 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
         draws=tuple(draws),
         recalls=_recalls(holder, classes) if holder.get("per_class") else None,
         experts=tuple(_recalls(item, classes) for item in single.items(experts)) if single else (),
-        correct=_first_bits(node.get("correct"), draws),
+        correct=correct.text(empty=True) if correct else "",
     )
-
-
-def packed_bits(node: Node, n: int) -> bytes:
-    """The bits of ``n`` images, eight a byte."""
-    try:
-        raw = base64.b64decode(node.text(empty=True), validate=True)
-    except ValueError as error:
-        raise Malformed(f"{node.where} is not base64") from error
-    if len(raw) != -(-n // 8):
-        raise Malformed(f"{node.where} has {len(raw)} bytes, not those of {n} images")
-    return raw
-
-
-def _first_bits(node: Node | None, draws: list[Draw]) -> bytes | None:
-    first = next((draw for draw in draws if draw.number == 0), None)
-    if node is None or node.value == "" or first is None:  # empty: not kept
-        return None
-    return packed_bits(node, first.n)
 
 
 def _draw(number: str, node: Node, experts: int) -> Draw:

@@ -48,8 +48,8 @@ class Distribution:
     draws: tuple[Draw, ...]
     recalls: Recalls | None
     experts: tuple[Recalls, ...]
-    correct: bytes | None = None
-    """Packed bits of draw 0, in the order of its indices."""
+    correct: str = ""
+    """Base64 of the packed correct/wrong bits of draw 0, in the order of the draw."""
 
 
 @dataclass(frozen=True)
