@@ -10,6 +10,7 @@ from ltbench.report.contents_shift import (
     partial_table,
     weights_table,
 )
+from ltbench.report.contents_stream import stream_table
 from ltbench.report.contents_uniform import expert_groups_table, groups_table
 from ltbench.report.sections import Section
 from ltbench.report.tables import Table
@@ -27,5 +28,6 @@ def build_tables(section: Section, ltbench_version: str) -> list[Table]:
         weights_table(section, ltbench_version),
         adaptation_table(section, ltbench_version),
         exact_table(section, ltbench_version),
+        stream_table(section, ltbench_version),
     )
     return [table for table in tables if table is not None]

@@ -118,8 +118,9 @@ def exact_table(section: Section, ltbench_version: str) -> Table | None:
         " recalls of each row's frozen predictor on all test images, of"
     )
     explained = (
-        " It is what the mean over all draws tends to, so no noise of drawing is left. SE: standard"
-        " error from the finite test set, given the predictor; the largest of the row."
+        " Of a fixed classifier it is what the mean over all draws tends to; what adapts is frozen"
+        " after each draw and also scored on images that it did not adapt on. SE: standard error from"
+        " the finite test set, given the predictor; the largest of the row."
     )
     return Table(
         name="exact",
