@@ -157,6 +157,7 @@ class Strategy(ABC, Generic[H]):
     def session(self, source: Source, rng: torch.Generator) -> Session | None:
         """A fresh online session, or None where the strategy works on whole test sets only.
 
-        ``ltbench run --arrival batch:64`` calls it once for each stream.
+        ``ltbench run --arrival batch:64`` calls it once for each stream. A strategy on logits alone
+        may return :class:`ltbench.session.Accumulating`.
         """
         return None
