@@ -17,6 +17,7 @@ from ltbench.report.adaptation import collapsed, compare, comparisons
 from ltbench.report.bits import unpacked
 from ltbench.report.contents_adaptation import adaptation_table, exact_table
 from ltbench.report.records import read_records
+from ltbench.report.render_latex import render_latex
 from ltbench.report.schema import Distribution, Draw
 from ltbench.report.sections import Section, build_sections
 from ltbench.report.statistics import Summary
@@ -155,9 +156,12 @@ def test_the_table_holds_gain_regret_errors_and_flags(tmp_path: Path) -> None:
 
 
 def test_an_infinite_divergence_is_shown_as_such(tmp_path: Path) -> None:
-    row = table_of(adaptation_table(section_of(tmp_path, kl=None), "1"))["sade", "U"]
+    table = adaptation_table(section_of(tmp_path, kl=None), "1")
+    row = table_of(table)["sade", "U"]
     assert row["prior_kl"] == "∞"
     assert row["prior_l1"] == pytest.approx(0.2)
+    assert table is not None
+    assert r"$\infty$" in render_latex(table, "label")
 
 
 def test_another_trial_is_no_partner(tmp_path: Path) -> None:
