@@ -99,6 +99,7 @@ def run(
     cuda_graph: bool = False,
     plugins: Sequence[str] = (),
     mode: str = "clean",
+    arrival: str | Sequence[str] = (),
     quiet: bool = True,
     **overrides: Any,
 ) -> Outcome:
@@ -129,6 +130,7 @@ def run(
         plugins=tuple(plugins),
         overrides=_dotted(overrides),
         mode=mode,
+        arrivals=(arrival,) if isinstance(arrival, str) else tuple(arrival),
     )
     plan = prepare(request)
     with RunProgress(plan, Console(), quiet=quiet) as progress:

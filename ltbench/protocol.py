@@ -77,6 +77,37 @@ class GroupsConfig(_Checked):
 
 
 @dataclass(frozen=True)
+class DirichletConfig(_Checked):
+    """Test sets whose priors are drawn from symmetric Dirichlet distributions; none unless listed."""
+
+    concentrations: tuple[float, ...] = setting((), low=0.05)  # below, a draw underflows to 0/0
+    number: int = setting(3, low=1, help="priors drawn for each concentration")
+    seed: int = setting(0, low=0, high=2**32 - 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_different("concentrations", self.concentrations)
+
+
+@dataclass(frozen=True)
+class PermutedConfig(_Checked):
+    """Long-tailed test sets in a random order of the classes; none unless listed."""
+
+    ratios: tuple[float, ...] = setting((), above=1)
+    number: int = setting(3, low=1, help="orders of the classes for each ratio")
+    seed: int = setting(0, low=0, high=2**32 - 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_different("ratios", self.ratios)
+
+
+def _check_different(name: str, values: tuple[float, ...]) -> None:
+    if len(set(values)) != len(values):
+        raise InputError(f"{name} = {list(values)} must differ from one another")
+
+
+@dataclass(frozen=True)
 class TestConfig(_Checked):
     """The test label distributions; uniform is always one of them."""
 
@@ -87,11 +118,15 @@ class TestConfig(_Checked):
     max_count: int | None = setting(None, low=1, help="images of the largest class")
     partial: bool = setting(True, help="many-only, medium-only and few-only test sets")
     subsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    dirichlet: DirichletConfig = field(default_factory=DirichletConfig)
+    permuted: PermutedConfig = field(default_factory=PermutedConfig)
+    drift: float = setting(
+        50.0, above=1, help="head over tail where a drifting stream begins; the inverse at its end"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(set(self.ratios)) != len(self.ratios):
-            raise InputError(f"ratios = {list(self.ratios)} must differ from one another")
+        _check_different("ratios", self.ratios)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,11 @@ from ltbench.protocol_registry import find_protocols
 from ltbench.settings import read, show
 
 # What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
-_NO_VARIANT = ("test.ratios", "test.draws", "test.partial", "test.subsets", "seeds")
+_NO_VARIANT = (
+    *("test.ratios", "test.draws", "test.partial", "test.subsets", "seeds"),
+    *("test.dirichlet.concentrations", "test.dirichlet.number"),
+    *("test.permuted.ratios", "test.permuted.number"),
+)
 
 
 def load_protocol_config(
@@ -164,13 +168,11 @@ def _table(value: Any, where: str) -> Mapping[str, Any]:
 
 
 def _check_subsets(protocol: Protocol, where: str) -> None:
-    reserved = ("uniform", "forward", "backward", "many-only", "medium-only", "few-only")
+    reserved = ("uniform", "many-only", "medium-only", "few-only")
+    numbered = ("forward", "backward", "dirichlet", "permuted")
     for name, classes in protocol.test.subsets.items():
         check_name(name, f"{where}.test.subsets")
-        if any(
-            name == word or (word in ("forward", "backward") and name.startswith(word))
-            for word in reserved
-        ):
+        if name in reserved or name.startswith(numbered):
             raise InputError(
                 f"{where}.test.subsets.{name}: that name is taken by a standard test set"
             )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=Hyper)
 Need = Literal["views", "true_prior", "bias", "holdout", "network"]
+Predicts = Literal["before", "after", "fixed"]
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,20 @@ class Adapted:
 
 
 class Session(ABC):
-    """An online adaptation: batches come one after another and state is carried along."""
+    """An online adaptation: batches come one after another and state is carried along.
+
+    One session meets one stream. What it knows are the batches so far: nothing of later ones, and
+    no label. ``batch.views(0)`` is a pair of views of the batch's own images; ``batch.true_prior``,
+    where declared, the frequencies of the whole stream, the same for every batch.
+    """
+
+    predicts: ClassVar[Predicts]
+    """When a batch is predicted: before the session adapts on it (no prediction depends on an image
+    of the same batch), after it, or ``fixed`` where no prediction depends on any other image."""
 
     @abstractmethod
     def step(self, batch: UnlabelledTest) -> Tensor:
-        """Predicts one batch, ``(B, C)``."""
+        """Predicts one batch, ``(B, C)``, and adapts, in the order that ``predicts`` declares."""
 
 
 class Strategy(ABC, Generic[H]):
@@ -145,5 +155,9 @@ class Strategy(ABC, Generic[H]):
         """Adapts to ``test`` and predicts it. ``rng``: the only source of randomness."""
 
     def session(self, source: Source, rng: torch.Generator) -> Session | None:
-        """An online session, or None where the strategy works on whole test sets only."""
+        """A fresh online session, or None where the strategy works on whole test sets only.
+
+        ``ltbench run --arrival batch:64`` calls it once for each stream. A strategy on logits alone
+        may return :class:`ltbench.session.Accumulating`.
+        """
         return None

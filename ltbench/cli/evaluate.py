@@ -14,6 +14,7 @@ Examples:
   ltbench evaluate --methods sade+none,ce+oracle --protocol digits-lt
   ltbench evaluate --methods sade --protocol digits-lt --test-ratios 2,3,30
   ltbench evaluate --methods ce --protocol cifar100-lt --mode augmented
+  ltbench evaluate --methods sade --protocol digits-lt --arrival batch:64
 """
 
 

@@ -85,6 +85,13 @@ def run_options(function: F) -> F:
                 help="'augmented' reproduces a flaw of published code: shifted test images augmented.",
             ),
             click.option(
+                "--arrival",
+                "arrivals",
+                multiple=True,
+                metavar="batch:N|single",
+                help="Also meet every test set as a stream, in a random and in a drifting order.",
+            ),
+            click.option(
                 "--jobs", type=int, help="Trials side by side; default: as many as pay off."
             ),
             click.option(

@@ -59,6 +59,7 @@ def execute_command(
     device: str,
     precision: str,
     mode: str,
+    arrivals: tuple[str, ...],
     jobs: int | None,
     jobs_per_gpu: int | None,
     compile: bool,
@@ -95,6 +96,7 @@ def execute_command(
         plugins=plugins,
         overrides=overrides(sets, imbalance, test_ratios),
         mode=mode,
+        arrivals=arrivals,
         train=train,
         dry_run=dry_run,
     )

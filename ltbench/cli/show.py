@@ -69,8 +69,7 @@ def _show_protocol(protocol: Any) -> None:
     for section in ("data", "train", "groups", "test", "model", "recipe", "views"):
         click.echo(f"\n[{section}]")
         value = getattr(protocol, section)
-        for field in dataclasses.fields(value):
-            click.echo(f"{field.name} = {_plain(getattr(value, field.name))}")
+        _show_fields(value)
     for name, overrides in protocol.methods.items():
         click.echo(f"\n[methods.{name}]")
         for key, value in overrides.hyper.items():
@@ -82,6 +81,15 @@ def _show_protocol(protocol: Any) -> None:
         for key, value in settings.items():
             click.echo(f"{key} = {_plain(value)}")
     _show_counts(protocol)
+
+
+def _show_fields(value: Any, prefix: str = "") -> None:
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if dataclasses.is_dataclass(inner):
+            _show_fields(inner, f"{prefix}{field.name}.")
+        else:
+            click.echo(f"{prefix}{field.name} = {_plain(inner)}")
 
 
 def _show_counts(protocol: Any) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ltbench.errors import ContractError
 from ltbench.evaluate import metrics
+from ltbench.evaluate.contract import checked_scores
+from ltbench.evaluate.reweighted import ExactAccuracy, prior_error
 from ltbench.hyper import Json
 from ltbench.method import Method
 from ltbench.rows import ResolvedRow
@@ -69,6 +71,11 @@ def evaluate_row(
     strategy = row.strategy.cls(row.strategy_hyper)
     source = _source(method, outputs)
     result = dict(known)
+    who = f"{row.label}: the frozen predictor of strategy {row.strategy.name!r}"
+    exact = {
+        id(logits): ExactAccuracy(logits, outputs.labels, method.predict, who)
+        for logits in (outputs.logits, outputs.shifted_logits)
+    }
     for test_set in outputs.task.test_sets:
         definition = test_set.definition()
         entry = result.get(test_set.name, {})
@@ -92,6 +99,7 @@ def evaluate_row(
             scores = torch.empty_like(arrived)
             scores[arrival] = arrived
             draws[str(draw)] = _scores(adapted, scores, labels, logits)
+            draws[str(draw)] |= _transductive(adapted, test_set, outputs, exact)
             if test_set.kind == "uniform":
                 draws[str(draw)] |= _uniform_details(outputs, row, scores, chosen)
             if draw == 0:
@@ -142,15 +150,20 @@ def _checked(adapted: object, expected: tuple[int, int], row: ResolvedRow) -> Te
         raise ContractError(
             f"{who} returned {type(adapted).__name__}; expected Adapted with a tensor"
         )
-    scores = adapted.logits.detach()
-    if tuple(scores.shape) != expected or not scores.is_floating_point():
-        shape = f"{tuple(scores.shape)} {scores.dtype}"
-        raise ContractError(f"{who} returned scores {shape}; expected {expected} of a float type")
-    if torch.isnan(scores).any() or not torch.isfinite(scores.amax(dim=1)).all():
-        raise ContractError(
-            f"{who} returned scores that are NaN or infinite; expected finite numbers"
-        )
-    return scores
+    return checked_scores(adapted.logits, expected, who)
+
+
+def _transductive(
+    adapted: Adapted, test_set: TestSet, outputs: TrialOutputs, exact: dict[int, ExactAccuracy]
+) -> dict[str, Any]:
+    """Error of the estimated prior and exact accuracy of what was frozen, where there is either."""
+    counts = torch.from_numpy(test_set.counts)
+    found: dict[str, Any] = {}
+    if adapted.prior is not None:
+        found["prior_error"] = prior_error(adapted.prior, counts)
+    if adapted.frozen is not None:
+        found["exact"] = exact[id(outputs.logits_for(test_set))](adapted.frozen, counts)
+    return found
 
 
 def _scores(adapted: Adapted, scores: Tensor, labels: Tensor, logits: Tensor) -> dict[str, Any]:

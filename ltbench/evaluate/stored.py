@@ -39,8 +39,8 @@ def evaluation_path(folder: Path, trial: Trial, row: ResolvedRow, mode: str) -> 
     return folder / "evaluations" / name
 
 
-def known_distributions(path: Path) -> dict[str, Any]:
-    """What the file holds; nothing where it is absent or cannot be read."""
+def known_distributions(path: Path, holding: str = "draws") -> dict[str, Any]:
+    """What the file holds, by draws or another key; nothing where it is absent or unreadable."""
     try:
         distributions = store.read_record(path)["distributions"].items()
     except store.NewerSchemaError:
@@ -50,7 +50,7 @@ def known_distributions(path: Path) -> dict[str, Any]:
     return {
         name: entry
         for name, entry in distributions
-        if isinstance(entry, dict) and isinstance(entry.get("draws"), dict)
+        if isinstance(entry, dict) and isinstance(entry.get(holding), dict)
     }
 
 

@@ -35,6 +35,27 @@ def evaluate_trial(context: TrialContext, record: dict[str, Any]) -> None:
     pending = [row for row in rows if not is_complete(_path(context, row), context.task.test_sets)]
     if not pending:
         return
+    outputs = trial_outputs(context)
+    failures: list[tuple[ResolvedRow, Exception]] = []
+    for row in pending:
+        try:
+            _evaluate_row(context, row, outputs, record)
+        except InterruptedRun:
+            raise
+        except Exception as error:  # one row's plugin must not cost the others theirs
+            failures.append((row, error))
+    raise_failures(failures)
+
+
+def raise_failures(failures: list[tuple[ResolvedRow, Exception]]) -> None:
+    """One error that tells of all rows that failed; none where none did."""
+    if failures:
+        told = "; ".join(_failure_line(row, error) for row, error in failures)
+        raise LtbenchError(told) from failures[0][1]
+
+
+def trial_outputs(context: TrialContext) -> TrialOutputs:
+    """What evaluations and streams stand on; raises where the trial's files are not all there."""
     weights = context.folder / store.WEIGHTS
     if not weights.exists() or not (context.folder / store.LOGITS).exists():
         raise LtbenchError(
@@ -49,18 +70,7 @@ def evaluate_trial(context: TrialContext, record: dict[str, Any]) -> None:
         shifted = augmented_logits(inference, test, context.trial.recipe, context.trial.seed)
     views = ViewLogits(inference, weights, test, context.job.protocol.views, context.report)
     labels = torch.from_numpy(np.array(test.labels))
-    outputs = TrialOutputs(context.trial, context.task, logits, shifted, labels, views)
-    failures: list[tuple[ResolvedRow, Exception]] = []
-    for row in pending:
-        try:
-            _evaluate_row(context, row, outputs, record)
-        except InterruptedRun:
-            raise
-        except Exception as error:  # one row's plugin must not cost the others theirs
-            failures.append((row, error))
-    if failures:
-        told = "; ".join(_failure_line(row, error) for row, error in failures)
-        raise LtbenchError(told) from failures[0][1]
+    return TrialOutputs(context.trial, context.task, logits, shifted, labels, views)
 
 
 def _failure_line(row: ResolvedRow, error: Exception) -> str:
@@ -96,10 +106,23 @@ def _evaluate_row(
         context.report(row.label, done, len(context.task.test_sets))
 
     distributions = evaluate_row(outputs, row, known_distributions(_path(context, row)), step)
-    data = record["data"]
     evaluation = {
         "schema": SCHEMA,
         "evaluation": evaluation_hash(context.trial, row, context.job.settings.mode),
+        **row_facts(context, row, record),
+        "seconds": round(time.monotonic() - began, 3),
+        "created": now(),
+        "distributions": distributions,
+    }
+    write_json(_path(context, row), evaluation)
+    uniform = distributions["uniform"]["draws"]["0"]["top1"]
+    context.emit({"event": "row", "label": row.label, "uniform": uniform})
+
+
+def row_facts(context: TrialContext, row: ResolvedRow, record: dict[str, Any]) -> dict[str, Any]:
+    """What every record of a row repeats, so that a table needs no other file."""
+    data = record["data"]
+    return {
         "trial": context.trial.hash,
         "protocol": protocol_facts(context.job.protocol),
         "seed": context.trial.seed,
@@ -121,10 +144,4 @@ def _evaluate_row(
         "rank": data["rank"],
         "class_names": data["class_names"],
         "groups": context.task.groups,
-        "seconds": round(time.monotonic() - began, 3),
-        "created": now(),
-        "distributions": distributions,
     }
-    write_json(_path(context, row), evaluation)
-    uniform = distributions["uniform"]["draws"]["0"]["top1"]
-    context.emit({"event": "row", "label": row.label, "uniform": uniform})

@@ -18,7 +18,8 @@ from ltbench.trial import Trial
 
 @dataclass(frozen=True)
 class Settings:
-    """How work is done; none of it decides a result, except ``precision`` and ``mode``."""
+    """How work is done; none of it decides a result, except ``precision``, ``mode``
+    and ``arrivals``."""
 
     results: str
     data_dir: str | None = None
@@ -29,6 +30,7 @@ class Settings:
     cuda_graph: bool = False
     plugins: tuple[str, ...] = ()
     mode: str = "clean"
+    arrivals: tuple[str, ...] = ()
     train: bool = True
     checkpoint_seconds: float = 15.0
 

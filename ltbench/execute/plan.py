@@ -12,9 +12,11 @@ import numpy as np
 import torch
 
 from ltbench import store
+from ltbench.arrival import parse_arrival
 from ltbench.data.dataset import Splits
 from ltbench.errors import InputError, describe
 from ltbench.evaluate.stored import evaluation_path, is_complete
+from ltbench.evaluate.stream import check_streamable, is_streamed, stream_path
 from ltbench.execute.estimate import Estimate, estimate_trial
 from ltbench.execute.job import Job, Settings, build_trial, trial_folder
 from ltbench.hyper import Hyper
@@ -93,6 +95,8 @@ def make_plan(
     notes = schedule_warnings(protocol.recipe)
     resolved: list[ResolvedRow] = []
     for row in rows:
+        if settings.arrivals:
+            check_streamable(resolve_row(row, protocol, registries))
         for reference in _with_references(row, protocol, registries, counts):
             if reference not in resolved:
                 resolved.append(reference)
@@ -121,10 +125,11 @@ class _Draft:
     folder: Path
     state: str
     pending: list[ResolvedRow]
+    streamed: bool
 
     @property
     def complete(self) -> bool:
-        return self.state == "finished" and not self.pending
+        return self.state == "finished" and not self.pending and self.streamed
 
 
 def _draft(
@@ -139,7 +144,14 @@ def _draft(
         if task is None
         or not is_complete(evaluation_path(folder, trial, row, settings.mode), task.test_sets)
     ]
-    return _Draft(wanted, trial, folder, _state(folder) if task else "unknown", pending)
+    streamed = all(
+        task is not None
+        and is_streamed(stream_path(folder, trial, row, settings.mode, arrival), task.test_sets)
+        for arrival in map(parse_arrival, settings.arrivals)
+        for row in wanted.rows
+    )
+    state = _state(folder) if task else "unknown"
+    return _Draft(wanted, trial, folder, state, pending, streamed)
 
 
 def _planned(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ltbench.arrival import parse_arrival
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Splits
 from ltbench.data.locate import user_folder
@@ -45,6 +46,7 @@ class Request:
     plugins: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     mode: str = "clean"
+    arrivals: tuple[str, ...] = ()
     train: bool = True
     dry_run: bool = False
 
@@ -78,6 +80,8 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     _check_seeds(seeds)
     # Names and folders first: nobody waits for a download to hear of a typing error.
     resolved = [resolve_row(row, protocol, registries) for row in rows]
+    for arrival in request.arrivals:
+        parse_arrival(arrival)
     _check_settings(protocol, registries)
     if not request.dry_run:
         _check_folders(request, resolved)
@@ -91,6 +95,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         cuda_graph=request.cuda_graph,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins if p.endswith(".py")),
         mode=request.mode,
+        arrivals=tuple(dict.fromkeys(parse_arrival(text).name for text in request.arrivals)),
         train=request.train,
         checkpoint_seconds=_checkpoint_seconds(),
     )

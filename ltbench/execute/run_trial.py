@@ -5,6 +5,7 @@ from __future__ import annotations
 from ltbench import store
 from ltbench.execute.context import TrialContext
 from ltbench.execute.evaluate_trial import evaluate_trial
+from ltbench.execute.stream_trial import stream_trial
 from ltbench.execute.train_trial import train_trial
 
 
@@ -17,3 +18,4 @@ def run_trial(context: TrialContext) -> None:
     else:
         store.clear_attempt(context.folder)  # what a kill right after the record left
     evaluate_trial(context, record)
+    stream_trial(context, record)

@@ -126,6 +126,7 @@ def _select(records: Records, protocol: str | None, results: Path) -> Records:
         failures=tuple(f for f in records.failures if f.protocol.name == protocol),
         evaluations=tuple(e for e in records.evaluations if e.protocol.name == protocol),
         unreadable=records.unreadable,
+        streams=tuple(s for s in records.streams if s.protocol.name == protocol),
     )
 
 

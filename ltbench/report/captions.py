@@ -46,7 +46,7 @@ def shift_legend(tests: Sequence[TestSet]) -> str:
 
 
 def _averaging(rows: Sequence[Row], tests: Sequence[TestSet]) -> str:
-    shifted = [test.name for test in tests if test.kind in ("forward", "backward")]
+    shifted = [test.name for test in tests if test.kind not in ("uniform", "partial")]
     drawn = {n for row in rows for name in shifted for n in row.n_draws(name)}
     seeds = {len(row.seeds) for row in rows if row.seeds}
     draws = f"{_span(drawn)} draws per shifted test set, then over " if drawn - {1} else ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from ltbench.report.contents_adaptation import adaptation_table, exact_table
+from ltbench.report.contents_families import families_table
 from ltbench.report.contents_shift import (
     expert_shift_table,
     main_table,
     partial_table,
     weights_table,
 )
+from ltbench.report.contents_stream import stream_table
 from ltbench.report.contents_uniform import expert_groups_table, groups_table
 from ltbench.report.sections import Section
 from ltbench.report.tables import Table
@@ -21,6 +24,10 @@ def build_tables(section: Section, ltbench_version: str) -> list[Table]:
         expert_groups_table(section, ltbench_version),
         expert_shift_table(section, ltbench_version),
         partial_table(section, ltbench_version),
+        families_table(section, ltbench_version),
         weights_table(section, ltbench_version),
+        adaptation_table(section, ltbench_version),
+        exact_table(section, ltbench_version),
+        stream_table(section, ltbench_version),
     )
     return [table for table in tables if table is not None]

@@ -80,12 +80,14 @@ def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
     """All figures that have something to show."""
     from ltbench.report.figures_classes import class_figure
     from ltbench.report.figures_shift import shift_figure, weights_figure
+    from ltbench.report.figures_stream import stream_figure
 
     with matplotlib.rc_context(RC):
         drawings = (
             shift_figure(section, looks),
             class_figure(section, looks),
             weights_figure(section),
+            stream_figure(section, looks),
         )
     return [drawing for drawing in drawings if drawing is not None]
 

@@ -21,12 +21,20 @@ def distribution_order(name: str, kind: str, ratio: float | None) -> Order:
         return (1, 0.0, name)
     if kind == "backward":
         return (2, ratio or 0.0, name)
+    if is_family(kind):
+        stem, _, number = name.rpartition("-")
+        return (5, float(number) if number.isdecimal() else 0.0, stem)
     return (3 if kind == "partial" else 4, float(_PARTS.get(name, len(_PARTS))), name)
 
 
 def is_shift(kind: str) -> bool:
     """Whether a set belongs on the line from forward over uniform to backward."""
     return kind in ("forward", "uniform", "backward")
+
+
+def is_family(kind: str) -> bool:
+    """Whether a set is one of many that are shown by family, in a table of their own."""
+    return kind in ("dirichlet", "permuted")
 
 
 def short_name(name: str, kind: str, ratio: float | None) -> str:

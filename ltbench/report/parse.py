@@ -35,7 +35,7 @@ def parse_trial(root: Node) -> Trial:
     environment = root.get("environment")
     return Trial(
         trial=root.at("trial").text(),
-        protocol=_protocol(root.at("protocol")),
+        protocol=parse_protocol(root.at("protocol")),
         training=_training(root.at("training")),
         seed=root.at("seed").integer(low=0),
         created=_optional_text(root, "created"),
@@ -53,7 +53,7 @@ def parse_failure(root: Node) -> Failure:
     data = root.get("data")
     return Failure(
         status=status,
-        protocol=_protocol(root.at("protocol")),
+        protocol=parse_protocol(root.at("protocol")),
         training=_training(root.at("training")),
         seed=root.at("seed").integer(low=0),
         error=_optional_text(root, "error"),
@@ -85,7 +85,7 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
     return Evaluation(
         evaluation=root.at("evaluation").text(),
         trial=trial,
-        protocol=_protocol(root.at("protocol")),
+        protocol=parse_protocol(root.at("protocol")),
         seed=trial.seed,
         method=root.at("method").text(),
         method_params=root.at("method_params").text(empty=True),
@@ -117,7 +117,8 @@ def _members(node: Node, classes: int) -> tuple[int, ...]:
     return tuple(item.integer(low=0, high=classes - 1) for item in node.items())
 
 
-def _protocol(node: Node) -> ProtocolName:
+def parse_protocol(node: Node) -> ProtocolName:
+    """The ``protocol`` block of any record."""
     version = node.at("version").value
     if isinstance(version, bool) or not isinstance(version, int | float | str):
         raise Malformed(f"{node.where}.version is neither a number nor a text")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from ltbench.report.checks import Malformed, Node
 from ltbench.report.schema import GROUPS, Distribution, Draw, Recalls
@@ -29,6 +30,7 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
     first = next(iter(node.at("draws").entries()))[1]
     holder = first if first.get("per_class") else node
     single = holder.get("experts")
+    correct = node.get("correct")
     return Distribution(
         name=name,
         kind=kind,
@@ -37,12 +39,16 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
         draws=tuple(draws),
         recalls=_recalls(holder, classes) if holder.get("per_class") else None,
         experts=tuple(_recalls(item, classes) for item in single.items(experts)) if single else (),
+        correct=correct.text(empty=True) if correct else "",
     )
 
 
 def _draw(number: str, node: Node, experts: int) -> Draw:
     if not (number.isascii() and number.isdecimal()):
         raise Malformed(f"{node.where}: {number!r} is not a draw's number")
+    error, exact = node.get("prior_error"), node.get("exact")
+    divergence = error.get("kl") if error else None
+    infinite = math.inf if error else None  # JSON has no infinity: null stands for it
     return Draw(
         number=int(number),
         n=node.at("n").integer(low=0),
@@ -52,6 +58,10 @@ def _draw(number: str, node: Node, experts: int) -> Draw:
         ece=_maybe(node.get("ece"), 100.0),
         expert_top1=_vector(node.get("expert_top1"), experts, 100.0),
         expert_weights=_vector(node.get("expert_weights"), experts, None),
+        prior_l1=error.at("l1").number(low=0) if error else None,
+        prior_kl=divergence.number(low=0) if divergence else infinite,
+        exact_top1=exact.at("top1").per_cent() if exact else None,
+        exact_se=exact.at("se").number(low=0) if exact else None,
     )
 
 

@@ -13,6 +13,7 @@ from ltbench.files import read_json
 from ltbench.report.checks import Malformed, Node
 from ltbench.report.parse import parse_evaluation, parse_failure, parse_trial
 from ltbench.report.schema import Evaluation, Failure, Trial
+from ltbench.report.stream_records import StreamRecord, parse_stream
 
 SKIPPED = frozenset({"published", "report"})  # not read unless they are the path itself
 DEPTH = 3  # <protocol>/<training name>/<seed>-<hash>
@@ -35,6 +36,7 @@ class Records:
     failures: tuple[Failure, ...]
     evaluations: tuple[Evaluation, ...]
     unreadable: tuple[Unreadable, ...]
+    streams: tuple[StreamRecord, ...] = ()
 
 
 def read_records(path: Path) -> Records:
@@ -56,6 +58,7 @@ def read_records(path: Path) -> Records:
         tuple(reader.failures),
         tuple(reader.evaluations),
         tuple(reader.unreadable),
+        tuple(reader.streams),
     )
 
 
@@ -64,6 +67,7 @@ class _Reader:
         self.trials: list[Trial] = []
         self.failures: list[Failure] = []
         self.evaluations: list[Evaluation] = []
+        self.streams: list[StreamRecord] = []
         self.unreadable: list[Unreadable] = []
 
     def trial_folders(self, folder: Path, depth: int, top: bool = True) -> Iterator[Path]:
@@ -79,7 +83,7 @@ class _Reader:
 
     def read_trial_folder(self, folder: Path) -> None:
         names = self._names(folder)
-        files = self._evaluation_files(folder) if "evaluations" in names else []
+        files = self._json_files(folder / "evaluations") if "evaluations" in names else []
         if "trial.json" not in names:
             if "failed.json" in names:
                 self._keep(folder / "failed.json", parse_failure, self.failures)
@@ -96,9 +100,10 @@ class _Reader:
         parse = partial(parse_evaluation, trial=trial)
         for file in files:
             self._keep(file, parse, self.evaluations)
+        for file in self._json_files(folder / "streams") if "streams" in names else []:
+            self._keep(file, partial(parse_stream, trial=trial), self.streams)
 
-    def _evaluation_files(self, folder: Path) -> list[Path]:
-        inside = folder / "evaluations"
+    def _json_files(self, inside: Path) -> list[Path]:
         names = self._names(inside)
         return [inside / n for n in names if n.endswith(".json") and not n.startswith(".")]
 

@@ -46,6 +46,12 @@ class Row:
     parameters: int | None = None
     results: dict[str, dict[int, Distribution]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+
+    @property
+    def latest(self) -> dict[int, Evaluation]:
+        """Per seed the record that counts."""
+        return {e.seed: e for e in self.evaluations}
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -159,6 +165,7 @@ def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
         experts=first.experts,
         parameters=first.parameters,
         results={n: results[n] for n in sorted(results, key=lambda n: order.get(n, (9, 0.0, n)))},
+        evaluations=tuple(sorted(evaluations, key=lambda e: (e.seed, e.created, e.evaluation))),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 GROUPS = ("many", "medium", "few")
 
@@ -21,6 +21,12 @@ class Draw:
     ece: float | None
     expert_top1: tuple[float, ...] | None
     expert_weights: tuple[float, ...] | None
+    # Not compared: a record of before, without them, holds the same scores.
+    prior_l1: float | None = field(default=None, compare=False)
+    prior_kl: float | None = field(default=None, compare=False)
+    """Infinite where a class that is there was ruled out."""
+    exact_top1: float | None = field(default=None, compare=False)
+    exact_se: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Distribution:
     draws: tuple[Draw, ...]
     recalls: Recalls | None
     experts: tuple[Recalls, ...]
+    correct: str = ""
+    """Base64 of the packed correct/wrong bits of draw 0, in the order of the draw."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from ltbench.report.names import (
     Order,
     digest,
     distribution_order,
+    is_family,
     is_shift,
     safe_name,
     short_name,
@@ -17,6 +18,7 @@ from ltbench.report.names import (
 from ltbench.report.records import Records
 from ltbench.report.rows import Row, build_rows
 from ltbench.report.schema import Evaluation, Failure
+from ltbench.report.stream_records import StreamRecord
 
 
 @dataclass(frozen=True, order=True)
@@ -58,6 +60,7 @@ class Section:
     class_names: tuple[str, ...]
     groups: Mapping[str, tuple[int, ...]]
     notes: tuple[str, ...]
+    streams: tuple[StreamRecord, ...] = ()
 
     @property
     def shifts(self) -> tuple[TestSet, ...]:
@@ -66,7 +69,12 @@ class Section:
 
     @property
     def others(self) -> tuple[TestSet, ...]:
-        return tuple(test for test in self.test_sets if not is_shift(test.kind))
+        """Partial-class sets and whatever is neither a shift nor one of a family."""
+        return tuple(t for t in self.test_sets if not (is_shift(t.kind) or is_family(t.kind)))
+
+    @property
+    def families(self) -> tuple[TestSet, ...]:
+        return tuple(test for test in self.test_sets if is_family(test.kind))
 
     @property
     def uniform(self) -> str | None:
@@ -86,11 +94,17 @@ def build_sections(records: Records) -> tuple[list[Section], list[Failure]]:
             failures[key].append(failure)
         if not homes:
             homeless.append(failure)
-    sections = [_section(key, grouped[key], failures[key]) for key in sorted(grouped)]
+    sections = [
+        replace(
+            _section(key, grouped[key], failures[key]),
+            streams=tuple(stream for stream in records.streams if _key(stream) == key),
+        )
+        for key in sorted(grouped)
+    ]
     return _with_folders(_with_titles(sections, grouped)), homeless
 
 
-def _key(e: Evaluation) -> SectionKey:
+def _key(e: Evaluation | StreamRecord) -> SectionKey:
     return SectionKey(
         protocol=e.protocol.name,
         variant=e.protocol.variant,

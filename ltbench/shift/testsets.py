@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from ltbench.errors import InputError
-from ltbench.hyper import Json
 from ltbench.protocol import TestConfig
 from ltbench.settings import show
+from ltbench.shift.families import family_sets
 from ltbench.shift.profiles import Counts, exponential_counts
-from ltbench.shift.sampling import Indices, draw_indices
+from ltbench.shift.testset import TestSet
 
-
-@dataclass(frozen=True)
-class TestSet:
-    """One test label distribution. ``counts``: images per class ``(C,)`` of each draw."""
-
-    __test__ = False
-
-    name: str
-    kind: str  # forward, uniform, backward or partial
-    ratio: float | None
-    counts: Counts
-    draws: int
-
-    def indices(self, labels: Indices, draw: int) -> Indices:
-        """Indices of draw ``draw``; a set that uses every image keeps their order."""
-        if self.kind in ("uniform", "partial"):
-            return np.flatnonzero(self.counts[labels] > 0)
-        return draw_indices(labels, self.counts, draw)
-
-    def definition(self) -> dict[str, Json]:
-        """What makes two test sets of one name the same; stored with their results."""
-        return {"kind": self.kind, "ratio": self.ratio, "counts": self.counts.tolist()}
+__all__ = ["TestSet", "build_test_sets"]
 
 
 def build_test_sets(
     config: TestConfig, available: Counts, rank: Counts, groups: dict[str, list[int]]
 ) -> list[TestSet]:
-    """All test sets, forward from the largest ratio over uniform to backward, then partial ones.
+    """All test sets: forward from the largest ratio over uniform to backward, partial, families.
 
     available: test images per class ``(C,)``; rank: training rank ``(C,)``. A class without test
     images is left out of every set. Raises :class:`InputError` where a class of a shifted set
@@ -57,6 +35,7 @@ def build_test_sets(
     for ratio in sorted(config.ratios):
         sets.append(_shifted("backward", ratio, config, available, rank))
     sets.extend(_partial(config, available, groups))
+    sets.extend(family_sets(config, available, rank))
     return sets
 
 

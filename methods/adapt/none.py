@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
-from ltbench.method import NoHyper
-from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
+from ltbench.method import Method, NoHyper
+from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 
 
 class NoAdaptation(Strategy[NoHyper]):
@@ -19,3 +20,16 @@ class NoAdaptation(Strategy[NoHyper]):
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         predict = source.method.predict
         return Adapted(logits=predict(test.logits), frozen=predict)
+
+    def session(self, source: Source, rng: torch.Generator) -> Session:
+        return FixedSession(source.method)
+
+
+class FixedSession(Session):
+    predicts: ClassVar = "fixed"
+
+    def __init__(self, method: Method[Any]) -> None:
+        self.method = method
+
+    def step(self, batch: UnlabelledTest) -> Tensor:
+        return self.method.predict(batch.logits)

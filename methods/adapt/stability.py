@@ -12,7 +12,14 @@ from torch.nn import functional as F
 from ltbench.hyper import Hyper, Json
 from ltbench.method import Reference
 from ltbench.settings import setting
-from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
+from ltbench.strategy import (
+    Adapted,
+    OptimizerSettings,
+    Session,
+    Source,
+    Strategy,
+    UnlabelledTest,
+)
 
 
 @dataclass(frozen=True)
@@ -47,26 +54,15 @@ class Stability(Strategy[StabilityHyper]):
     )
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        settings = source.optimizer
         size, experts, _ = test.logits.shape
-        scores = torch.full((experts,), 1 / experts, device=test.logits.device, requires_grad=True)
-        optimizer = torch.optim.SGD(
-            [scores],
-            lr=settings.lr,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            weight_decay=settings.weight_decay,
-        )
+        aggregation = Aggregation(experts, source.optimizer, test.logits.device)
         history: list[Json] = []
         for epoch in range(self.hyper.epochs):
             pair = test.views(epoch % test.pairs)
             order = torch.randperm(size, generator=rng).to(test.logits.device)
             for batch in torch.split(order, self.hyper.batch_size):
-                optimizer.zero_grad()
-                weights = F.softmax(scores, dim=0)
-                (-agreement(weights, pair[0, batch], pair[1, batch])).backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-            weights = F.softmax(scores.detach(), dim=0)
+                aggregation.update(pair[0, batch], pair[1, batch])
+            weights = aggregation.weights
             history.append(weights.tolist())
             if min(round(weight, 2) for weight in weights.tolist()) < self.hyper.min_weight:
                 break
@@ -80,6 +76,56 @@ class Stability(Strategy[StabilityHyper]):
             expert_weights=weights,
             diagnostics={"epochs": len(history), "weights_by_epoch": history},
         )
+
+    def session(self, source: Source, rng: torch.Generator) -> Session:
+        return StabilitySession(source)
+
+
+class StabilitySession(Session):
+    """The published streaming variant: one pass, one step on two views of a batch, then its prediction.
+
+    Weights and optimiser persist from batch to batch; there is no stop rule. Published with batches
+    of 64. Source: SADE, ``test_training_imagenet_online.py``.
+    """
+
+    predicts: ClassVar = "after"
+
+    def __init__(self, source: Source) -> None:
+        self.optimizer = source.optimizer
+        self.aggregation: Aggregation | None = None
+
+    def step(self, batch: UnlabelledTest) -> Tensor:
+        if self.aggregation is None:
+            experts = batch.logits.shape[1]
+            self.aggregation = Aggregation(experts, self.optimizer, batch.logits.device)
+        pair = batch.views(0)
+        self.aggregation.update(pair[0], pair[1])
+        return combine(self.aggregation.weights, batch.logits)
+
+
+class Aggregation:
+    """w = softmax(a), a in R^E from 1/E each, and the SGD that moves a."""
+
+    def __init__(self, experts: int, sgd: OptimizerSettings, device: torch.device) -> None:
+        self.scores = torch.full((experts,), 1 / experts, device=device, requires_grad=True)
+        self.optimizer = torch.optim.SGD(
+            [self.scores],
+            lr=sgd.lr,
+            momentum=sgd.momentum,
+            nesterov=sgd.nesterov,
+            weight_decay=sgd.weight_decay,
+        )
+
+    def update(self, first: Tensor, second: Tensor) -> None:
+        """One step on two views of a batch, ``(B, E, C)`` each."""
+        self.optimizer.zero_grad()
+        weights = F.softmax(self.scores, dim=0)
+        (-agreement(weights, first, second)).backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    @property
+    def weights(self) -> Tensor:
+        return F.softmax(self.scores.detach(), dim=0)
 
 
 def combine(weights: Tensor, logits: Tensor) -> Tensor:

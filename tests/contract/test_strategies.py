@@ -22,6 +22,7 @@ from ltbench.strategy import (
     Adapted,
     Need,
     OptimizerSettings,
+    Predicts,
     Session,
     Source,
     Strategy,
@@ -261,12 +262,69 @@ def test_a_strategy_that_does_not_use_predict_never_calls_it(
     assert world.adapt(world.test()).logits.shape == (40, 5)
 
 
-@pytest.mark.parametrize(("method", "strategy"), FIT)
-def test_session_is_one_or_none(method: str, strategy: str) -> None:
+# -- sessions ------------------------------------------------------------------------------------
+
+STREAMED = [
+    p for p in FIT if REGISTRIES.strategies.get(p.values[1]).cls.session is not Strategy.session
+]
+
+
+def open_session(world: World, seed: int = 0) -> Session:
+    bias = world.method.bias()
+    source = Source(
+        world.method,
+        bias,
+        "none" if bias is None else "closed-form",
+        OptimizerSettings(0.1, 0.9, True, 5e-4),
+    )
+    session = world.strategy.session(source, torch.Generator().manual_seed(seed))
+    assert isinstance(session, Session)
+    return session
+
+
+def test_some_strategies_have_sessions() -> None:
+    assert {p.values[1] for p in STREAMED} >= {"none", "oracle", "stability"}
+
+
+@pytest.mark.parametrize(("method", "strategy"), STREAMED)
+@pytest.mark.parametrize("absent", [False, True])
+def test_a_session_predicts_batches_of_any_size(method: str, strategy: str, absent: bool) -> None:
+    world = World(method, strategy, absent=absent)
+    session = open_session(world)
+    assert session.predicts in get_args(Predicts)
+    for part in (slice(0, 16), slice(16, 17), slice(17, 40)):
+        test = world.test(part)
+        scores = session.step(test)
+        assert scores.shape == (part.stop - part.start, 5)
+        assert torch.isfinite(scores.amax(1)).all()
+        assert not torch.isnan(scores).any()
+        assert torch.equal(test.logits, world.logits[part])  # not written to
+
+
+@pytest.mark.parametrize(("method", "strategy"), STREAMED)
+def test_a_session_keeps_nothing_of_the_last_stream(method: str, strategy: str) -> None:
     world = World(method, strategy)
-    source = Source(world.method, None, "none", OptimizerSettings(0.1, 0.9, True, 0.0))
-    session = world.strategy.session(source, torch.Generator())
-    assert session is None or isinstance(session, Session)
+    parts = [slice(0, 20), slice(20, 40)]
+    runs = []
+    for _ in range(2):
+        session = open_session(world, seed=3)
+        runs.append(torch.cat([session.step(world.test(part)).detach() for part in parts]))
+    assert torch.equal(runs[0], runs[1])
+
+
+@pytest.mark.parametrize(("method", "strategy"), STREAMED)
+def test_a_session_predicts_when_it_says(method: str, strategy: str) -> None:
+    """``before``: no other image of the batch has a say. ``fixed``: no other image at all."""
+    world = World(method, strategy)
+    session, alone = open_session(world), open_session(world)
+    if session.predicts == "after":
+        return
+    together = session.step(world.test(slice(0, 20))).detach()
+    torch.testing.assert_close(together[:1], alone.step(world.test(slice(0, 1))).detach())
+    if session.predicts == "fixed":
+        fresh = open_session(world)
+        later = session.step(world.test(slice(20, 40))).detach()
+        torch.testing.assert_close(later, fresh.step(world.test(slice(20, 40))).detach())
 
 
 def test_none_is_predict_and_nothing_else() -> None:

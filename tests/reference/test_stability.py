@@ -208,3 +208,54 @@ def test_scores_are_the_weighted_logits_of_the_clean_images() -> None:
 
 def test_a_single_expert_is_not_enough() -> None:
     assert type(get_strategy("stability")).min_experts == 2
+
+
+# -- the published streaming variant -------------------------------------------------------------
+
+
+def published_stream(
+    pair: Array, clean: Array, sgd: OptimizerSettings, batch_size: int
+) -> tuple[Array, list[list[float]]]:
+    """One pass: a step on two views of the batch, then its prediction with the updated weights."""
+    a, velocity = np.full(clean.shape[1], 1 / clean.shape[1]), None
+    predictions, history = [], []
+    for start in range(0, len(clean), batch_size):
+        batch = slice(start, start + batch_size)
+        one, two = pair[:, batch]
+        gradient = -objective_and_gradient(a, one, two)[1] + sgd.weight_decay * a
+        velocity = gradient if velocity is None else sgd.momentum * velocity + gradient
+        a = a - sgd.lr * (gradient + sgd.momentum * velocity if sgd.nesterov else velocity)
+        w = softmax(a)
+        predictions += [sum(w[e] * image[e] for e in range(len(w))) for image in clean[batch]]
+        history.append(w.tolist())
+    return np.array(predictions), history
+
+
+@pytest.mark.parametrize("batch_size", [64, 8, 1])
+def test_the_session_is_the_published_streaming_variant(batch_size: int) -> None:
+    clean, views = noisy_experts([0.1, 1.0, 3.0], size=70)
+    pair = views[0]
+    session = get_strategy("stability").session(source(), torch.Generator())
+    assert session is not None
+    assert session.predicts == "after"
+    found = []
+    for start in range(0, 70, batch_size):
+        part = slice(start, start + batch_size)
+        batch = UnlabelledTest(
+            clean[part], views=lambda k, part=part: views[k][:, part], pairs=len(views)
+        )
+        found.append(session.step(batch))
+    expected, history = published_stream(
+        pair.double().numpy(), clean.double().numpy(), CIFAR_SGD, batch_size
+    )
+    np.testing.assert_allclose(torch.cat(found).double().numpy(), expected, atol=2e-4)
+    assert history[-1][0] > history[-1][2]  # weights moved, so that the comparison says something
+
+
+def test_the_prediction_uses_the_updated_weights() -> None:
+    """Of a single batch already: with the weights of before it would be the plain mean."""
+    clean, views = noisy_experts([0.1, 1.0, 3.0], size=64)
+    session = get_strategy("stability").session(source(), torch.Generator())
+    assert session is not None
+    scores = session.step(UnlabelledTest(clean, views=views.__getitem__, pairs=len(views)))
+    assert not torch.allclose(scores, clean.mean(1), atol=1e-3)

@@ -99,8 +99,12 @@ def spied(
     return dataclasses.replace(row("ce"), strategy=plugin, strategy_hyper=NoHyper()), kind
 
 
+def plain(logits: Tensor) -> Tensor:
+    return logits.mean(1)
+
+
 def mean(test: UnlabelledTest, rng: torch.Generator) -> Adapted:
-    return Adapted(test.logits.mean(1))
+    return Adapted(plain(test.logits), frozen=plain)
 
 
 # -- what is computed ----------------------------------------------------------------------------
@@ -468,9 +472,69 @@ def test_a_strategy_that_writes_into_its_input_does_not_harm_the_others() -> Non
     def destroy(test: UnlabelledTest, rng: torch.Generator) -> Adapted:
         scores = test.logits.mean(1)
         test.logits.zero_()
-        return Adapted(scores)
+        return Adapted(scores, frozen=plain)
 
     world = outputs()
     before = world.logits.clone()
     assert evaluate_row(world, spied(destroy)[0], {}) == evaluate_row(world, row("ce"), {})
     assert torch.equal(world.logits, before)
+
+
+# -- transductive honesty ------------------------------------------------------------------------
+
+
+def test_exact_accuracy_and_prior_error_stand_with_every_draw() -> None:
+    world = outputs(3, draws=2)
+    hits = world.logits.mean(1).argmax(1) == world.labels
+    recalls = np.array([hits[world.labels == c].double().mean().item() for c in range(4)])
+    for entry in evaluate_row(world, row("sade+none"), {}).values():
+        pi = np.array(entry["definition"]["counts"]) / sum(entry["definition"]["counts"])
+        for draw in entry["draws"].values():
+            assert draw["exact"]["top1"] == pytest.approx(100 * float(pi @ recalls))
+            assert "prior_error" not in draw
+    for entry in evaluate_row(world, row("sade+oracle"), {}).values():
+        for draw in entry["draws"].values():
+            assert draw["prior_error"]["l1"] == pytest.approx(0, abs=1e-7)
+            assert draw["prior_error"]["kl"] == pytest.approx(0, abs=1e-7)
+
+
+def test_an_adapted_predictor_is_frozen_for_each_draw() -> None:
+    world = outputs(3, draws=2)
+    for entry in evaluate_row(world, row("sade"), {}).values():
+        pi = torch.tensor(entry["definition"]["counts"]).double()
+        for draw in entry["draws"].values():
+            weights = torch.tensor(draw["expert_weights"]).float()
+            scores = torch.einsum("e,nec->nc", weights, world.logits)
+            hits = (scores.argmax(1) == world.labels).double()
+            recalls = [hits[world.labels == c].mean() for c in range(4)]
+            expected = 100 * (pi / pi.sum() * torch.stack(recalls)).sum().item()
+            assert draw["exact"]["top1"] == pytest.approx(expected)
+
+
+def test_without_a_frozen_predictor_there_is_no_exact_accuracy() -> None:
+    result = evaluate_row(outputs(), spied(lambda t, r: Adapted(plain(t.logits)))[0], {})
+    assert not any("exact" in d for e in result.values() for d in e["draws"].values())
+
+
+def test_exact_accuracy_on_augmented_images_where_those_are_tested() -> None:
+    world = outputs()
+    mirrored = dataclasses.replace(world, shifted_logits=-world.logits)
+    result = evaluate_row(mirrored, row("ce"), {})
+    hits = (-world.logits[:, 0]).argmax(1) == world.labels
+    pi = np.array(result["forward4"]["definition"]["counts"])
+    recalls = [hits[world.labels == c].double().mean().item() for c in range(4)]
+    expected = 100 * float(pi / pi.sum() @ np.array(recalls))
+    assert result["forward4"]["draws"]["0"]["exact"]["top1"] == pytest.approx(expected)
+    assert result["uniform"]["draws"]["0"]["exact"]["top1"] == pytest.approx(
+        result["uniform"]["draws"]["0"]["top1"]
+    )
+
+
+def test_an_absent_field_is_no_reason_to_compute_again() -> None:
+    """Records of before have neither; what they hold is not computed again."""
+    world = outputs()
+    old = evaluate_row(world, row("ce+oracle"), {})
+    for entry in old.values():
+        for draw in entry["draws"].values():
+            del draw["exact"], draw["prior_error"]
+    assert evaluate_row(world, row("ce+oracle"), old) == old

@@ -1,0 +1,76 @@
+"""The streams of one trial: every row of the job under every arrival that was asked for."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ltbench.arrival import Arrival, parse_arrival
+from ltbench.errors import InterruptedRun
+from ltbench.evaluate.evaluate import TrialOutputs
+from ltbench.evaluate.stored import known_distributions
+from ltbench.evaluate.stream import is_streamed, predicts, stream_hash, stream_path, stream_row
+from ltbench.execute.context import TrialContext, now
+from ltbench.execute.evaluate_trial import raise_failures, row_facts, trial_outputs
+from ltbench.files import write_json
+from ltbench.rows import ResolvedRow
+from ltbench.trial import SCHEMA
+
+
+def stream_trial(context: TrialContext, record: dict[str, Any]) -> None:
+    """Streams every row that is not complete; one that fails stops no other."""
+    rows = context.job.resolve_rows(context.registries)
+    mode = context.job.settings.mode
+    pending = [
+        (row, arrival)
+        for arrival in map(parse_arrival, context.job.settings.arrivals)
+        for row in rows
+        if not is_streamed(
+            stream_path(context.folder, context.trial, row, mode, arrival), context.task.test_sets
+        )
+    ]
+    if not pending:
+        return
+    outputs = trial_outputs(context)
+    failures: list[tuple[ResolvedRow, Exception]] = []
+    for row, arrival in pending:
+        try:
+            _stream_row(context, row, arrival, outputs, record)
+        except InterruptedRun:
+            raise
+        except Exception as error:  # one row's plugin must not cost the others theirs
+            failures.append((row, error))
+    raise_failures(failures)
+
+
+def _stream_row(
+    context: TrialContext,
+    row: ResolvedRow,
+    arrival: Arrival,
+    outputs: TrialOutputs,
+    record: dict[str, Any],
+) -> None:
+    began = time.monotonic()
+    mode = context.job.settings.mode
+    path = stream_path(context.folder, context.trial, row, mode, arrival)
+    done = 0
+
+    def step(name: str) -> None:
+        nonlocal done
+        done += 1
+        context.report(f"{row.label} {arrival.name}", done, len(context.task.test_sets))
+
+    known = known_distributions(path, "orders")
+    distributions = stream_row(outputs, row, arrival, known, step)
+    stream = {
+        "schema": SCHEMA,
+        "stream": stream_hash(context.trial, row, mode, arrival),
+        **row_facts(context, row, record),
+        "arrival": arrival.name,
+        "predicts": predicts(outputs, row),
+        "drift": context.job.protocol.test.drift,
+        "seconds": round(time.monotonic() - began, 3),
+        "created": now(),
+        "distributions": distributions,
+    }
+    write_json(path, stream)

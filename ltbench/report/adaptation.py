@@ -1,0 +1,114 @@
+"""What adapting won or lost: a row beside ``none`` and ``oracle`` of the same trial and draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ltbench.report.bits import Bits, unpacked
+from ltbench.report.rows import Row
+from ltbench.report.schema import Distribution, Draw, Evaluation
+from ltbench.report.statistics import mean_of
+
+STANDARD_ERRORS = 2.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One trial on one test distribution; accuracies in per cent, means over common draws.
+
+    ``plain`` is ``none`` of the same trial, ``gain`` what adapting added to it, ``regret`` what the
+    oracle of the same trial has above the adapted accuracy (negative: the row beats it). ``prior_l1``
+    and ``prior_kl`` (nats, true || estimated, possibly infinite) are errors of the estimated prior.
+    None where the record to compare with, or the estimate, is absent.
+    """
+
+    adapted: float
+    plain: float | None
+    gain: float | None
+    regret: float | None
+    prior_l1: float | None
+    prior_kl: float | None
+    collapsed: bool | None
+
+
+def compare(
+    adapted: Distribution, plain: Distribution | None, oracle: Distribution | None
+) -> Comparison:
+    """Only draws that both sides have count: a row on draw 0 alone meets the others' draw 0."""
+    pairs = _common(adapted, plain)
+    gaps = _common(adapted, oracle)
+    shown = [draw for draw, _ in pairs] or list(adapted.draws)
+    return Comparison(
+        adapted=math.fsum(draw.top1 for draw in shown) / len(shown),
+        plain=mean_of(before.top1 for _, before in pairs),
+        gain=mean_of(after.top1 - before.top1 for after, before in pairs),
+        regret=mean_of(best.top1 - after.top1 for after, best in gaps),
+        prior_l1=mean_of(draw.prior_l1 for draw in shown),
+        prior_kl=mean_of(draw.prior_kl for draw in shown),
+        collapsed=collapsed(adapted, plain),
+    )
+
+
+def collapsed(adapted: Distribution, plain: Distribution | None) -> bool | None:
+    """Whether adapting lost more than two standard errors against ``none`` of the same trial.
+
+    Paired on the images of draw 0: with b images that only ``none`` has right and c that only the
+    adapted row has, the loss is (b - c) / n and its standard error, were both equally good,
+    sqrt(b + c) / n (McNemar). Collapsed: b - c > 2 sqrt(b + c). It says that the loss on this draw
+    is more than the noise of its finitely many images; other draws share most of those images and
+    add no independent evidence. None where a record does not hold the bits of the same draw 0.
+    """
+    if plain is None or adapted.definition != plain.definition:
+        return None
+    before, after = _bits(plain), _bits(adapted)
+    if before is None or after is None or len(before) != len(after):
+        return None
+    lost = int((before & ~after).sum())
+    won = int((after & ~before).sum())
+    return lost - won > STANDARD_ERRORS * math.sqrt(lost + won)
+
+
+def _bits(distribution: Distribution) -> Bits | None:
+    first = next((draw for draw in distribution.draws if draw.number == 0), None)
+    return None if first is None else unpacked(distribution.correct, first.n)
+
+
+def _common(one: Distribution, other: Distribution | None) -> list[tuple[Draw, Draw]]:
+    if other is None or one.definition != other.definition:
+        return []
+    known = {draw.number: draw for draw in other.draws}
+    return [(draw, known[draw.number]) for draw in one.draws if draw.number in known]
+
+
+def comparisons(row: Row, rows: Sequence[Row], distribution: str) -> dict[int, Comparison]:
+    """Of every seed of ``row`` that has the distribution."""
+    found = {}
+    for seed, adapted in sorted(row.results.get(distribution, {}).items()):
+        own = row.latest[seed]
+        plain = _record(rows, seed, distribution, partial(_is_plain, own))
+        oracle = _record(rows, seed, distribution, partial(_is_oracle, own))
+        found[seed] = compare(adapted, plain, oracle)
+    return found
+
+
+def _is_plain(own: Evaluation, e: Evaluation) -> bool:
+    same = (e.trial.trial, e.method, e.method_params)
+    return e.strategy == "none" and same == (own.trial.trial, own.method, own.method_params)
+
+
+def _is_oracle(own: Evaluation, e: Evaluation) -> bool:
+    """Of the same trial: it rests on logits and bias, so methods that share a trial share it."""
+    return e.strategy == "oracle" and not e.strategy_params and e.trial.trial == own.trial.trial
+
+
+def _record(
+    rows: Iterable[Row], seed: int, distribution: str, wanted: Callable[[Evaluation], bool]
+) -> Distribution | None:
+    for row in rows:
+        evaluation = row.latest.get(seed)
+        if evaluation is not None and wanted(evaluation):
+            return row.results.get(distribution, {}).get(seed)
+    return None

@@ -1,0 +1,104 @@
+"""Stream records (``streams/*.json``) as the report sees them: checked and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ltbench.report.bits import Bits, unpacked
+from ltbench.report.checks import Malformed, Node
+from ltbench.report.parse import check_schema, parse_protocol
+from ltbench.report.parse_scores import canonical
+from ltbench.report.schema import ProtocolName, Trial
+
+PREDICTS = ("before", "after", "fixed")
+_IDENTITY = ("method_params", "strategy_params", "method_version", "strategy_version", "recipe")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One order of one test set. ``correct``: in the order of arrival; ``top1`` in per cent."""
+
+    name: str
+    kind: str
+    order: str
+    n: int
+    top1: float
+    correct: Bits
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """One row on one trial under one arrival; ``streams[distribution, order]``."""
+
+    trial: Trial
+    protocol: ProtocolName
+    seed: int
+    label: str
+    method: str
+    mode: str
+    precision: str
+    train_fingerprint: str
+    test_fingerprint: str
+    uses_true_prior: bool
+    created: str
+    identity: str
+    """Training, rules, recipe and versions as one text: only equal ones are averaged over seeds."""
+    arrival: str
+    predicts: str
+    drift: float
+    streams: Mapping[tuple[str, str], Stream]
+
+
+def parse_stream(root: Node, trial: Trial) -> StreamRecord:
+    """``trial`` is the record of the folder it lies in; one that names another is refused."""
+    check_schema(root)
+    if root.at("trial").text() != trial.trial:
+        raise Malformed(f"belongs to trial {root.at('trial').text()}, not to {trial.trial}")
+    predicts = root.at("predicts").text()
+    if predicts not in PREDICTS:
+        raise Malformed(f"predicts is {predicts!r}, not one of: {', '.join(PREDICTS)}")
+    created = root.get("created")
+    streams = {
+        (name, order): _stream(name, order, entry.at("definition").at("kind").text(), node)
+        for name, entry in root.at("distributions").entries()
+        for order, node in entry.at("orders").entries()
+    }
+    if not streams:
+        raise Malformed("distributions is empty")
+    return StreamRecord(
+        trial=trial,
+        protocol=parse_protocol(root.at("protocol")),
+        seed=trial.seed,
+        label=root.at("label").text(),
+        method=root.at("method").text(),
+        mode=root.at("mode").text(),
+        precision=root.at("precision").text(),
+        train_fingerprint=root.at("data").at("train_fingerprint").text(),
+        test_fingerprint=root.at("data").at("test_fingerprint").text(),
+        uses_true_prior=root.at("uses_true_prior").boolean(),
+        created=created.text(empty=True) if created else "",
+        identity=canonical([_training(trial), *(_value(root, key) for key in _IDENTITY)]),
+        arrival=root.at("arrival").text(),
+        predicts=predicts,
+        drift=root.at("drift").number(low=1),
+        streams=streams,
+    )
+
+
+def _training(trial: Trial) -> list[str]:
+    training = trial.training
+    return [training.name, training.hyper, training.version, training.origin, trial.rules]
+
+
+def _value(root: Node, key: str) -> object:
+    found = root.get(key)
+    return None if found is None else found.value
+
+
+def _stream(name: str, order: str, kind: str, node: Node) -> Stream:
+    n = node.at("n").integer(low=1)
+    correct = unpacked(node.at("correct").text(), n)
+    if correct is None:
+        raise Malformed(f"{node.where}.correct does not hold the bits of {n} images")
+    return Stream(name, kind, order, n, node.at("top1").per_cent(), correct)

@@ -1,0 +1,38 @@
+"""One test label distribution, as index sets into the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ltbench.hyper import Json
+from ltbench.shift.profiles import Counts
+from ltbench.shift.sampling import Indices, draw_indices
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """One test label distribution. ``counts``: images per class ``(C,)`` of each draw."""
+
+    __test__ = False
+
+    name: str
+    kind: str  # forward, uniform, backward, partial, dirichlet or permuted
+    ratio: float | None
+    counts: Counts
+    draws: int
+    about: Mapping[str, Json] = field(default_factory=dict)
+    """What else its definition states."""
+
+    def indices(self, labels: Indices, draw: int) -> Indices:
+        """Indices of draw ``draw``; a set that uses every image keeps their order."""
+        if self.kind in ("uniform", "partial"):
+            return np.flatnonzero(self.counts[labels] > 0)
+        return draw_indices(labels, self.counts, draw)
+
+    def definition(self) -> dict[str, Json]:
+        """What makes two test sets of one name the same; stored with their results."""
+        counts = self.counts.tolist()
+        return {"kind": self.kind, "ratio": self.ratio, **self.about, "counts": counts}
