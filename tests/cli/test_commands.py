@@ -124,7 +124,7 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
             "strategies",
             [
                 *("bbse", "bcts-em", "em", "entropy", "none", "oracle"),
-                *("pseudo-label", "rlls", "stability", "tilt"),
+                *("pseudo-label", "rlls", "stability", "tilt", "tilt-holdout"),
             ],
         ),
         ("protocols", ["cifar10-lt", "cifar100-lt", "cifar100-lt-short", "digits-lt"]),
