@@ -227,18 +227,18 @@ def exponents_by_holdout(true: float, network: Callable[[Tensor], Tensor]) -> li
     return found
 
 
-@pytest.mark.parametrize(("true", "tolerance"), [(0.0, 0.04), (-1.0, 0.12)])
+@pytest.mark.parametrize(("true", "tolerance"), [(0.0, 0.045), (-1.0, 0.09), (1.3, 0.045)])
 def test_the_hold_out_undoes_the_bias_towards_the_head(true: float, tolerance: float) -> None:
-    """Tolerances: three standard errors of the mean (one estimate: 0.034 and 0.114, from 40); the
-    likelihood alone is off by more than 0.4 every time."""
+    """Tolerances: three standard errors of the mean (one estimate: 0.04, 0.08, 0.04); the likelihood
+    alone is off by more than 0.15 every time."""
     plain = exponents(adapt(overfit(draw(prior_of(true), 6000)[0]), degree=1, fallback=False))[0]
-    assert plain - true > 0.4
+    assert plain - true > 0.15
     assert np.mean(exponents_by_holdout(true, overfit)) == pytest.approx(true, abs=tolerance)
 
 
-@pytest.mark.parametrize(("true", "tolerance"), [(0.0, 0.045), (-0.8, 0.09)])
+@pytest.mark.parametrize(("true", "tolerance"), [(0.0, 0.035), (-0.8, 0.05)])
 def test_a_network_without_bias_is_left_alone(true: float, tolerance: float) -> None:
-    """Three standard errors of the mean (one estimate: 0.042 and 0.081, from 40)."""
+    """Three standard errors of the mean (one estimate: 0.03 and, allowing for -0.8, 0.045)."""
     found = exponents_by_holdout(true, lambda scores: scores)
     assert np.mean(found) == pytest.approx(true, abs=tolerance)
 
@@ -247,7 +247,7 @@ def test_images_of_one_class_end_at_the_end_of_the_grid() -> None:
     held = draw(prior_of(0.0), 2000, seed=4)
     scores = torch.full((20, C), -50.0).double()
     scores[:, 0] = 0
-    assert exponents(adapt(scores, "tilt-holdout", held)) == [4.0]
+    assert exponents(adapt(scores, "tilt-holdout", held)) == [3.0]
 
 
 def test_the_root_is_the_crossing_nearest_to_uniform() -> None:
@@ -255,5 +255,15 @@ def test_the_root_is_the_crossing_nearest_to_uniform() -> None:
     assert root(GRID - 0.33).item() == pytest.approx(0.33)
     upwards_twice = torch.from_numpy((grid + 3) * (grid + 1) * (grid - 2))  # at -3 and 2
     assert root(upwards_twice).item() == pytest.approx(2, abs=0.01)
-    assert root(GRID + 9).item() == -4
-    assert root(GRID - 9).item() == 4
+    assert root(GRID + 9).item() == -3
+    assert root(GRID - 9).item() == 3
+
+
+def test_where_the_tail_is_lost_the_hold_out_does_not_help() -> None:
+    """A known limit, told in docs/tilt.md: tail scores lowered by up to 1.5 make the map fall on the
+    tail's side, so that a backward shift looks like a forward one."""
+    held, labels = draw(torch.full((C,), 1 / C), 4000, 100)
+    drop = torch.linspace(0, 1.5, C, dtype=torch.float64)
+    scores, _ = draw(prior_of(-1.0), 6000)
+    found = exponents(adapt(scores - drop, "tilt-holdout", (held - drop, labels)))[0]
+    assert found > -0.5
