@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
+from torch import Tensor
 
 import ltbench as package
 
@@ -113,3 +115,33 @@ def quick() -> list[str]:
     """A protocol that trains in a second: options of ``run`` and ``evaluate``."""
     protocol = ["--protocol", "digits-lt", "--set", "recipe.epochs=2", "--set", "test.draws=2"]
     return [*protocol, "--set", "test.ratios=2,5"]
+
+
+class StabilityFailure(NamedTuple):
+    """Three classes, three experts: ``logits (N, E, C)``, ``views`` (pairs of ``(2, N, E, C)``) and
+    ``labels (N,)``."""
+
+    logits: Tensor
+    views: list[Tensor]
+    labels: Tensor
+
+
+@pytest.fixture(scope="session")
+def stability_failure() -> StabilityFailure:
+    """The failure that users of SADE met: the expert that is always sure of one class is the most
+    stable of all, and the worst. ``stability`` gives it most weight and loses to the plain mean.
+
+    The first expert is right for 93 % of the images, the second for 84 %, the third for the 21 % that
+    are of its class, their mean for 85 %. Published case: issue 9 of Vanint/SADE-AgnosticLT (weight 0.73 on
+    the worst expert, 51.8 % where the best expert alone has 89.6 %).
+    """
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.multinomial(torch.tensor([0.44, 0.35, 0.21]), 4000, True, generator=rng)
+    truth = torch.eye(3)[labels]
+    noise = torch.randn(4000, 2, 3, generator=rng)
+    skilled = torch.tensor([3.0, 2.2])[:, None] * truth[:, None] + 1.2 * noise
+    stubborn = torch.tensor([0.0, 0.0, 3.0]).expand(4000, 1, 3)
+    logits = torch.cat([skilled, stubborn], dim=1)
+    moved = torch.tensor([2.0, 2.0, 0.05])[:, None]
+    views = [logits + moved * torch.randn(2, 4000, 3, 3, generator=rng) for _ in range(5)]
+    return StabilityFailure(logits, views, labels)

@@ -120,7 +120,13 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
     ("what", "names"),
     [
         ("methods", ["balanced-softmax", "ce", "logit-adjustment", "ride", "sade"]),
-        ("strategies", ["none", "oracle", "stability"]),
+        (
+            "strategies",
+            [
+                *("bbse", "bcts-em", "em", "entropy", "none", "oracle"),
+                *("pseudo-label", "rlls", "stability", "tilt", "tilt-holdout"),
+            ],
+        ),
         ("protocols", ["cifar10-lt", "cifar100-lt", "cifar100-lt-short", "digits-lt"]),
     ],
 )

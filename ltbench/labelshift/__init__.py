@@ -1,0 +1,1 @@
+"""Label shift: estimating a test label distribution from posteriors, and predicting under it."""

@@ -1,0 +1,120 @@
+"""Importance weights of classes from a confusion table: the moments that BBSE and RLLS match."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar, nnls
+from torch import Tensor
+from torch.nn import functional as F
+
+from ltbench.hyper import Hyper
+from ltbench.labelshift.holdout import confusion, known_holdout
+from ltbench.labelshift.posterior import corrected_mean, known_bias, predict_at
+from ltbench.method import log_prior
+from ltbench.settings import setting
+from ltbench.strategy import Adapted, Source, UnlabelledTest
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ClassifierHyper(Hyper):
+    """Which fixed classifier is counted. Any gives a valid equation; one that never says some class
+    gives one without a unique solution."""
+
+    classifier: str = setting(
+        "training",
+        choices=("training", "uniform"),
+        help="the prior at which the counted classifier decides",
+    )
+    soft: bool = setting(False, help="counts probabilities instead of decisions")
+
+
+@dataclass(frozen=True)
+class Moments:
+    """table ``(C, C)``: P_train(said k, is j); target ``(C,)``: P_test(said k); held: hold-out size.
+
+    Where p(x|y) is that of training, table @ w = target for the weights w_j = q_j / pi_j.
+    """
+
+    table: Array
+    target: Array
+    held: int
+
+
+def moments(test: UnlabelledTest, source: Source, hyper: ClassifierHyper) -> Moments:
+    """Counts what the classifier says on hold-out (weighted) and test images."""
+    held = known_holdout(source)
+    shift = log_prior(source.method.counts) if hyper.classifier == "uniform" else 0.0
+
+    def says(logits: Tensor) -> Tensor:
+        scores = (corrected_mean(logits, known_bias(source)) - shift).double()
+        if hyper.soft:
+            return scores.softmax(dim=1)
+        return F.one_hot(scores.argmax(dim=1), scores.shape[1]).double()
+
+    table = confusion(says(held.logits), held.labels, held.weights)
+    return Moments(table.numpy(), says(test.logits).mean(dim=0).numpy(), len(held.labels))
+
+
+def solve(found: Moments) -> tuple[Array, int]:
+    """w = 1 + C^+ (target - C 1), and the rank of C.
+
+    C^+ is the inverse where there is one; else the solution nearest to "no shift" that fits best.
+    """
+    ones = np.ones(len(found.target))
+    theta, _, rank, _ = np.linalg.lstsq(found.table, found.target - found.table @ ones, rcond=None)
+    return np.asarray(1 + theta, dtype=np.float64), int(rank)
+
+
+def regularised(found: Moments, rho: float) -> Array:
+    """w = 1 + argmin_{theta >= -1} |C theta - (target - C 1)| + rho |theta|, Euclidean norms.
+
+    For each l, min |C theta - b|^2 + l |theta|^2 is a non-negative least-squares problem in w; its
+    solutions over l in [0, inf] are all compromises between the two norms, along which the objective
+    has one minimum: l is searched by golden section and parabola.
+    """
+    classes = len(found.target)
+    ones, gap = np.ones(classes), found.target - found.table @ np.ones(classes)
+
+    def at(log_l: float) -> Array:
+        root = math.exp(log_l / 2)
+        stacked = np.vstack([found.table, root * np.eye(classes)])
+        weights: Array = nnls(stacked, np.concatenate([found.target, root * ones]))[0]
+        return weights
+
+    def objective(weights: Array) -> float:
+        theta = weights - 1
+        residual = np.linalg.norm(found.table @ theta - gap)
+        return float(residual + rho * np.linalg.norm(theta))
+
+    best = minimize_scalar(
+        lambda log_l: objective(at(log_l)), bounds=(-30.0, 10.0), method="bounded",
+        options={"xatol": 1e-4},
+    )  # fmt: skip
+    return min((ones, at(-30.0), at(float(best.x))), key=objective)
+
+
+def deviation(classes: int, held: int, alpha: float, delta: float) -> float:
+    """rho = 3 alpha (2 log(2C/delta) / (3H) + sqrt(2 log(2C/delta) / H)): how far the confusion table
+    of H images may be off."""
+    bound = 2 * math.log(2 * classes / delta)
+    return 3 * alpha * (bound / (3 * held) + math.sqrt(bound / held))
+
+
+def predict_weighted(weights: Array, test: UnlabelledTest, source: Source, rank: int) -> Adapted:
+    """Predictions at q = w pi, negative weights clipped to 0, q normalised.
+
+    Where no weight is positive there is no estimate: q = pi and the diagnostics say ``failed``.
+    """
+    pi = log_prior(source.method.counts).double().exp()
+    clipped = torch.from_numpy(weights).clamp_min(0)
+    failed = not bool((clipped * pi).sum() > 0)
+    q = pi if failed else clipped * pi
+    facts = {"rank": rank, "clipped": int((weights < 0).sum()), "failed": failed}
+    return predict_at(q / q.sum(), test, source, facts)

@@ -1,0 +1,70 @@
+"""What experts say once their training bias is undone, and how a prior turns it into predictions.
+
+softmax(z_e + b_e) is expert e's posterior under the training prior pi. The experts are combined as
+the geometric mean of these, l = mean_e(z_e + b_e); u = softmax(l - log pi) is then the posterior at a
+uniform prior, proportional to p(x|y), and argmax l - log pi + log q the decision at a prior q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ltbench.errors import ContractError
+from ltbench.hyper import Json
+from ltbench.method import log_prior
+from ltbench.strategy import Adapted, Source, UnlabelledTest
+
+
+def corrected_mean(logits: Tensor, bias: Tensor) -> Tensor:
+    """mean_e(z_e + b_e): ``(N, E, C)`` and ``(E, C)`` to ``(N, C)`` log-posteriors at the training
+    prior, each image up to a constant."""
+    return (logits + bias).mean(dim=1)
+
+
+def known_bias(source: Source) -> Tensor:
+    """The bias ``(E, C)``, which a strategy with 'bias' in ``needs`` has."""
+    if source.bias is None:
+        raise ContractError("this strategy was given no bias, though 'bias' is in its needs")
+    return source.bias
+
+
+def likelihoods(scores: Tensor) -> Tensor:
+    """``(N, C)`` log p(x|y) up to a constant per image, to float64 values scaled to a maximum of 1."""
+    scores = scores.double()
+    return (scores - scores.amax(dim=1, keepdim=True)).exp()
+
+
+def source_likelihoods(logits: Tensor, source: Source) -> Tensor:
+    """exp(mean_e(z_e + b_e) - log pi), scaled: ``(N, E, C)`` to ``(N, C)`` float64."""
+    corrected = corrected_mean(logits, known_bias(source))
+    return likelihoods(corrected.double() - log_prior(source.method.counts).double())
+
+
+def log_evidence(u: Tensor, prior: Tensor) -> Tensor:
+    """log sum_j u_ij q_j, ``(N,)``: the log-likelihood of each image under the prior, up to a
+    constant that no prior changes. Not below the smallest float64, so that it stays finite."""
+    return (u @ prior).clamp_min(torch.finfo(torch.float64).tiny).log()
+
+
+@dataclass(frozen=True)
+class PriorScores:
+    """Frozen predictor: ``(N, E, C)`` to mean_e(z_e + b_e) + shift, ``(N, C)``."""
+
+    bias: Tensor
+    shift: Tensor
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return corrected_mean(logits, self.bias) + self.shift
+
+
+def predict_at(
+    prior: Tensor, test: UnlabelledTest, source: Source, diagnostics: Mapping[str, Json]
+) -> Adapted:
+    """Predictions at the estimated prior ``(C,)``; a class of prior 0 is never predicted."""
+    shift = prior.log().float() - log_prior(source.method.counts)
+    frozen: Callable[[Tensor], Tensor] = PriorScores(known_bias(source), shift)
+    return Adapted(frozen(test.logits), frozen, prior=prior, diagnostics=diagnostics)

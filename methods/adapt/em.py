@@ -1,0 +1,52 @@
+"""EM (MLLS): the prior that makes the unlabelled test images most likely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from ltbench.hyper import Hyper
+from ltbench.labelshift.em import em
+from ltbench.labelshift.posterior import predict_at, source_likelihoods
+from ltbench.method import Reference, log_prior
+from ltbench.settings import setting
+from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
+
+
+@dataclass(frozen=True)
+class EmHyper(Hyper):
+    map: float = setting(
+        2.0,
+        low=1,
+        help="concentration of the Dirichlet prior on q, the same for every class; 1: none",
+    )
+    iterations: int = setting(1000, low=1, help="iterations at most")
+
+
+class Em(Strategy[EmHyper]):
+    """argmax l - log pi + log q, q = argmax sum_i log sum_j p_ij q_j / pi_j + (map - 1) sum_j log q_j.
+
+    l = mean_e(z_e + b_e), p = softmax(l) the posteriors at the training prior pi, where q starts.
+    ``map`` = 1 is the published EM; above it every class has map - 1 images in advance.
+    """
+
+    name: ClassVar = "em"
+    title: ClassVar = "EM prior"
+    needs: ClassVar = frozenset({"bias"})
+    uses_predict: ClassVar = False
+    hyper_type: ClassVar = EmHyper
+    reference: ClassVar = Reference(
+        authors="Saerens, Latinne, Decaestecker",
+        title="Adjusting the outputs of a classifier to new a priori probabilities: a simple procedure",
+        venue="Neural Computation 14(1)",
+        year=2002,
+        url="https://doi.org/10.1162/089976602753284446",
+    )
+
+    def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
+        u = source_likelihoods(test.logits, source)
+        pi = log_prior(source.method.counts).double().exp()
+        found = em(u, pi, self.hyper.map - 1, iterations=self.hyper.iterations)
+        return predict_at(found.prior, test, source, found.to_json())

@@ -1,0 +1,78 @@
+"""Tilt: the most likely prior in a family of few parameters, along the training prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ltbench.hyper import Hyper, Json
+from ltbench.labelshift.em import em
+from ltbench.labelshift.posterior import predict_at, source_likelihoods
+from ltbench.labelshift.selection import Estimator, choose
+from ltbench.labelshift.tilt import fit_tilt, head_score, powers
+from ltbench.settings import setting
+from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
+
+STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+"""Images that the tilt stands for in EM shrunk towards it, as a share of the test images."""
+
+
+@dataclass(frozen=True)
+class TiltHyper(Hyper):
+    degree: int = setting(2, low=1, high=4, help="degree of the polynomial in the log prior")
+    spread: float = setting(3.0, above=0, help="standard deviation of the exponents' normal prior")
+    fallback: bool = setting(
+        True, help="also tries EM shrunk towards the tilt; held-out likelihood decides"
+    )
+
+
+class Tilt(Strategy[TiltHyper]):
+    """argmax l - log pi + log q_a, q_a(y) proportional to exp(sum_k a_k h(y)^k), k = 1..degree.
+
+    l = mean_e(z_e + b_e); h: log pi, standardised over classes (all zero where training counts are
+    equal). a maximises sum_i log sum_j u_ij q_a(j) - |a|^2 / (2 spread^2), u = softmax(l - log pi).
+    ``fallback``: tilts of degree 1 to ``degree`` and EM with the tilt as its Dirichlet prior, of
+    several strengths, are fitted on one half of the test images and scored by the likelihood of the
+    other; the simplest within one standard error of the best is used (no label has a part in it).
+    ltbench's own, docs/tilt.md.
+    """
+
+    name: ClassVar = "tilt"
+    title: ClassVar = "tilted prior"
+    needs: ClassVar = frozenset({"bias"})
+    uses_predict: ClassVar = False
+    hyper_type: ClassVar = TiltHyper
+
+    def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
+        u = source_likelihoods(test.logits, source)
+        h = head_score(source.method.counts)
+        found = fit_tilt(u, powers(h, self.hyper.degree), self.hyper.spread)
+        facts: dict[str, Json] = {"exponents": found.exponents.tolist()}
+        if not self.hyper.fallback:
+            return predict_at(found.prior, test, source, facts)
+        candidates = self._candidates(h)
+        choice = choose(u, list(candidates.values()), rng)
+        name = list(candidates)[choice.index]
+        gains: dict[str, Json] = dict(zip(candidates, choice.gains, strict=True))
+        facts |= {"chosen": name, "held_out_gain": gains}
+        return predict_at(candidates[name](u), test, source, facts)
+
+    def _candidates(self, h: Tensor) -> dict[str, Estimator]:
+        """Estimators from ``(N, C)`` likelihoods to a prior, the simplest first."""
+
+        def tilt(degree: int) -> Estimator:
+            return lambda u: fit_tilt(u, powers(h, degree), self.hyper.spread).prior
+
+        def shrunk(strength: float) -> Estimator:
+            def estimate(u: Tensor) -> Tensor:
+                centre = tilt(self.hyper.degree)(u)
+                return em(u, centre, strength * len(u) * centre).prior
+
+            return estimate
+
+        degrees = range(1, self.hyper.degree + 1)
+        tilts = {f"tilt[degree={degree}]": tilt(degree) for degree in degrees}
+        return tilts | {f"em[strength={s:g}]": shrunk(s) for s in STRENGTHS}
