@@ -115,12 +115,14 @@ def print_choice(choice: Choice, console: Console) -> None:
     from rich.table import Table
 
     from ltbench.execute.progress import duration
+    from ltbench.report.names import short_name
 
     title = "hold-out accuracy (%) under each label distribution, ± standard error of the mean"
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("row")
-    for heading in ("mean", *(s.name for s in choice.sets)):
-        table.add_column(heading, justify="right")
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table.add_column("row", no_wrap=True)
+    short = [short_name(s.name, s.kind, s.ratio) for s in choice.sets]
+    for heading in ("mean", *short):
+        table.add_column(heading, justify="right", no_wrap=True)
     for candidate in choice.candidates:
         label = candidate.label.replace("[", r"\[")
         score = candidate.score
@@ -137,3 +139,9 @@ def print_choice(choice: Choice, console: Console) -> None:
         markup=False,
         highlight=False,
     )
+    if choice.as_good:
+        console.print(
+            f"within one standard error, so not told apart: {', '.join(choice.as_good)}",
+            markup=False,
+            highlight=False,
+        )

@@ -20,6 +20,7 @@ SPREAD_ABOUT_REFERENCE = 0.1
 """Prior standard deviation of delta, nats, beside a reference: strong, so that kappa explains most."""
 SPREAD_ALONE = 1.0
 """The same without a reference: a tail class of one held-out image stays near the others."""
+UNIT_INTERVAL_VARIANCE = 1 / 12
 
 Array = NDArray[np.float64]
 
@@ -57,8 +58,9 @@ def fit_bias(logits: Tensor, labels: Tensor, counts: Tensor, reference: Tensor |
 
     logits: ``(H, E, C)``; labels: ``(H,)`` int64; counts: ``(C,)`` training images per class.
     The standard error is that of the weighted fit with its penalty taken as one more observation,
-    H^-1 (G + P) H^-1 (H curvature, G variance of the weighted gradient, P = 1 / s^2); it ignores
-    that kappa is bounded. Raises :class:`LtbenchError` where the minimiser does not converge.
+    H^-1 (G + P) H^-1 (H curvature, G variance of the weighted gradient, P = 1 / s^2); for it alone
+    the bounds of kappa count as an observation of the variance 1/12 of a uniform distribution.
+    Raises :class:`LtbenchError` where the minimiser does not converge.
     """
     weights = importance_weights(labels, counts).numpy()
     experts = [
@@ -115,7 +117,8 @@ def _fit_expert(
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     theta = found.x
     _check_converged(objective(theta)[1], theta, scaled, len(labels))
-    covariance = _covariance(logits + design @ theta, weights, design, penalty)
+    known = np.where(penalty > 0, penalty, 1 / UNIT_INTERVAL_VARIANCE)
+    covariance = _covariance(logits + design @ theta, weights, design, known)
     centre = np.eye(classes) - 1 / classes
     bias = centre @ design @ theta
     error = np.sqrt(np.diag(centre @ design @ covariance @ design.T @ centre).clip(min=0))

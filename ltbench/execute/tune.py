@@ -33,6 +33,7 @@ from ltbench.rows import ResolvedRow
 from ltbench.shift.profiles import prior
 from ltbench.shift.testsets import TestSet
 from ltbench.task import Task, build_task
+from ltbench.train.schedule import warnings as schedule_warnings
 from ltbench.trial import SCHEMA, content_hash
 
 DEFAULT_HOLDOUT = 0.1
@@ -71,6 +72,19 @@ class Choice:
     seconds: float
     path: Path
 
+    @property
+    def as_good(self) -> list[str]:
+        """Other points whose mean is within one standard error of the chosen one's."""
+        best = self.chosen.score
+        assert best is not None  # it was chosen by it
+        return [
+            candidate.label
+            for candidate in self.candidates
+            if candidate is not self.chosen
+            and candidate.score is not None
+            and best.mean - candidate.score.mean <= best.error
+        ]
+
 
 def plan_tuning(request: Request, method: str, grid: Sequence[str], report: Any = None) -> TunePlan:
     """Checks everything before any work. ``request.methods`` is not read.
@@ -97,7 +111,8 @@ def plan_tuning(request: Request, method: str, grid: Sequence[str], report: Any 
         raise InputError(f"--grid names {len(rows)} points, of which only {len(points)} differ")
     candidates = tuple(Candidate(row, tuple(found[label])) for label, row in points.items())
     trials = [_training_only(planned) for planned in plan.trials]
-    return TunePlan(replace(plan, trials=trials), candidates, request)
+    notes = schedule_warnings(plan.protocol.recipe)  # those on rows are not meant for this
+    return TunePlan(replace(plan, trials=trials, notes=notes), candidates, request)
 
 
 def _training_only(planned: PlannedTrial) -> PlannedTrial:
@@ -160,9 +175,9 @@ def _record_path(tune: TunePlan) -> Path:
 
 
 def _record(tune: TunePlan, task: Task, choice: Choice) -> dict[str, Json]:
-    held = np.bincount(
-        task.splits.train.labels[task.train.holdout], minlength=len(task.train.counts)
-    )
+    labels = task.splits.train.labels[task.train.holdout]
+    held: list[Json] = np.bincount(labels, minlength=len(task.train.counts)).tolist()
+    seeds: list[Json] = [*sorted({p.trial.seed for p in tune.plan.trials})]
     facts: dict[str, Json] = {**protocol_facts(tune.plan.protocol)}
     return {
         "schema": SCHEMA,
@@ -170,11 +185,12 @@ def _record(tune: TunePlan, task: Task, choice: Choice) -> dict[str, Json]:
         "protocol": facts,
         "method": choice.chosen.row.method.name,
         "method_version": choice.chosen.row.method.cls.version,
-        "seeds": sorted({p.trial.seed for p in tune.plan.trials}),
-        "holdout": {"fraction": task.protocol.train.holdout, "counts": held.tolist()},
+        "seeds": seeds,
+        "holdout": {"fraction": task.protocol.train.holdout, "counts": held},
         "objective": OBJECTIVE,
         "candidates": [_candidate(c, choice.sets) for c in choice.candidates],
         "chosen": choice.chosen.label,
+        "within_one_error": [*choice.as_good],
         "cost": {"trials": len(tune.plan.trials), "seconds": round(choice.seconds, 3)},
         "created": now(),
     }

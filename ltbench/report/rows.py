@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from ltbench.report.bias import BiasEstimate
 from ltbench.report.names import digest, distribution_order
 from ltbench.report.schema import Distribution, Draw, Evaluation, Failure, Training
 from ltbench.report.statistics import Summary, mean_of, summarise
@@ -46,6 +47,9 @@ class Row:
     parameters: int | None = None
     results: dict[str, dict[int, Distribution]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    biases: dict[int, BiasEstimate] = field(default_factory=dict)
+    """Per seed, where the row stands on an estimate of the prior in the logits."""
+    first_draw_only: bool = False
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -159,6 +163,8 @@ def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
         experts=first.experts,
         parameters=first.parameters,
         results={n: results[n] for n in sorted(results, key=lambda n: order.get(n, (9, 0.0, n)))},
+        biases={e.seed: e.bias for e in evaluations if e.bias is not None},
+        first_draw_only=first.first_draw_only,
     )
 
 

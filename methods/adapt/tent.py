@@ -51,9 +51,10 @@ class Tent(Strategy[TentHyper]):
     BatchNorm uses the statistics of the batch; all other weights are fixed. One pass, online: a batch
     is predicted, then the step is taken. Of several experts the entropy is that of their combined
     prediction (the mean of the logits unless the method says otherwise). Batches come in a seeded
-    random order, equal in size up to one image (as published, where 200 divides 10,000); ``order_disagreement`` in the diagnostics is the share of images that a second order,
-    from the same network, predicts otherwise. Source: ``tent.py`` and ``cfgs/tent.yaml`` of
-    DequanWang/tent (CIFAR: Adam 1e-3, beta 0.9, no weight decay, batch 200).
+    random order, equal in size up to one image (as published, where 200 divides 10,000);
+    ``order_disagreement`` in the diagnostics is the share of images that a second order, from the
+    same network, predicts otherwise. Source: ``tent.py`` and ``cfgs/tent.yaml`` of DequanWang/tent
+    (CIFAR: Adam 1e-3, beta 0.9, no weight decay, batch 200).
     """
 
     name: ClassVar = "tent"
