@@ -12,12 +12,16 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import ContractError, InputError
+from ltbench.evaluate.network import ImageNetwork
+from ltbench.evaluate.sources import HoldOut, find_bias
 from ltbench.hyper import Hyper
 from ltbench.method import Method, Reference
+from ltbench.models.resnet import build_network
 from ltbench.names import Call, Row, check_name
 from ltbench.protocol_file import load_protocol_config
 from ltbench.registry import Plugin, load_registries
 from ltbench.rows import check_row, resolve_row
+from ltbench.seeds import generator
 from ltbench.strategy import (
     Adapted,
     Need,
@@ -32,8 +36,8 @@ REGISTRIES = load_registries()
 STRATEGIES = [pytest.param(p, id=name) for name, p in sorted(REGISTRIES.strategies.plugins.items())]
 COUNTS = torch.tensor([30, 12, 5, 2, 1])
 PAIRS = 2
-ORDER_MATTERS = {"stability"}
-"""Its stochastic gradient steps take the images in a shuffled order, batch by batch."""
+ORDER_MATTERS = {"stability", "bn-adapt", "tent"}
+"""They take the images in a shuffled order, batch by batch."""
 
 
 def pairs_that_fit() -> list[Any]:
@@ -44,7 +48,7 @@ def pairs_that_fit() -> list[Any]:
         for strategy in sorted(REGISTRIES.strategies.plugins):
             row = resolve_row(Row(Call(method), Call(strategy)), protocol, REGISTRIES)
             try:
-                check_row(row, row.build_method(COUNTS))
+                check_row(row, row.build_method(COUNTS), holdout=True, network=True)
             except InputError:
                 continue
             found.append(pytest.param(method, strategy, id=f"{method}+{strategy}"))
@@ -73,6 +77,14 @@ class World:
         self.views = self.logits + noise
         prior = torch.tensor([0.5, 0, 0.5, 0, 0] if absent else [0.2] * 5)
         self.prior = prior.double()
+        self.images = torch.randint(0, 256, (n, 3, 8, 8), generator=rng).byte()
+        self.held = torch.arange(classes).repeat(6)
+        self.held_logits = torch.randn(len(self.held), experts, classes, generator=rng)
+        self.held_logits[torch.arange(len(self.held)), :, self.held] += 2
+        request = self.method.architecture()
+        network = build_network("resnet8", classes, request, generator("contract"))
+        device, half = torch.device("cpu"), torch.full((3,), 0.5)
+        self.network = ImageNetwork(network, half, half, device)
 
     def test(self, order: Tensor | slice = slice(None)) -> UnlabelledTest:
         needs = self.strategy.needs
@@ -82,17 +94,29 @@ class World:
             views=(lambda k: views[k]) if "views" in needs else None,
             pairs=PAIRS,
             true_prior=self.prior if "true_prior" in needs else None,
+            images=(lambda: self.images[order]) if "network" in needs else None,
+        )
+
+    def source(self) -> Source:
+        """As the runner builds it: only what is declared."""
+        needs = self.strategy.needs
+        held = HoldOut(self.held_logits, self.held)
+        shape = (self.logits.shape[1], self.logits.shape[2])
+        bias = self.method.bias()
+        known = find_bias(self.method, shape, held) if "bias" in needs else None
+        return Source(
+            self.method,
+            known.value if known else bias,
+            known.kind if known else "none" if bias is None else "closed-form",
+            OptimizerSettings(0.1, 0.9, True, 5e-4),
+            bias_error=known.error if known else None,
+            holdout_logits=held.logits if "holdout" in needs else None,
+            holdout_labels=held.labels if "holdout" in needs else None,
+            network=self.network.private_copy() if "network" in needs else None,
         )
 
     def adapt(self, test: UnlabelledTest, seed: int = 0) -> Adapted:
-        bias = self.method.bias()
-        source = Source(
-            self.method,
-            bias,
-            "none" if bias is None else "closed-form",
-            OptimizerSettings(0.1, 0.9, True, 5e-4),
-        )
-        return self.strategy.adapt(test, source, torch.Generator().manual_seed(seed))
+        return self.strategy.adapt(test, self.source(), torch.Generator().manual_seed(seed))
 
 
 # -- what a strategy says of itself --------------------------------------------------------------
@@ -149,10 +173,9 @@ def test_fits_some_method(plugin: Plugin[Strategy[Any]]) -> None:
 def test_what_does_not_fit_is_refused_in_one_line(plugin: Plugin[Strategy[Any]], name: str) -> None:
     method = build(name)
     few = method.architecture().experts < plugin.cls.min_experts
-    blind = "bias" in plugin.cls.needs and method.bias() is None
     fits = any(param.values == (name, plugin.name) for param in FIT)
-    assert fits == (not few and not blind and not plugin.cls.needs & {"holdout", "network"})
-    if not fits:
+    assert fits == (not few)
+    if not fits or plugin.cls.needs & {"holdout", "network"}:  # nothing is offered here
         row = resolve_row(
             Row(Call(name), Call(plugin.name)), load_protocol_config("digits-lt"), REGISTRIES
         )
@@ -237,7 +260,7 @@ def test_the_order_of_the_images_does_not_matter(method: str, strategy: str) -> 
 def test_needs_nothing_that_it_did_not_declare(method: str, strategy: str) -> None:
     """Every other test hands out only what is declared; here the declared things are taken away."""
     world = World(method, strategy)
-    declared = world.strategy.needs & {"views", "true_prior"}
+    declared = world.strategy.needs & {"views", "true_prior", "network"}
     if not declared:
         assert world.adapt(UnlabelledTest(world.logits)).logits.shape == (40, 5)
         return
@@ -264,9 +287,31 @@ def test_a_strategy_that_does_not_use_predict_never_calls_it(
 @pytest.mark.parametrize(("method", "strategy"), FIT)
 def test_session_is_one_or_none(method: str, strategy: str) -> None:
     world = World(method, strategy)
-    source = Source(world.method, None, "none", OptimizerSettings(0.1, 0.9, True, 0.0))
-    session = world.strategy.session(source, torch.Generator())
+    session = world.strategy.session(world.source(), torch.Generator())
     assert session is None or isinstance(session, Session)
+
+
+@pytest.mark.parametrize(("method", "strategy"), FIT)
+def test_a_session_predicts_batches_one_after_another(method: str, strategy: str) -> None:
+    world = World(method, strategy)
+    session = world.strategy.session(world.source(), torch.Generator().manual_seed(0))
+    if session is not None:
+        for chosen in (slice(0, 25), slice(25, 39), slice(39, 40)):
+            scores = session.step(world.test(chosen))
+            assert scores.shape == (chosen.stop - chosen.start, 5)
+            assert torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "strategy"),
+    [p for p in FIT if "network" in REGISTRIES.strategies.get(p.values[1]).cls.needs],
+)
+def test_the_network_that_is_handed_out_is_not_needed_again(method: str, strategy: str) -> None:
+    """What adaptation does to its copy must not reach the network that it was copied from."""
+    world = World(method, strategy)
+    before = {key: value.clone() for key, value in world.network.state_dict().items()}
+    world.adapt(world.test())
+    assert all(torch.equal(before[key], v) for key, v in world.network.state_dict().items())
 
 
 def test_none_is_predict_and_nothing_else() -> None:
