@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from ltbench.data.sources import open_data
 from ltbench.protocol_file import load_protocol_config
 from ltbench.task import build_task
 
-from ..conftest import CommandLine
+CommandLine = Callable[..., CompletedProcess[str]]
 
 
 def only(folder: Path, pattern: str) -> Any:
@@ -105,8 +108,6 @@ def test_tune_trains_a_trial_for_each_point_that_training_reads(
 def test_wrong_input_of_tune_is_one_line(
     extra: list[str], message: str, ltbench_here: CommandLine, tmp_path: Path, quick: list[str]
 ) -> None:
-    import re
-
     done = ltbench_here("tune", "sade", *quick, *extra, "--results", tmp_path / "results")
     assert done.returncode == 2
     assert re.search(message, done.stderr)
