@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -52,13 +52,11 @@ def command(
     sets: tuple[str, ...],
     seeds: str | None,
     data_dir: Path | None,
-    device: str,
-    precision: str,
-    jobs: int | None,
     quiet: bool,
     results: Path,
     plugins: tuple[str, ...],
     dry_run: bool,
+    **running: Any,
 ) -> int:
     """Choose hyper-parameters of METHOD on held-out training images; no test image is looked at.
 
@@ -82,12 +80,10 @@ def command(
         seeds=parse_seeds(seeds) if seeds is not None else None,
         results=results,
         data_dir=data_dir,
-        device=device,
-        precision=precision,
-        jobs=jobs,
         plugins=plugins,
         overrides=overrides(sets, imbalance, test_ratios),
         dry_run=dry_run,
+        **running,
     )
     with DataProgress(console, quiet=quiet) as report:
         tune = plan_tuning(request, method, grid, report)

@@ -33,7 +33,6 @@ from ltbench.rows import ResolvedRow
 from ltbench.shift.profiles import prior
 from ltbench.shift.testsets import TestSet
 from ltbench.task import Task, build_task
-from ltbench.train.schedule import warnings as schedule_warnings
 from ltbench.trial import SCHEMA, content_hash
 
 DEFAULT_HOLDOUT = 0.1
@@ -111,7 +110,7 @@ def plan_tuning(request: Request, method: str, grid: Sequence[str], report: Any 
         raise InputError(f"--grid names {len(rows)} points, of which only {len(points)} differ")
     candidates = tuple(Candidate(row, tuple(found[label])) for label, row in points.items())
     trials = [_training_only(planned) for planned in plan.trials]
-    notes = schedule_warnings(plan.protocol.recipe)  # those on rows are not meant for this
+    notes = [note for note in plan.notes if "is reported as that" not in note]  # no row is reported
     return TunePlan(replace(plan, trials=trials, notes=notes), candidates, request)
 
 
