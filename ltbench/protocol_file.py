@@ -134,7 +134,7 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
     table["origin"] = str(path)
     protocol = read(Protocol, table, where)
     check_name(protocol.name, f"protocol name in {path}")
-    if protocol.name in ("published", "report"):
+    if protocol.name in ("published", "report", "tuning"):
         raise InputError(f"{path}: the name {protocol.name!r} is that of a folder in every results")
     if len(set(protocol.seeds)) != len(protocol.seeds):
         raise InputError(f"{where}: seeds = {list(protocol.seeds)} must differ from one another")

@@ -42,6 +42,18 @@ class ResolvedRow:
     def uses_true_prior(self) -> bool:
         return "true_prior" in self.strategy.cls.needs
 
+    @property
+    def first_draw_only(self) -> bool:
+        """A network that runs for every test set is too slow for all draws: draw 0 stands alone."""
+        return "network" in self.strategy.cls.needs
+
+    @property
+    def may_estimate_bias(self) -> bool:
+        """Whether the strategy reasons about a bias for which the method states no closed form."""
+        from ltbench.method import Method
+
+        return "bias" in self.strategy.cls.needs and self.method.cls.bias is Method.bias
+
     def build_method(self, counts: Tensor) -> Method[Any]:
         return self.method.cls(counts, self.hyper)
 
@@ -108,25 +120,45 @@ def row_from_json(
     return resolve_row(row, protocol, registries)
 
 
-def check_row(row: ResolvedRow, method: Method[Any]) -> None:
-    """Refuses, before any work, a strategy that cannot run on this method. One clear line."""
+def check_row(
+    row: ResolvedRow, method: Method[Any], *, holdout: bool = False, network: bool = False
+) -> None:
+    """Refuses, before any work, a strategy that cannot run on this method. One clear line.
+
+    holdout, network: whether the trial has labelled held-out training images, and the trained
+    network with the test images.
+    """
     needs, experts = row.strategy.cls.needs, method.architecture().experts
     if experts < row.strategy.cls.min_experts:
         raise InputError(
             f"{row.label}: strategy {row.strategy.name!r} needs at least "
             f"{row.strategy.cls.min_experts} experts, {row.method.name} has {experts}"
         )
-    if "bias" in needs and method.bias() is None:
+    if "holdout" in needs and not holdout:
+        raise InputError(needs_a_holdout(row))
+    if "network" in needs and not network:
+        raise InputError(needs_the_network(row))
+    known = holdout or method.bias() is not None or method.reference_bias() is not None
+    if "bias" in needs and not known:
         raise InputError(
             f"{row.label}: strategy {row.strategy.name!r} needs the prior that the logits carry, "
-            f"and {row.method.name} has no closed form for it"
+            f"and {row.method.name} has no closed form for it; with `--set train.holdout=0.1` it is "
+            "fitted on held-out training images"
         )
-    unsupported = sorted(needs & {"holdout", "network"})
-    if unsupported:
-        raise InputError(
-            f"{row.label}: strategy {row.strategy.name!r} needs {unsupported[0]!r}, "
-            "which this version of ltbench does not offer yet"
-        )
+
+
+def needs_a_holdout(row: ResolvedRow) -> str:
+    return (
+        f"{row.label}: strategy {row.strategy.name!r} needs labelled training images that were held "
+        "out; `--set train.holdout=0.1` trains with a tenth of them held out"
+    )
+
+
+def needs_the_network(row: ResolvedRow) -> str:
+    return (
+        f"{row.label}: strategy {row.strategy.name!r} needs the trained network and clean test "
+        "images; stored logits alone and the mode 'augmented' do not offer them"
+    )
 
 
 def shared_row(

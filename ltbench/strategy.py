@@ -84,9 +84,14 @@ class Source:
     """What is known from training when a strategy adapts.
 
     method: for ``predict`` and the training ``counts``.
-    bias: ``(E, C)`` or None; bias_kind says whether it is exact or an estimate, bias_error its
-    standard error where fitted.
+    bias: ``(E, C)`` or None; bias_kind says how it is known: exact ("closed-form"), "fitted" on the
+    hold-out with the standard error bias_error ``(E, C)``, or a "reference" taken as it is, which is
+    unreliable. A strategy that does not declare ``bias`` is given an exact one or none.
     optimizer: the settings of the method's resolved recipe.
+    holdout_logits ``(H, E, C)``, holdout_labels ``(H,)``: training images that were held out, not
+    distributed like the training set; only where ``holdout`` is declared.
+    network: a private copy, fresh for every test set, in evaluation mode; it takes uint8 images
+    ``(B, 3, H, W)`` and returns logits ``(B, E, C)``; only where ``network`` is declared.
     """
 
     method: Method[Any]

@@ -10,7 +10,7 @@ import click
 
 from ltbench.version import __version__
 
-COMMANDS = ("run", "evaluate", "report", "list", "show", "status", "data")
+COMMANDS = ("run", "evaluate", "tune", "report", "list", "show", "status", "data")
 
 EPILOG = """\b
 Examples:

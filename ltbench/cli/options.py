@@ -54,6 +54,25 @@ def protocol_options(function: F) -> F:
 
 
 def run_options(function: F) -> F:
+    """How and where trials run and are evaluated."""
+    mode = click.option(
+        "--mode",
+        type=click.Choice(["clean", "augmented"]),
+        default="clean",
+        show_default=True,
+        help="'augmented' reproduces a flaw of published code: shifted test images augmented.",
+    )
+    arrival = click.option(
+        "--arrival",
+        "arrivals",
+        multiple=True,
+        metavar="batch:N|single",
+        help="Also meet every test set as a stream, in a random and in a drifting order.",
+    )
+    return training_options(mode(arrival(function)))
+
+
+def training_options(function: F) -> F:
     """How and where trials run."""
     for option in reversed(
         (
@@ -76,20 +95,6 @@ def run_options(function: F) -> F:
                 default="float32",
                 show_default=True,
                 help="Of training; logits are float32 always.",
-            ),
-            click.option(
-                "--mode",
-                type=click.Choice(["clean", "augmented"]),
-                default="clean",
-                show_default=True,
-                help="'augmented' reproduces a flaw of published code: shifted test images augmented.",
-            ),
-            click.option(
-                "--arrival",
-                "arrivals",
-                multiple=True,
-                metavar="batch:N|single",
-                help="Also meet every test set as a stream, in a random and in a drifting order.",
             ),
             click.option(
                 "--jobs", type=int, help="Trials side by side; default: as many as pay off."

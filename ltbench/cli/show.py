@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import click
 
-from ltbench.cli.options import plugin_option
+from ltbench.cli.options import plugin_option, results_option
 
 EPILOG = """\b
 Examples:
@@ -22,9 +23,14 @@ Examples:
 @click.argument("name")
 @click.option("--protocol", metavar="NAME|FILE.toml", help="Resolve settings under this protocol.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override of the protocol.")
+@results_option
 @plugin_option
 def command(
-    name: str, protocol: str | None, sets: tuple[str, ...], plugins: tuple[str, ...]
+    name: str,
+    protocol: str | None,
+    sets: tuple[str, ...],
+    results: Path,
+    plugins: tuple[str, ...],
 ) -> None:
     """Print every resolved value of NAME, and where it departs from the published settings."""
     from ltbench.errors import InputError, nearest
@@ -37,9 +43,11 @@ def command(
     call = parse_row(name).method if not name.endswith(".toml") else None
     under = load_protocol_config(protocol, sets, plugins=plugins) if protocol else None
     if call is not None and call.name in registries.methods.plugins:
+        from ltbench.cli.show_bias import show_bias
         from ltbench.cli.show_method import show_method
 
         show_method(parse_row(name), under, registries)
+        show_bias(call, under, registries, results)
     elif call is not None and call.name in registries.strategies.plugins:
         from ltbench.cli.show_method import show_strategy
 

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltbench.errors import ContractError
 from ltbench.evaluate import metrics
 from ltbench.evaluate.contract import checked_scores
 from ltbench.evaluate.reweighted import ExactAccuracy, prior_error
+from ltbench.evaluate.sources import HoldOut, KnownBias, build_source, with_fresh_network
+from ltbench.evaluate.stored import sets_for
 from ltbench.hyper import Json
-from ltbench.method import Method
 from ltbench.rows import ResolvedRow
 from ltbench.seeds import generator
 from ltbench.shift.testsets import TestSet
-from ltbench.strategy import Adapted, OptimizerSettings, Source, UnlabelledTest
+from ltbench.strategy import Adapted, UnlabelledTest
 from ltbench.task import Task
 from ltbench.trial import Trial
 
@@ -33,6 +34,8 @@ class TrialOutputs:
     logits: ``(N, E, C)`` of all test images; shifted_logits: the same for forward and backward sets,
     other than ``logits`` only in the mode ``augmented``; views: pair k to ``(2, N, E, C)``, called
     only by strategies that need views; labels: ``(N,)``. Nothing of the labels reaches a strategy.
+    holdout: labelled training images that training left out; network: gives a fresh private copy;
+    images: indices ``(B,)`` to uint8 test images ``(B, 3, H, W)``. None where there is none.
     """
 
     trial: Trial
@@ -42,6 +45,15 @@ class TrialOutputs:
     labels: Tensor
     views: Callable[[int], Tensor]
     indices: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    holdout: HoldOut | None = None
+    network: Callable[[], nn.Module] | None = None
+    images: Callable[[Tensor], Tensor] | None = None
+    biases: dict[str, KnownBias] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(experts, classes)."""
+        return self.logits.shape[1], self.logits.shape[2]
 
     def logits_for(self, test_set: TestSet) -> Tensor:
         shifted = test_set.kind in ("forward", "backward")
@@ -69,14 +81,14 @@ def evaluate_row(
     counts = torch.from_numpy(outputs.task.train.counts)
     method = row.build_method(counts)
     strategy = row.strategy.cls(row.strategy_hyper)
-    source = _source(method, outputs)
+    source = build_source(row, method, outputs)
     result = dict(known)
     who = f"{row.label}: the frozen predictor of strategy {row.strategy.name!r}"
     exact = {
         id(logits): ExactAccuracy(logits, outputs.labels, method.predict, who)
         for logits in (outputs.logits, outputs.shifted_logits)
     }
-    for test_set in outputs.task.test_sets:
+    for test_set in sets_for(row, outputs.task.test_sets):
         definition = test_set.definition()
         entry = result.get(test_set.name, {})
         if entry.get("definition") != definition:
@@ -93,8 +105,9 @@ def evaluate_row(
             )
             test = _unlabelled(outputs, row, logits[arrival], chosen[arrival])
             rng = generator("strategy", outputs.trial.seed, strategy.name, test_set.name, draw)
+            given = with_fresh_network(source, row, outputs)
             with torch.enable_grad():
-                adapted = strategy.adapt(test, source, rng)
+                adapted = strategy.adapt(test, given, rng)
             arrived = _checked(adapted, (len(chosen), logits.shape[2]), row)
             scores = torch.empty_like(arrived)
             scores[arrival] = arrived
@@ -109,30 +122,11 @@ def evaluate_row(
     return result
 
 
-def _source(method: Method[Any], outputs: TrialOutputs) -> Source:
-    recipe = outputs.trial.recipe
-    bias = method.bias()
-    experts, classes = outputs.logits.shape[1:]
-    if bias is not None and bias.shape != (experts, classes):
-        raise ContractError(
-            f"method {method.name!r}: bias returned shape {tuple(bias.shape)}; "
-            f"expected {(experts, classes)}"
-        )
-    return Source(
-        method=method,
-        bias=bias,
-        bias_kind="none" if bias is None else "closed-form",
-        optimizer=OptimizerSettings(
-            recipe.lr, recipe.momentum, recipe.uses_nesterov, recipe.weight_decay
-        ),
-    )
-
-
 def _unlabelled(
     outputs: TrialOutputs, row: ResolvedRow, logits: Tensor, chosen: Tensor
 ) -> UnlabelledTest:
     needs = row.strategy.cls.needs
-    views = outputs.views
+    views, images = outputs.views, outputs.images
     counts = torch.bincount(outputs.labels[chosen], minlength=logits.shape[2])
     frequencies = counts.double() / len(chosen)
     return UnlabelledTest(
@@ -140,6 +134,7 @@ def _unlabelled(
         views=(lambda k: views(k)[:, chosen]) if "views" in needs else None,
         pairs=outputs.task.protocol.views.pairs,
         true_prior=frequencies if "true_prior" in needs else None,
+        images=(lambda: images(chosen)) if "network" in needs and images is not None else None,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ltbench import store
 from ltbench.errors import InputError
+from ltbench.evaluate.bias_fit import BIAS_FIT_VERSION
 from ltbench.rows import ResolvedRow
 from ltbench.shift.testsets import TestSet
 from ltbench.trial import Trial, content_hash
@@ -31,6 +32,8 @@ def evaluation_hash(trial: Trial, row: ResolvedRow, mode: str) -> str:
         mode,
         protocol.variant,
     ]  # the variant: a record names it, so what is known by one name must not serve another
+    if row.may_estimate_bias:  # others keep the identity they had before there were such rows
+        identity.append({"bias_fit": BIAS_FIT_VERSION})
     return content_hash([EVALUATION_SEMANTICS, *identity])
 
 
@@ -54,8 +57,15 @@ def known_distributions(path: Path, holding: str = "draws") -> dict[str, Any]:
     }
 
 
+def sets_for(row: ResolvedRow, test_sets: Sequence[TestSet]) -> list[TestSet]:
+    """The test sets on which ``row`` is evaluated: draw 0 alone where the network has to run."""
+    if not row.first_draw_only:
+        return list(test_sets)
+    return [replace(test_set, draws=1) for test_set in test_sets]
+
+
 def is_complete(path: Path, test_sets: Sequence[TestSet]) -> bool:
-    """Whether the file holds every draw of every test set."""
+    """Whether the file holds every draw of every test set; of a row, those of :func:`sets_for`."""
     known = known_distributions(path)
     return all(
         known.get(test_set.name, {}).get("definition") == test_set.definition()

@@ -14,7 +14,8 @@ from ltbench.arrival import Arrival
 from ltbench.errors import ContractError, InputError
 from ltbench.evaluate import metrics
 from ltbench.evaluate.contract import checked_scores
-from ltbench.evaluate.evaluate import TrialOutputs, _source, _unlabelled
+from ltbench.evaluate.evaluate import TrialOutputs, _unlabelled
+from ltbench.evaluate.sources import build_source, with_fresh_network
 from ltbench.evaluate.stored import evaluation_hash, known_distributions
 from ltbench.rows import ResolvedRow
 from ltbench.seeds import generator
@@ -134,7 +135,8 @@ def _session(
     method = row.build_method(torch.from_numpy(outputs.task.train.counts))
     strategy = row.strategy.cls(row.strategy_hyper)
     rng = generator("session", outputs.trial.seed, strategy.name, test_set.name, order)
-    session = strategy.session(_source(method, outputs), rng)
+    source = with_fresh_network(build_source(row, method, outputs), row, outputs)
+    session = strategy.session(source, rng)
     if not isinstance(session, Session):
         raise ContractError(f"{who} is {type(session).__name__}; expected a Session")
     if getattr(session, "predicts", None) not in _PREDICTS:

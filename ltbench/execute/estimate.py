@@ -24,6 +24,7 @@ _CPU_SCALING = 0.6
 _CPU_STEP_SECONDS = 0.004  # what a step costs besides its arithmetic, for each expert
 _GPU_STEP_SECONDS = 0.006  # launching kernels; the arithmetic of these networks is hidden behind it
 _VIEW_SECONDS = 0.0004  # one augmented view image, made once for a data set
+_NETWORK_PASSES = 36  # forward passes over the test images: 12 CIFAR sets, two orders, a step each
 _STRATEGY_SECONDS = 12.0  # stability over all draws of eleven distributions of CIFAR size
 
 
@@ -60,7 +61,8 @@ def estimate_trial(
     known = 0.0 if state == "finished" else _known_seconds(folder, trial.recipe.epochs)
     device = resolve_device(settings.device)
     steps = trial.recipe.epochs * -(-train_size // trial.recipe.batch_size)
-    passes = test_size * ((state != "finished") + 2 * protocol.views.pairs * views)
+    running = sum(row.first_draw_only for row in rows) * _NETWORK_PASSES
+    passes = test_size * (running + (state != "finished") + 2 * protocol.views.pairs * views)
     if device.type == "cpu":
         rate = _CPU_MACS * settings.threads**_CPU_SCALING
         training = 3 * macs * train_size * trial.recipe.epochs / rate

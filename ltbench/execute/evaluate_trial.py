@@ -13,11 +13,14 @@ from ltbench import store
 from ltbench.errors import InterruptedRun, LtbenchError, describe
 from ltbench.evaluate.augmented import augmented_logits
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.network import ImageNetwork
+from ltbench.evaluate.sources import HoldOut, bias_block
 from ltbench.evaluate.stored import (
     evaluation_hash,
     evaluation_path,
     is_complete,
     known_distributions,
+    sets_for,
 )
 from ltbench.evaluate.views import ViewLogits
 from ltbench.execute.context import TrialContext, load_tensors, now, protocol_facts
@@ -32,7 +35,11 @@ from ltbench.trial import SCHEMA
 def evaluate_trial(context: TrialContext, record: dict[str, Any]) -> None:
     """Evaluates every row of the job that is not complete; one that fails stops no other."""
     rows = context.job.resolve_rows(context.registries)
-    pending = [row for row in rows if not is_complete(_path(context, row), context.task.test_sets)]
+    pending = [
+        row
+        for row in rows
+        if not is_complete(_path(context, row), sets_for(row, context.task.test_sets))
+    ]
     if not pending:
         return
     outputs = trial_outputs(context)
@@ -62,15 +69,27 @@ def trial_outputs(context: TrialContext) -> TrialOutputs:
             f"{context.folder} holds a record without logits and weights; it can be "
             "reported, not evaluated again"
         )
-    logits = load_tensors(context.folder / store.LOGITS)["logits"]
-    inference = Inference(_network(context, weights), context.mean, context.std, context.device)
+    stored = load_tensors(context.folder / store.LOGITS)
+    logits = stored["logits"]
+    network = _network(context, weights)
+    inference = Inference(network, context.mean, context.std, context.device)
     test = context.task.splits.test
     shifted = logits
     if context.job.settings.mode == "augmented":
         shifted = augmented_logits(inference, test, context.trial.recipe, context.trial.seed)
     views = ViewLogits(inference, weights, test, context.job.protocol.views, context.report)
     labels = torch.from_numpy(np.array(test.labels))
-    return TrialOutputs(context.trial, context.task, logits, shifted, labels, views)
+    return TrialOutputs(
+        context.trial,
+        context.task,
+        logits,
+        shifted,
+        labels,
+        views,
+        holdout=_holdout(context, stored),
+        network=ImageNetwork(network, context.mean, context.std, context.device).private_copy,
+        images=lambda chosen: torch.from_numpy(test.read(chosen.numpy())),
+    )
 
 
 def _failure_line(row: ResolvedRow, error: Exception) -> str:
@@ -88,6 +107,20 @@ def _network(context: TrialContext, weights: Path) -> ExpertResNet:
     )
     network.load_state_dict(load_tensors(weights))
     return network.to(memory_format=torch.channels_last)
+
+
+def _holdout(context: TrialContext, stored: dict[str, torch.Tensor]) -> HoldOut | None:
+    held = context.task.train.holdout
+    if not len(held):
+        return None
+    labels = torch.from_numpy(context.task.splits.train.labels[held])
+    logits = stored.get("holdout")
+    if logits is None or len(logits) != len(labels):
+        raise LtbenchError(
+            f"{context.folder / store.LOGITS} lacks the logits of its {len(labels)} held-out images; "
+            "without the folder the trial is trained again"
+        )
+    return HoldOut(logits, labels)
 
 
 def _path(context: TrialContext, row: ResolvedRow) -> Path:
@@ -135,6 +168,8 @@ def row_facts(context: TrialContext, row: ResolvedRow, record: dict[str, Any]) -
         "label": row.label,
         "title": row.method.cls.title,
         "uses_true_prior": row.uses_true_prior,
+        "first_draw_only": row.first_draw_only,
+        "bias": bias_block(row, outputs),
         "mode": context.job.settings.mode,
         "data": {k: data[k] for k in ("train_fingerprint", "test_fingerprint")},
         "recipe": record["recipe"],

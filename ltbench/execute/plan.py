@@ -15,7 +15,7 @@ from ltbench import store
 from ltbench.arrival import parse_arrival
 from ltbench.data.dataset import Splits
 from ltbench.errors import InputError, describe
-from ltbench.evaluate.stored import evaluation_path, is_complete
+from ltbench.evaluate.stored import evaluation_path, is_complete, sets_for
 from ltbench.evaluate.stream import check_streamable, is_streamed, stream_path
 from ltbench.execute.estimate import Estimate, estimate_trial
 from ltbench.execute.job import Job, Settings, build_trial, trial_folder
@@ -63,6 +63,14 @@ class _Training:
     rows: list[ResolvedRow]
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What the trials of a plan have to give: held-out training images, the network."""
+
+    holdout: bool
+    network: bool
+
+
 @dataclass
 class Plan:
     """Trials in the order in which they start: seed by seed."""
@@ -87,17 +95,20 @@ def make_plan(
     ``sharing`` says for a number of unfinished trials how many run side by side, with how many
     threads each.
 
-    Every trial also gets a ``none`` row and, where the method's bias is known, an ``oracle`` row:
-    gain and regret need them. Raises :class:`InputError` with one line for whatever is wrong.
+    Every trial also gets a ``none`` row and, where the method's bias is known in closed form or can
+    be fitted on a hold-out, an ``oracle`` row: gain and regret need them. Raises
+    :class:`InputError` with one line for whatever is wrong.
     """
     task = build_task(protocol, splits) if splits is not None else None
     counts, sizes = _counts(protocol, task)
     notes = schedule_warnings(protocol.recipe)
+    holdout = protocol.train.holdout > 0 if task is None else len(task.train.holdout) > 0
+    offer = Offer(holdout, network=settings.mode == "clean")
     resolved: list[ResolvedRow] = []
     for row in rows:
         if settings.arrivals:
             check_streamable(resolve_row(row, protocol, registries))
-        for reference in _with_references(row, protocol, registries, counts):
+        for reference in _with_references(row, protocol, registries, counts, offer, notes):
             if reference not in resolved:
                 resolved.append(reference)
     trainings = _group_by_training(resolved, protocol, registries, counts, notes)
@@ -142,7 +153,9 @@ def _draft(
         row
         for row in wanted.rows
         if task is None
-        or not is_complete(evaluation_path(folder, trial, row, settings.mode), task.test_sets)
+        or not is_complete(
+            evaluation_path(folder, trial, row, settings.mode), sets_for(row, task.test_sets)
+        )
     ]
     streamed = all(
         task is not None
@@ -194,16 +207,27 @@ def _counts(protocol: Protocol, task: Task | None) -> tuple[torch.Tensor, tuple[
 
 
 def _with_references(
-    row: Row, protocol: Protocol, registries: Registries, counts: torch.Tensor
+    row: Row,
+    protocol: Protocol,
+    registries: Registries,
+    counts: torch.Tensor,
+    offer: Offer,
+    notes: list[str],
 ) -> list[ResolvedRow]:
     """The row asked for, and those it is compared with."""
     asked = resolve_row(row, protocol, registries)
     rows = [asked, resolve_row(replace(row, strategy=Call("none")), protocol, registries)]
     with _asking(asked.method):
         method = asked.build_method(counts)
-        check_row(asked, method)
-        if method.bias() is not None:
-            rows.append(resolve_row(replace(row, strategy=Call("oracle")), protocol, registries))
+        check_row(asked, method, holdout=offer.holdout, network=offer.network)
+        closed = method.bias() is not None
+    if closed or offer.holdout:
+        rows.append(resolve_row(replace(row, strategy=Call("oracle")), protocol, registries))
+    elif "bias" in asked.strategy.cls.needs:
+        notes.append(
+            f"{asked.label} stands on an unreliable guess of the prior in the logits; with "
+            "`--set train.holdout=0.1` it is fitted on held-out training images"
+        )
     return rows
 
 

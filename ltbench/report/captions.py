@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ltbench.report.bias import ESTIMATE_MARK, bias_note
 from ltbench.report.rows import Row
 from ltbench.report.sections import Section, TestSet
 from ltbench.report.statistics import SMALLEST_N
 
 FAILED_MARK = "*"
+FIRST_DRAW_MARK = "§"
 
 
 def caption(
@@ -68,15 +70,25 @@ def _span(numbers: Iterable[int]) -> str:
 
 
 def row_notes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Failures, rows with fewer draws than others, and the notes of the section."""
-    notes = []
+    """Failures, estimates, rows with fewer draws than others, and the notes of the section."""
+    notes = [note for row in rows if (note := bias_note(row)) is not None]
+    first = [row.label for row in rows if row.first_draw_only]
+    if first:
+        notes.append(
+            f"{FIRST_DRAW_MARK} {', '.join(first)}: draw 0 only, since the network runs for each test"
+            " set; the table first-draw has draw 0 of all rows"
+        )
     for row in rows:
         if row.failures:
             seeds = ", ".join(str(seed) for seed in sorted({f.seed for f in row.failures}))
             verb = "not averaged in" if row.seeds else "no result"
             notes.append(f"{FAILED_MARK} {row.label}: {row.failure_text()} (seed {seeds}); {verb}")
     for test in section.shifts:
-        draws = {row.label: row.n_draws(test.name) for row in rows if row.n_draws(test.name)}
+        draws = {
+            row.label: row.n_draws(test.name)
+            for row in rows
+            if row.n_draws(test.name) and not row.first_draw_only
+        }
         most = max((n for found in draws.values() for n in found), default=0)
         for label, found in draws.items():
             note = f"{label}: {_span(found)} instead of {most} draws on some test sets"
@@ -86,4 +98,9 @@ def row_notes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def marked(row: Row) -> str:
-    return f"{row.label}{FAILED_MARK}" if row.failures else row.label
+    marks = (
+        (FAILED_MARK, bool(row.failures)),
+        (ESTIMATE_MARK, bool(row.biases)),
+        (FIRST_DRAW_MARK, row.first_draw_only),
+    )
+    return row.label + "".join(mark for mark, applies in marks if applies)

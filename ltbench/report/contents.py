@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ltbench.report.contents_adaptation import adaptation_table, exact_table
 from ltbench.report.contents_families import families_table
+from ltbench.report.contents_first_draw import first_draw_table
 from ltbench.report.contents_shift import (
     expert_shift_table,
     main_table,
@@ -20,6 +21,7 @@ def build_tables(section: Section, ltbench_version: str) -> list[Table]:
     """Those that have something to show, in the order of the report."""
     tables = (
         main_table(section, ltbench_version),
+        first_draw_table(section, ltbench_version),
         groups_table(section, ltbench_version),
         expert_groups_table(section, ltbench_version),
         expert_shift_table(section, ltbench_version),

@@ -47,6 +47,7 @@ COLUMNS: dict[str, str] = {
     "train_fingerprint": "str",
     "test_fingerprint": "str",
     "evaluation": "str",
+    "bias_kind": "str",
 }
 
 
@@ -63,6 +64,8 @@ def load_results(path: str | PathLike[str], draws: str | int = "mean") -> pd.Dat
         A frame with the columns of :data:`COLUMNS`, sorted. Accuracies (``top1``, ``macro``,
         ``many``, ``medium``, ``few``) are in per cent; the last three stand in uniform rows only
         and are missing where a group has no class. ``nll`` is in nats, ``ece`` a fraction.
+        ``bias_kind`` says how a row that reasons about priors knows the bias of the logits:
+        ``closed-form``, ``fitted``, ``reference`` (unreliable, no reference for regret), or empty.
         ``n_draws`` is how many draws a row is the mean of, ``n_images`` the images of one draw.
         Records that differ in anything else (precision, data, protocol version, a second trial
         of the same seed) keep rows of their own: ``trial`` and ``evaluation`` tell them apart.
@@ -163,4 +166,5 @@ def _row(
         "train_fingerprint": e.train_fingerprint,
         "test_fingerprint": e.test_fingerprint,
         "evaluation": e.evaluation,
+        "bias_kind": e.bias_kind,
     }

@@ -6,6 +6,7 @@ damaged file is listed as unreadable and never becomes a traceback or a silent n
 
 from __future__ import annotations
 
+from ltbench.report.bias import parse_bias, parse_bias_kind
 from ltbench.report.checks import Malformed, Node
 from ltbench.report.parse_scores import canonical, parse_distribution
 from ltbench.report.schema import (
@@ -110,6 +111,9 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
             _optional_number(root, f"{what}_version") for what in ("method", "strategy")
         ),
         distributions=distributions,
+        bias_kind=parse_bias_kind(root.get("bias")),
+        bias=parse_bias(root.get("bias"), experts, classes),
+        first_draw_only=(first := root.get("first_draw_only")) is not None and first.boolean(),
     )
 
 

@@ -26,6 +26,8 @@ _SPECIAL = {
     # At the start of a row "[" would be read as the optional argument of the \\ before it.
     "[": "{[}",
     "]": "{]}",
+    "‡": r"$^{\ddagger}$",
+    "§": r"$^{\S}$",
     "±": r"$\pm$",
     "×": r"$\times$",
     "∞": r"$\infty$",

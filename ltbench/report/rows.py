@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from ltbench.report.bias import BiasEstimate
 from ltbench.report.names import digest, distribution_order
 from ltbench.report.schema import Distribution, Draw, Evaluation, Failure, Training
 from ltbench.report.statistics import Summary, mean_of, summarise
@@ -52,6 +53,10 @@ class Row:
     def latest(self) -> dict[int, Evaluation]:
         """Per seed the record that counts."""
         return {e.seed: e for e in self.evaluations}
+
+    biases: dict[int, BiasEstimate] = field(default_factory=dict)
+    """Per seed, where the row stands on an estimate of the prior in the logits."""
+    first_draw_only: bool = False
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -166,6 +171,8 @@ def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
         parameters=first.parameters,
         results={n: results[n] for n in sorted(results, key=lambda n: order.get(n, (9, 0.0, n)))},
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.seed, e.created, e.evaluation))),
+        biases={e.seed: e.bias for e in evaluations if e.bias is not None},
+        first_draw_only=first.first_draw_only,
     )
 
 

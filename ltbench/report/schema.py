@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ltbench.report.bias import BiasEstimate
+
 GROUPS = ("many", "medium", "few")
 
 
@@ -142,3 +144,7 @@ class Evaluation:
     created: str
     versions: str
     distributions: tuple[Distribution, ...]
+    bias_kind: str = ""
+    """Of the training posterior's bias: closed-form, fitted or reference; empty if untold."""
+    bias: BiasEstimate | None = None
+    first_draw_only: bool = False

@@ -113,3 +113,12 @@ class Ride(Method[RideHyper]):
             divergence = F.kl_div(own, goal, reduction="batchmean")
             total = total + self.hyper.diversity_factor * temperature.mean() ** 2 * divergence
         return total
+
+    def reference_bias(self) -> Tensor:
+        """-log w for every expert: the optimum of cross-entropy weighted by w all through training.
+
+        Re-weighting of the last epochs alone binds less: a fit scales this by kappa in [0, 1].
+        """
+        weighted = self.hyper.reweight_from < 1
+        bias = -self._weights.log() if weighted else torch.zeros_like(self._weights)
+        return bias.expand(self.hyper.experts, -1)

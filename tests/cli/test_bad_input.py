@@ -57,8 +57,6 @@ WRONG_METHODS = {
     "ce+": r"must look like method or method\+strategy",
     "+none": r"must look like method or method\+strategy",
     "ce+stability": r"ce\+stability: strategy 'stability' needs at least 2 experts, ce has 1",
-    "ride+oracle": r"ride\+oracle: strategy 'oracle' needs the prior .*ride has no closed form",
-    "ce,ride+oracle": r"ride\+oracle",
 }
 
 

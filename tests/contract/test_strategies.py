@@ -12,17 +12,20 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import ContractError, InputError
+from ltbench.evaluate.network import ImageNetwork
+from ltbench.evaluate.sources import HoldOut, find_bias
 from ltbench.hyper import Hyper
 from ltbench.method import Method, Reference
+from ltbench.models.resnet import build_network
 from ltbench.names import Call, Row, check_name
 from ltbench.protocol_file import load_protocol_config
 from ltbench.registry import Plugin, load_registries
 from ltbench.rows import check_row, resolve_row
+from ltbench.seeds import generator
 from ltbench.strategy import (
     Adapted,
     Need,
     OptimizerSettings,
-    Predicts,
     Session,
     Source,
     Strategy,
@@ -33,9 +36,8 @@ REGISTRIES = load_registries()
 STRATEGIES = [pytest.param(p, id=name) for name, p in sorted(REGISTRIES.strategies.plugins.items())]
 COUNTS = torch.tensor([30, 12, 5, 2, 1])
 PAIRS = 2
-ORDER_MATTERS = {"stability", "entropy", "pseudo-label", "tilt"}
-"""Stochastic gradient steps take the images in a shuffled order, batch by batch; ``tilt`` holds out a
-random half of them (without ``fallback`` it is invariant: tests/unit/labelshift)."""
+ORDER_MATTERS = {"stability", "bn-adapt", "tent"}
+"""They take the images in a shuffled order, batch by batch."""
 
 
 def pairs_that_fit() -> list[Any]:
@@ -46,19 +48,11 @@ def pairs_that_fit() -> list[Any]:
         for strategy in sorted(REGISTRIES.strategies.plugins):
             row = resolve_row(Row(Call(method), Call(strategy)), protocol, REGISTRIES)
             try:
-                check_row(row, row.build_method(COUNTS))
+                check_row(row, row.build_method(COUNTS), holdout=True, network=True)
             except InputError:
-                if not suits_with_holdout(row.strategy.cls, row.build_method(COUNTS)):
-                    continue
+                continue
             found.append(pytest.param(method, strategy, id=f"{method}+{strategy}"))
     return found
-
-
-def suits_with_holdout(strategy: type[Strategy[Any]], method: Method[Any]) -> bool:
-    """Whether a hold-out is all that ``check_row`` can miss; :class:`World` has one."""
-    enough = method.architecture().experts >= strategy.min_experts
-    blind = "bias" in strategy.needs and method.bias() is None
-    return "holdout" in strategy.needs and enough and not blind
 
 
 FIT = pairs_that_fit()
@@ -81,11 +75,16 @@ class World:
         self.logits = 3 * torch.randn(n, experts, classes, generator=rng)
         noise = torch.randn(PAIRS, 2, n, experts, classes, generator=rng)
         self.views = self.logits + noise
-        self.holdout_labels = torch.tensor([0, 0, 0, 1, 1, 2, 3])  # the last class has none
-        held = 3 * torch.randn(7, experts, classes, generator=rng)
-        self.holdout_logits = held + 3 * torch.eye(classes)[self.holdout_labels][:, None]
         prior = torch.tensor([0.5, 0, 0.5, 0, 0] if absent else [0.2] * 5)
         self.prior = prior.double()
+        self.images = torch.randint(0, 256, (n, 3, 8, 8), generator=rng).byte()
+        self.held = torch.arange(classes).repeat(6)
+        self.held_logits = torch.randn(len(self.held), experts, classes, generator=rng)
+        self.held_logits[torch.arange(len(self.held)), :, self.held] += 2
+        request = self.method.architecture()
+        network = build_network("resnet8", classes, request, generator("contract"))
+        device, half = torch.device("cpu"), torch.full((3,), 0.5)
+        self.network = ImageNetwork(network, half, half, device)
 
     def test(self, order: Tensor | slice = slice(None)) -> UnlabelledTest:
         needs = self.strategy.needs
@@ -95,26 +94,35 @@ class World:
             views=(lambda k: views[k]) if "views" in needs else None,
             pairs=PAIRS,
             true_prior=self.prior if "true_prior" in needs else None,
+            images=(lambda: self.images[order]) if "network" in needs else None,
+        )
+
+    def source(self) -> Source:
+        """As the runner builds it: only what is declared."""
+        needs = self.strategy.needs
+        held = HoldOut(self.held_logits, self.held)
+        shape = (self.logits.shape[1], self.logits.shape[2])
+        bias = self.method.bias()
+        known = find_bias(self.method, shape, held) if "bias" in needs else None
+        return Source(
+            self.method,
+            known.value if known else bias,
+            known.kind if known else "none" if bias is None else "closed-form",
+            OptimizerSettings(0.1, 0.9, True, 5e-4),
+            bias_error=known.error if known else None,
+            holdout_logits=held.logits if "holdout" in needs else None,
+            holdout_labels=held.labels if "holdout" in needs else None,
+            network=self.network.private_copy() if "network" in needs else None,
         )
 
     def adapt(self, test: UnlabelledTest, seed: int = 0) -> Adapted:
-        bias = self.method.bias()
-        held = "holdout" in self.strategy.needs
-        source = Source(
-            self.method,
-            bias,
-            "none" if bias is None else "closed-form",
-            OptimizerSettings(0.1, 0.9, True, 5e-4),
-            holdout_logits=self.holdout_logits if held else None,
-            holdout_labels=self.holdout_labels if held else None,
-        )
-        return self.strategy.adapt(test, source, torch.Generator().manual_seed(seed))
+        return self.strategy.adapt(test, self.source(), torch.Generator().manual_seed(seed))
 
 
 # -- what a strategy says of itself --------------------------------------------------------------
 
 
-def test_the_strategies_are_there_and_none_is_broken() -> None:
+def test_the_three_strategies_are_there_and_none_is_broken() -> None:
     assert {"none", "stability", "oracle"} <= set(REGISTRIES.strategies.plugins)
     assert REGISTRIES.strategies.broken == {}
     assert REGISTRIES.strategies.clashes == {}
@@ -165,10 +173,9 @@ def test_fits_some_method(plugin: Plugin[Strategy[Any]]) -> None:
 def test_what_does_not_fit_is_refused_in_one_line(plugin: Plugin[Strategy[Any]], name: str) -> None:
     method = build(name)
     few = method.architecture().experts < plugin.cls.min_experts
-    blind = "bias" in plugin.cls.needs and method.bias() is None
     fits = any(param.values == (name, plugin.name) for param in FIT)
-    assert fits == (not few and not blind and "network" not in plugin.cls.needs)
-    if not fits:
+    assert fits == (not few)
+    if not fits or plugin.cls.needs & {"holdout", "network"}:  # nothing is offered here
         row = resolve_row(
             Row(Call(name), Call(plugin.name)), load_protocol_config("digits-lt"), REGISTRIES
         )
@@ -253,7 +260,7 @@ def test_the_order_of_the_images_does_not_matter(method: str, strategy: str) -> 
 def test_needs_nothing_that_it_did_not_declare(method: str, strategy: str) -> None:
     """Every other test hands out only what is declared; here the declared things are taken away."""
     world = World(method, strategy)
-    declared = world.strategy.needs & {"views", "true_prior"}
+    declared = world.strategy.needs & {"views", "true_prior", "network"}
     if not declared:
         assert world.adapt(UnlabelledTest(world.logits)).logits.shape == (40, 5)
         return
@@ -277,69 +284,34 @@ def test_a_strategy_that_does_not_use_predict_never_calls_it(
     assert world.adapt(world.test()).logits.shape == (40, 5)
 
 
-# -- sessions ------------------------------------------------------------------------------------
-
-STREAMED = [
-    p for p in FIT if REGISTRIES.strategies.get(p.values[1]).cls.session is not Strategy.session
-]
-
-
-def open_session(world: World, seed: int = 0) -> Session:
-    bias = world.method.bias()
-    source = Source(
-        world.method,
-        bias,
-        "none" if bias is None else "closed-form",
-        OptimizerSettings(0.1, 0.9, True, 5e-4),
-    )
-    session = world.strategy.session(source, torch.Generator().manual_seed(seed))
-    assert isinstance(session, Session)
-    return session
-
-
-def test_some_strategies_have_sessions() -> None:
-    assert {p.values[1] for p in STREAMED} >= {"none", "oracle", "stability"}
-
-
-@pytest.mark.parametrize(("method", "strategy"), STREAMED)
-@pytest.mark.parametrize("absent", [False, True])
-def test_a_session_predicts_batches_of_any_size(method: str, strategy: str, absent: bool) -> None:
-    world = World(method, strategy, absent=absent)
-    session = open_session(world)
-    assert session.predicts in get_args(Predicts)
-    for part in (slice(0, 16), slice(16, 17), slice(17, 40)):
-        test = world.test(part)
-        scores = session.step(test)
-        assert scores.shape == (part.stop - part.start, 5)
-        assert torch.isfinite(scores.amax(1)).all()
-        assert not torch.isnan(scores).any()
-        assert torch.equal(test.logits, world.logits[part])  # not written to
-
-
-@pytest.mark.parametrize(("method", "strategy"), STREAMED)
-def test_a_session_keeps_nothing_of_the_last_stream(method: str, strategy: str) -> None:
+@pytest.mark.parametrize(("method", "strategy"), FIT)
+def test_session_is_one_or_none(method: str, strategy: str) -> None:
     world = World(method, strategy)
-    parts = [slice(0, 20), slice(20, 40)]
-    runs = []
-    for _ in range(2):
-        session = open_session(world, seed=3)
-        runs.append(torch.cat([session.step(world.test(part)).detach() for part in parts]))
-    assert torch.equal(runs[0], runs[1])
+    session = world.strategy.session(world.source(), torch.Generator())
+    assert session is None or isinstance(session, Session)
 
 
-@pytest.mark.parametrize(("method", "strategy"), STREAMED)
-def test_a_session_predicts_when_it_says(method: str, strategy: str) -> None:
-    """``before``: no other image of the batch has a say. ``fixed``: no other image at all."""
+@pytest.mark.parametrize(("method", "strategy"), FIT)
+def test_a_session_predicts_batches_one_after_another(method: str, strategy: str) -> None:
     world = World(method, strategy)
-    session, alone = open_session(world), open_session(world)
-    if session.predicts == "after":
-        return
-    together = session.step(world.test(slice(0, 20))).detach()
-    torch.testing.assert_close(together[:1], alone.step(world.test(slice(0, 1))).detach())
-    if session.predicts == "fixed":
-        fresh = open_session(world)
-        later = session.step(world.test(slice(20, 40))).detach()
-        torch.testing.assert_close(later, fresh.step(world.test(slice(20, 40))).detach())
+    session = world.strategy.session(world.source(), torch.Generator().manual_seed(0))
+    if session is not None:
+        for chosen in (slice(0, 25), slice(25, 39), slice(39, 40)):
+            scores = session.step(world.test(chosen))
+            assert scores.shape == (chosen.stop - chosen.start, 5)
+            assert torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "strategy"),
+    [p for p in FIT if "network" in REGISTRIES.strategies.get(p.values[1]).cls.needs],
+)
+def test_the_network_that_is_handed_out_is_not_needed_again(method: str, strategy: str) -> None:
+    """What adaptation does to its copy must not reach the network that it was copied from."""
+    world = World(method, strategy)
+    before = {key: value.clone() for key, value in world.network.state_dict().items()}
+    world.adapt(world.test())
+    assert all(torch.equal(before[key], v) for key, v in world.network.state_dict().items())
 
 
 def test_none_is_predict_and_nothing_else() -> None:

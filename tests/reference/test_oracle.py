@@ -11,12 +11,7 @@ import torch
 from torch import Tensor
 
 from ltbench import get_method, get_strategy
-from ltbench.errors import InputError
 from ltbench.method import Method
-from ltbench.names import parse_row
-from ltbench.protocol_file import load_protocol_config
-from ltbench.registry import load_registries
-from ltbench.rows import check_row, resolve_row
 from ltbench.strategy import Adapted, OptimizerSettings, Source, UnlabelledTest
 
 COUNTS = [200, 60, 20, 6, 2]
@@ -144,13 +139,19 @@ def test_frozen_predictor_and_prior_are_handed_on() -> None:
     assert math.isclose(adapted.prior.sum().item(), 1)
 
 
-def test_ride_has_no_closed_form_and_is_refused_in_one_line() -> None:
-    protocol = load_protocol_config("digits-lt")
-    row = resolve_row(parse_row("ride+oracle"), protocol, load_registries())
+def test_ride_has_no_closed_form_and_its_reference_is_the_bias_of_a_weighted_loss() -> None:
+    """argmin over z of sum_y P(y) w_y (-log softmax(z)_y) is softmax(z) = w P, hence z - log w = log P."""
     method = get_method("ride", COUNTS)
     assert method.bias() is None
-    with pytest.raises(
-        InputError, match=r"ride\+oracle: .*'oracle' .* ride has no closed form"
-    ) as caught:
-        check_row(row, method)
-    assert "\n" not in str(caught.value)
+    reference = method.reference_bias()
+    assert reference is not None
+    n = torch.tensor(COUNTS).double()
+    weights = (1 - 0.9999) / (1 - 0.9999**n)
+    for bias in reference.double():
+        difference = bias + weights.log()
+        torch.testing.assert_close(
+            difference, difference.mean().expand_as(difference), atol=1e-5, rtol=0
+        )
+    never = get_method("ride", COUNTS, reweight_from=1.0).reference_bias()
+    assert never is not None
+    assert not never.any()  # training never re-weights

@@ -114,7 +114,6 @@ def test_identity_names_parameters_and_versions() -> None:
     ("text", "message"),
     [
         ("ce+stability", "ce\\+stability: strategy 'stability' needs at least 2 experts, ce has 1"),
-        ("ride+oracle", "ride\\+oracle: strategy 'oracle' needs the prior that the logits carry"),
     ],
 )
 def test_impossible_pairs_are_refused(text: str, message: str) -> None:
@@ -123,26 +122,69 @@ def test_impossible_pairs_are_refused(text: str, message: str) -> None:
         check_row(row, row.build_method(COUNTS))
 
 
-@pytest.mark.parametrize("text", ["ce", "ce+oracle", "sade", "ride+stability", "sade+oracle"])
+@pytest.mark.parametrize(
+    "text", ["ce", "ce+oracle", "sade", "ride+stability", "sade+oracle", "ride+oracle"]
+)
 def test_possible_pairs_pass(text: str) -> None:
     row = resolve(text)
     check_row(row, row.build_method(COUNTS))
 
 
-@pytest.mark.parametrize("need", ["holdout", "network"])
-def test_needs_that_cannot_be_met_yet_are_refused(tmp_path: Path, need: str) -> None:
-    file = tmp_path / "greedy.py"
-    file.write_text(
+def with_plugin(tmp_path: Path, text: str, body: str) -> ResolvedRow:
+    file = tmp_path / "plugin.py"
+    file.write_text(body)
+    return resolve_row(
+        parse_row(text), load_protocol_config("digits-lt"), load_registries([str(file)])
+    )
+
+
+@pytest.mark.parametrize(
+    ("need", "message"),
+    [
+        ("holdout", "needs labelled training images.*`--set train.holdout=0.1` trains with"),
+        ("network", "needs the trained network and clean test images; stored logits alone"),
+    ],
+)
+def test_needs_that_a_trial_may_lack_are_refused_unless_offered(
+    tmp_path: Path, need: str, message: str
+) -> None:
+    row = with_plugin(
+        tmp_path,
+        "ce+greedy",
         "from ltbench.strategy import Strategy\n"
         "class Greedy(Strategy):\n"
         "    name, title = 'greedy', 'greedy'\n"
         f"    needs = frozenset({{{need!r}}})\n"
-        "    def adapt(self, test, source, rng): ...\n"
+        "    def adapt(self, test, source, rng): ...\n",
     )
-    registries = load_registries([str(file)])
-    row = resolve_row(parse_row("ce+greedy"), load_protocol_config("digits-lt"), registries)
-    with pytest.raises(InputError, match=f"needs '{need}', which this version"):
-        check_row(row, row.build_method(COUNTS))
+    method = row.build_method(COUNTS)
+    with pytest.raises(InputError, match=message) as caught:
+        check_row(row, method)
+    assert str(caught.value).startswith("ce+greedy: strategy 'greedy'")
+    assert "\n" not in str(caught.value)
+    check_row(row, method, holdout=need == "holdout", network=need == "network")
+
+
+def test_a_method_of_unknown_bias_needs_a_holdout_to_fit_it(tmp_path: Path) -> None:
+    row = with_plugin(
+        tmp_path,
+        "blind+oracle",
+        "from ltbench.method import Method\n"
+        "class Blind(Method):\n"
+        "    name, title = 'blind', 'blind'\n"
+        "    def loss(self, logits, targets, *, progress, rng=None): ...\n",
+    )
+    method = row.build_method(COUNTS)
+    with pytest.raises(InputError, match=r"no closed form for it; with `--set train.holdout=0.1`"):
+        check_row(row, method)
+    check_row(row, method, holdout=True)
+    assert row.may_estimate_bias
+
+
+def test_which_rows_stand_on_an_estimate_or_on_draw_0_alone() -> None:
+    rows = ["ce", "ce+oracle", "ride", "ride+oracle", "sade+stability", "ride+tent", "ce+bn-adapt"]
+    assert [t for t in rows if resolve(t).may_estimate_bias] == ["ride+oracle"]
+    assert [t for t in rows if resolve(t).first_draw_only] == ["ride+tent", "ce+bn-adapt"]
 
 
 def shared(text: str) -> ResolvedRow:
