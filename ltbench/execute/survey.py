@@ -48,8 +48,9 @@ def _state(folder: Path) -> tuple[str, str]:
             record = store.read_record(folder / store.TRIAL)
         except InputError as error:
             return "unreadable", str(error)
-        variant = record.get("protocol", {}).get("variant", "")
-        return "finished", str(variant)
+        variant = str(record.get("protocol", {}).get("variant", ""))
+        imported = "imported" if "imported" in record else ""
+        return "finished", ", ".join(part for part in (imported, variant) if part)
     if (folder / store.FAILED).exists():
         try:
             record = store.read_record(folder / store.FAILED)

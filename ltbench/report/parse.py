@@ -100,7 +100,7 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
         recipe=canonical(root.at("recipe").value),
         precision=root.at("precision").text(),
         experts=experts,
-        parameters=root.at("model").at("parameters").integer(low=0),
+        parameters=_parameters(root.at("model")),
         train_counts=counts,
         rank=rank,
         class_names=tuple(node.text(empty=True) for node in root.at("class_names").items(classes)),
@@ -111,6 +111,12 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
         ),
         distributions=distributions,
     )
+
+
+def _parameters(model: Node) -> int | None:
+    """None for imported outputs: nobody told how large the network is."""
+    found = model.get("parameters")
+    return None if found is None else found.integer(low=0)
 
 
 def _members(node: Node, classes: int) -> tuple[int, ...]:

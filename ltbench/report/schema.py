@@ -126,7 +126,7 @@ class Evaluation:
     recipe: str
     precision: str
     experts: int
-    parameters: int
+    parameters: int | None
     train_counts: tuple[int, ...]
     rank: tuple[int, ...]
     class_names: tuple[str, ...]
