@@ -84,7 +84,12 @@ def score_outputs(
             if store.finished_trial(folder) is None:
                 _write_trial(folder, trial, outputs, task)
             scored = TrialOutputs(
-                trial, task, outputs.logits, outputs.logits, outputs.labels, _no_views
+                trial=trial,
+                task=task,
+                logits=outputs.logits,
+                shifted_logits=outputs.logits,
+                labels=outputs.labels,
+                views=_no_views,
             )
             for row in rows:
                 uniform[label(row)] = _row(folder, row, scored)
@@ -120,7 +125,13 @@ def _write_trial(folder: Path, trial: ImportedTrial, outputs: ModelOutputs, task
         "trial": trial.hash,
         "protocol": protocol_facts(trial.protocol),
         "training": trial.training_facts(ORIGIN),
-        "imported": {"arrays": dict(trial.arrays), "bias": outputs.bias is not None},
+        "imported": {
+            "arrays": dict(trial.arrays),
+            "adaptation_optimizer": {
+                key: getattr(trial.recipe, key)
+                for key in ("lr", "momentum", "nesterov", "weight_decay")
+            },
+        },
         "seed": trial.seed,
         "identity": trial.identity(),
         "data": {
