@@ -79,9 +79,7 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(3)
 
 
-def loss_of(
-    method: Method[Any], logits: Tensor, targets: Tensor, progress: float = 0.0
-) -> Tensor:
+def loss_of(method: Method[Any], logits: Tensor, targets: Tensor, progress: float = 0.0) -> Tensor:
     """The loss, which must be a scalar tensor: whatever else is asked of it builds on that."""
     loss = method.loss(logits, targets, progress=progress, rng=seeded())
     require(isinstance(loss, Tensor), f"loss returned {type(loss).__name__}, not a tensor")

@@ -25,12 +25,16 @@ def survey(results: Path) -> list[TrialStatus]:
     """Every trial folder, sorted; raises :class:`InputError` where ``results`` is no folder."""
     if results.exists() and not results.is_dir():
         raise InputError(f"results {results} is not a folder")
-    folders = sorted(
+    return [_status(folder) for folder in trial_folders(results)]
+
+
+def trial_folders(results: Path) -> list[Path]:
+    """Every trial folder below ``results`` but published ones, sorted."""
+    return sorted(
         folder
         for folder in results.glob("*/*/*-*")
         if folder.is_dir() and folder.parts[len(results.parts)] not in ("published", "report")
     )
-    return [_status(folder) for folder in folders]
 
 
 def _status(folder: Path) -> TrialStatus:

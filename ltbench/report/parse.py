@@ -32,7 +32,7 @@ def parse_trial(root: Node) -> Trial:
     status = root.at("status").text()
     if status != "finished":
         raise Malformed(f"status is {status!r}, not 'finished'")
-    environment = root.get("environment")
+    environment, data = root.get("environment"), root.get("data")
     return Trial(
         trial=root.at("trial").text(),
         protocol=_protocol(root.at("protocol")),
@@ -42,6 +42,7 @@ def parse_trial(root: Node) -> Trial:
         device=_optional_text(environment, "device") if environment else "",
         torch=_optional_text(environment, "torch") if environment else "",
         rules=_rules(root.get("identity")),
+        source=_optional_text(data, "source") if data else "",
     )
 
 

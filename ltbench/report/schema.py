@@ -90,6 +90,8 @@ class Trial:
     torch: str
     rules: str
     """The data, training-set and model part of its identity; empty where the record has none."""
+    source: str = ""
+    """Which data set; empty where the record does not tell."""
 
 
 @dataclass(frozen=True)
