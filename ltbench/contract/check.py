@@ -136,7 +136,8 @@ def checks_of(
 ) -> list[Check]:
     """The checks of a registered name, or of everything in a ``.py`` or ``.toml`` file.
 
-    advice: also what is good to have and no reason to refuse. Raises :class:`InputError` where there is no such plugin or the file cannot be used at all.
+    advice: also what is good to have and no reason to refuse. Raises :class:`InputError` where
+    there is no such plugin or the file cannot be used at all.
     """
     found = _all_of(str(target), plugins)
     return [check for check in found if advice or not check.property.advice]

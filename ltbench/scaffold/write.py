@@ -56,9 +56,9 @@ def _class_name(module: str) -> str:
 def _check_free(kind: str, name: str) -> None:
     registries = load_registries()
     taken = {
-        "method": registries.methods.plugins,
-        "strategy": registries.strategies.plugins,
-        "protocol": find_protocols().files,
-    }[kind]
-    if name in taken:
+        "method": set(registries.methods.plugins),
+        "strategy": set(registries.strategies.plugins),
+        "protocol": set(find_protocols().files),
+    }
+    if name in taken[kind]:
         raise InputError(f"a {kind} is called {name!r} already; choose another name")
