@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltbench.contract.unmet import require
 from ltbench.errors import InputError
@@ -19,6 +19,18 @@ from ltbench.strategy import Adapted, OptimizerSettings, Source, Strategy, Unlab
 COUNTS = torch.tensor([30, 12, 5, 2, 1])
 PAIRS = 2
 IMAGE_SIZE = 8
+
+
+class OnPixels(nn.Module):
+    """A network as a strategy gets it: uint8 images ``(B, 3, H, W)`` to logits ``(B, E, C)``."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images.float() / 127.5 - 1)
+        return logits
 
 
 @dataclass(frozen=True)
@@ -57,14 +69,12 @@ class StrategyCase:
         """The test set, which hands out what the strategy declared and nothing else."""
         needs = self.strategy.needs
         views = self._views[:, :, order]
-        size = len(self.logits[order])
         pixels = torch.randint(
             256,
             (self.n, 3, IMAGE_SIZE, IMAGE_SIZE),
             generator=torch.Generator().manual_seed(2),
             dtype=torch.uint8,
         )
-        assert size <= self.n
         return UnlabelledTest(
             self.logits[order].clone(),
             views=(lambda k: views[k]) if "views" in needs else None,
@@ -79,16 +89,22 @@ class StrategyCase:
 
     def source(self) -> Source:
         needs, bias = self.strategy.needs, self.method.bias()
+        kind: Literal["closed-form", "reference", "none"] = (
+            "none" if bias is None else "closed-form"
+        )
+        if bias is None and "bias" in needs:
+            bias, kind = self.method.reference_bias(), "reference"
         held = 12
         rng = torch.Generator().manual_seed(4)
         logits = 3 * torch.randn(held, *self.logits.shape[1:], generator=rng)
         network = None
         if "network" in needs:
-            network = build_network("resnet8", len(COUNTS), self.method.architecture(), rng)
+            bare = build_network("resnet8", len(COUNTS), self.method.architecture(), rng)
+            network = OnPixels(bare).eval()
         return Source(
             self.method,
             bias,
-            "none" if bias is None else "closed-form",
+            kind,
             OptimizerSettings(0.1, 0.9, True, 5e-4),
             holdout_logits=logits if "holdout" in needs else None,
             holdout_labels=torch.arange(held) % len(COUNTS) if "holdout" in needs else None,
@@ -113,7 +129,8 @@ class StrategyCase:
 def fits(strategy: Plugin[Strategy[Any]], method: Method[Any]) -> bool:
     """Whether the strategy can run on the method where everything it declares is at hand."""
     enough = method.architecture().experts >= strategy.cls.min_experts
-    return enough and ("bias" not in strategy.cls.needs or method.bias() is not None)
+    known = method.bias() is not None or method.reference_bias() is not None
+    return enough and (known or "bias" not in strategy.cls.needs)
 
 
 def build_method(name: str, registries: Registries) -> Method[Any]:

@@ -123,11 +123,12 @@ def _source_places(task: Task) -> dict[str, Indices | None]:
     return {"train": train, "test": test}
 
 
+_AS_LISTED = "the order in which `origin` lists its images"
 _ORDERS = {
-    "cifar10": "the order of the official archive: data_batch_1 to 5 one after another, test_batch",
-    "cifar100": "the order of the official archive's files train and test",
+    "cifar10": f"{_AS_LISTED}: data_batch_1 to 5 and test_batch of the archive, or rows of Parquet",
+    "cifar100": f"{_AS_LISTED}: the archive's files train and test, or the rows of its Parquet files",
     "digits": "ltbench's split of scikit-learn's digits; sklearn_index is the place in load_digits()",
-    "image-folder": "classes by name, files by name within a class",
+    "image-folder": f"{_AS_LISTED}: classes by name, files by name within a class",
 }
 
 
