@@ -65,7 +65,9 @@ def _from_numpy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Ten
 def _from_csv(path: Path) -> Tensor:
     with path.open(encoding="utf-8-sig") as file:
         first = file.readline()
-        lines = file if _is_heading(first) else [first, *file]
+        lines = [*([] if _is_heading(first) else [first]), *file]
+        if not any(line.strip() for line in lines):
+            raise InputError("it holds no numbers")
         values = np.loadtxt(lines, delimiter=",", dtype=np.float64, ndmin=2)
     if 1 in values.shape:
         values = values.reshape(-1)

@@ -30,6 +30,7 @@ from ltbench.registry import load_registries
 from ltbench.rows import ResolvedRow
 from ltbench.task import Task
 from ltbench.trial import SCHEMA
+from ltbench.version import __version__
 
 MODE = "clean"
 
@@ -144,7 +145,9 @@ def _write_trial(folder: Path, trial: ImportedTrial, outputs: ModelOutputs, task
         "recipe": {},
         "precision": trial.precision,
         "model": _model(outputs.logits),
-        "environment": environment(torch.device("cpu")),
+        # Where it was trained is not known; where it was scored is no property of the model.
+        "environment": {"ltbench": __version__},
+        "scored_on": environment(torch.device("cpu")),
         "created": now(),
     }
     write_json(folder / store.TRIAL, record)

@@ -132,6 +132,11 @@ def words(path: Path) -> Path:
     return path
 
 
+def heading(path: Path) -> Path:
+    path.write_text("label\n")
+    return path
+
+
 def ragged(path: Path) -> Path:
     path.write_text("1.5,2\n3.5\n")
     return path
@@ -162,6 +167,7 @@ def a_pickle(path: Path) -> Path:
         ("x.safetensors", words, "is not readable"),
         ("x.csv", words, "is not readable"),
         ("x.csv", ragged, "is not readable"),
+        ("x.csv", heading, "holds no numbers"),
         ("x.pt", words, r"must end in \.safetensors, \.npy or \.csv"),
     ],
 )
