@@ -165,7 +165,6 @@ def test_again_computes_nothing_and_more_strategies_are_added(
         (["--counts", "n.csv", "--set", "groups.many_abov=3"], "did you mean"),
         (["--counts", "n.csv", "--test-ratios", "61"], "smallest class would have no image"),
         (["--counts", "n.csv", "--seed", "-1"], "must be at least 0"),
-        (["--protocol", "cifar100-lt", "--data-dir", "."], "."),
         (["--protocol", "digits-lt", "--labels", "swapped.npy"], "image 0 has label 9, there it"),
         (["--protocol", "digits-lt", "--labels", "short.npy"], "599 labels, the logits have 600"),
         (["--protocol", "digits-lt", "--counts", "other.csv"], "class 0 has 90 training images"),
