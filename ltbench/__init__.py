@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ltbench.method import Architecture, Method, Phase, Reference
     from ltbench.report.frame import load_results
     from ltbench.strategy import Strategy
+    from ltbench.trained import load_model
 
 # Loaded when first used: torch and pandas take seconds, `ltbench --help` must not.
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "list_strategies": "ltbench.api",
     "load_protocol": "ltbench.api",
     "run": "ltbench.api",
+    "load_model": "ltbench.trained",
     "load_results": "ltbench.report.frame",
     "Architecture": "ltbench.method",
     "Hyper": "ltbench.hyper",
@@ -53,6 +55,7 @@ __all__ = [
     "list_methods",
     "list_protocols",
     "list_strategies",
+    "load_model",
     "load_protocol",
     "load_results",
     "run",

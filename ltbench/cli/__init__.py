@@ -10,7 +10,10 @@ import click
 
 from ltbench.version import __version__
 
-COMMANDS = ("run", "evaluate", "tune", "report", "list", "show", "status", "data")
+COMMANDS = (
+    *("run", "evaluate", "tune", "report", "list", "show", "status", "data"),
+    *("new", "check", "diff", "clean"),
+)
 
 EPILOG = """\b
 Examples:

@@ -32,6 +32,7 @@ def command() -> None:
       ltbench data prepare cifar100-lt
       ltbench data check cifar100-lt --data-dir ~/data/cifar100
       ltbench data where cifar10-lt
+      ltbench data export cifar100-lt --output cifar100-lt-lists
     """
 
 
@@ -77,6 +78,39 @@ def where(protocol: str, data_dir: Path | None) -> None:
     if status.source != "digits":  # embedded and small: never stored
         click.echo(f"decoded: {status.decoded or 'not yet'}")
         click.echo(f"cache:   {status.cache} (LTBENCH_CACHE)")
+
+
+@command.command()
+@_options
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the lists go.  [default: <protocol>-lists]",
+)
+@click.option(
+    "--draws", type=click.IntRange(min=1), help="Draws of each shifted set; default: all."
+)
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override of the protocol.")
+def export(
+    protocol: str,
+    data_dir: Path | None,
+    output: Path | None,
+    draws: int | None,
+    sets: tuple[str, ...],
+) -> None:
+    """Write index lists of every training and test set, with checksums, for other code bases."""
+    from ltbench.data.export import export_lists
+    from ltbench.data.sources import open_data
+    from ltbench.protocol_file import load_protocol_config
+    from ltbench.task import build_task
+
+    loaded = load_protocol_config(protocol, sets)
+    with _progress() as report:
+        splits = open_data(loaded.data, data_dir, report=report)
+    folder = output or Path(f"{loaded.name}-lists")
+    paths = export_lists(build_task(loaded, splits), folder, draws)
+    click.echo(f"{len(paths) - 2} index lists, manifest.json and SHA256SUMS in {folder}")
 
 
 def _config(protocol: str) -> DataConfig:

@@ -1,7 +1,9 @@
-"""``ltbench evaluate``: more rows or test sets on finished trials, without training."""
+"""``ltbench evaluate``: more rows or test sets on finished trials, or on a user's own logits."""
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,20 +17,105 @@ Examples:
   ltbench evaluate --methods sade --protocol digits-lt --test-ratios 2,3,30
   ltbench evaluate --methods ce --protocol cifar100-lt --mode augmented
   ltbench evaluate --methods sade --protocol digits-lt --arrival batch:64
+  ltbench evaluate --logits z.npy --labels y.npy --counts n.csv --name mine
+  ltbench evaluate --logits z.npy --labels y.npy --name mine --protocol cifar100-lt --bias b.npy
 """
+
+_FILE = click.Path(path_type=Path)
+_TRAINED = ("methods", "seeds", "jobs")
 
 
 @click.command(name="evaluate", epilog=EPILOG)
 @click.option(
-    "--methods",
-    required=True,
-    metavar="LIST",
-    help="Rows by commas: ce,'sade[tau=1]+none'; see `ltbench list methods`.",
+    "--methods", metavar="LIST", help="Rows by commas: ce,'sade[tau=1]+none'; of finished trials."
 )
-@protocol_options
+@click.option("--logits", type=_FILE, help="Your own model's test logits, (N, C) or (N, E, C).")
+@click.option("--labels", type=_FILE, help="With --logits: test labels (N,).")
+@click.option("--counts", type=_FILE, help="With --logits: training images per class (C,).")
+@click.option(
+    "--bias", type=_FILE, help="With --logits: softmax(z + bias) is the training posterior."
+)
+@click.option("--name", metavar="NAME", help="With --logits: what tables call your model.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="With --logits: your training's seed."
+)
+@click.option(
+    "--strategies",
+    metavar="LIST",
+    help="With --logits: by commas; default: all that need no more than you give.",
+)
+@partial(protocol_options, required=False)
 @run_options
 @results_option
 @plugin_option
-def command(**arguments: Any) -> int:
-    """Add strategies or test distributions to finished trials; nothing is trained."""
+def command(
+    logits: Path | None,
+    labels: Path | None,
+    counts: Path | None,
+    bias: Path | None,
+    name: str | None,
+    seed: int,
+    strategies: str | None,
+    **arguments: Any,
+) -> int:
+    """Add strategies or test distributions to finished trials, or score a model's own logits.
+
+    Nothing is trained. With --logits, files are .safetensors, .npy or .csv; with --protocol the
+    labels must be that protocol's test labels in order and the row joins its table, marked as
+    imported; without it the protocol is called `imported`.
+    """
+    if logits is not None:
+        return _score(
+            arguments,
+            logits=logits,
+            labels=labels,
+            counts=counts,
+            bias=bias,
+            name=name,
+            seed=seed,
+            strategies=strategies,
+        )
+    for option, value in (
+        ("--labels", labels),
+        ("--counts", counts),
+        ("--bias", bias),
+        ("--name", name),
+        ("--strategies", strategies),
+    ):
+        if value is not None:
+            raise click.UsageError(f"{option} belongs to --logits FILE, which is missing")
+    for option in ("methods", "protocol"):
+        if arguments[option] is None:
+            raise click.UsageError(f"Missing option '--{option}' (or --logits FILE).")
     return execute_command(train=False, dry_run=False, **arguments)
+
+
+def _score(arguments: dict[str, Any], **given: Any) -> int:
+    from ltbench.cli.options import overrides
+    from ltbench.imported.score import ImportRequest, score_outputs
+
+    for option in _TRAINED:
+        if arguments[option] is not None:
+            raise click.UsageError(f"--{option} is for trials of ltbench, not for --logits")
+    if arguments["mode"] != "clean" or arguments["precision"] != "float32":
+        raise click.UsageError("--mode and --precision are for trials of ltbench, not for --logits")
+    for option in ("labels", "name"):
+        if given[option] is None:
+            raise click.UsageError(f"--logits needs --{option} too")
+    request = ImportRequest(
+        **given,
+        protocol=arguments["protocol"],
+        overrides=overrides(arguments["sets"], arguments["imbalance"], arguments["test_ratios"]),
+        results=arguments["results"],
+        data_dir=arguments["data_dir"],
+        plugins=arguments["plugins"],
+    )
+
+    def told(label: str, top1: float) -> None:
+        if not arguments["quiet"]:
+            click.echo(f"{label}: uniform top-1 {top1:.1f}")
+
+    done = score_outputs(request, told)
+    if not arguments["quiet"]:
+        click.echo(f"records: {done.folder}; `ltbench report` shows them, marked as imported")
+    return 0

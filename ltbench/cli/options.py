@@ -31,12 +31,12 @@ def plugin_option(function: F) -> F:
     )(function)
 
 
-def protocol_options(function: F) -> F:
+def protocol_options(function: F, *, required: bool = True) -> F:
     """--protocol and what overrides it; see :func:`overrides`."""
     for option in reversed(
         (
             click.option(
-                "--protocol", required=True, metavar="NAME|FILE.toml", help="Which protocol."
+                "--protocol", required=required, metavar="NAME|FILE.toml", help="Which protocol."
             ),
             click.option("--imbalance", metavar="R", help="Imbalance ratio of the training set."),
             click.option("--test-ratios", metavar="R,R", help="Imbalance ratios of the test sets."),

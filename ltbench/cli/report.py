@@ -27,8 +27,19 @@ Examples:
 @click.option("--protocol", metavar="NAME", help="Report this protocol only.")
 @click.option("--strict", is_flag=True, help="Stop with exit code 2 if any record is unreadable.")
 @click.option("--no-figures", is_flag=True, help="Tables only.")
+@click.option(
+    "--cite",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.bib",
+    help="Also write the BibTeX of every method, data set and protocol used.",
+)
 def command(
-    results: Path, output: Path | None, protocol: str | None, strict: bool, no_figures: bool
+    results: Path,
+    output: Path | None,
+    protocol: str | None,
+    strict: bool,
+    no_figures: bool,
+    cite: Path | None,
 ) -> None:
     """Print tables and write them, with figures, as LaTeX, Markdown and CSV.
 
@@ -49,3 +60,10 @@ def command(
         figures=not no_figures,
         console=Console(),
     )
+    if cite is not None:
+        from ltbench.report.cite import write_bibliography
+
+        missing = write_bibliography(results, cite, protocol)
+        click.echo(f"references: {cite}")
+        for what in missing:
+            click.echo(f"no reference is known for {what}")

@@ -16,6 +16,7 @@ Examples:
   ltbench show 'sade[tau=1]' --protocol cifar100-lt
   ltbench show stability
   ltbench show digits-lt
+  ltbench show sade --bibtex
 """
 
 
@@ -24,12 +25,14 @@ Examples:
 @click.option("--protocol", metavar="NAME|FILE.toml", help="Resolve settings under this protocol.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override of the protocol.")
 @results_option
+@click.option("--bibtex", is_flag=True, help="Print the BibTeX entry of NAME and nothing else.")
 @plugin_option
 def command(
     name: str,
     protocol: str | None,
     sets: tuple[str, ...],
     results: Path,
+    bibtex: bool,
     plugins: tuple[str, ...],
 ) -> None:
     """Print every resolved value of NAME, and where it departs from the published settings."""
@@ -40,6 +43,11 @@ def command(
     from ltbench.registry import load_registries
 
     registries = load_registries(plugins)
+    if bibtex:
+        from ltbench.cli.show_method import show_bibtex
+
+        show_bibtex(parse_row(name).method.name, registries)
+        return
     call = parse_row(name).method if not name.endswith(".toml") else None
     under = load_protocol_config(protocol, sets, plugins=plugins) if protocol else None
     if call is not None and call.name in registries.methods.plugins:

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ltbench.errors import InputError
 from ltbench.names import Call, Row
 from ltbench.protocol import MethodOverrides, Protocol
 from ltbench.registry import Registries
@@ -51,6 +52,17 @@ def show_strategy(call: Call, protocol: Protocol | None, registries: Registries)
     base = protocol.strategies.get(plugin.name, {}) if protocol else {}
     values = cls.hyper_type.from_mapping({**base, **call.params}, plugin.name)
     _print_hyper(values, base, call.params, {})
+
+
+def show_bibtex(name: str, registries: Registries) -> None:
+    """The entry of the method or strategy ``name``; raises :class:`InputError` without one."""
+    from ltbench.report.cite import entry_of
+
+    known = registries.strategies if name in registries.strategies.plugins else registries.methods
+    reference = known.get(name).cls.reference
+    if reference is None:
+        raise InputError(f"{name!r} names no paper")
+    click.echo(entry_of(reference).render(), nl=False)
 
 
 def _show_reference(reference: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ltbench.data.dataset import ArrayDataset, Images, Splits
+from ltbench.data.dataset import ArrayDataset, Images, Labels, Splits
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 IMAGE_SIZE = 8
@@ -26,20 +26,31 @@ def load_digits() -> Splits:
     """
     grey, labels = _read()
     images = scale(grey)
-    generator = np.random.RandomState(0)
-    train: list[np.ndarray[Any, np.dtype[np.int64]]] = []
-    test: list[np.ndarray[Any, np.dtype[np.int64]]] = []
-    for label in range(len(CLASS_NAMES)):
-        chosen = np.flatnonzero(labels == label).astype(np.int64)
-        generator.shuffle(chosen)
-        test.append(chosen[:TEST_PER_CLASS])
-        train.append(chosen[TEST_PER_CLASS:])
-    first, second = np.concatenate(train), np.concatenate(test)
+    first, second = _split(labels)
     return Splits(
         train=ArrayDataset(images[first], labels[first], CLASS_NAMES),
         test=ArrayDataset(images[second], labels[second], CLASS_NAMES),
         origin="embedded in scikit-learn",
     )
+
+
+def split_indices() -> tuple[Labels, Labels]:
+    """Places in scikit-learn's ``load_digits()`` of the training pool and of the test set, in order."""
+    return _split(_read()[1])
+
+
+def _split(
+    labels: Labels,
+) -> tuple[Labels, Labels]:
+    generator = np.random.RandomState(0)
+    train: list[Labels] = []
+    test: list[Labels] = []
+    for label in range(len(CLASS_NAMES)):
+        chosen = np.flatnonzero(labels == label).astype(np.int64)
+        generator.shuffle(chosen)
+        test.append(chosen[:TEST_PER_CLASS])
+        train.append(chosen[TEST_PER_CLASS:])
+    return np.concatenate(train), np.concatenate(test)
 
 
 def _read() -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:

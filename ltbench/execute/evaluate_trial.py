@@ -142,7 +142,7 @@ def _evaluate_row(
     evaluation = {
         "schema": SCHEMA,
         "evaluation": evaluation_hash(context.trial, row, context.job.settings.mode),
-        **row_facts(context, row, record),
+        **row_facts(context, row, outputs, record),
         "seconds": round(time.monotonic() - began, 3),
         "created": now(),
         "distributions": distributions,
@@ -152,7 +152,9 @@ def _evaluate_row(
     context.emit({"event": "row", "label": row.label, "uniform": uniform})
 
 
-def row_facts(context: TrialContext, row: ResolvedRow, record: dict[str, Any]) -> dict[str, Any]:
+def row_facts(
+    context: TrialContext, row: ResolvedRow, outputs: TrialOutputs, record: dict[str, Any]
+) -> dict[str, Any]:
     """What every record of a row repeats, so that a table needs no other file."""
     data = record["data"]
     return {

@@ -65,7 +65,7 @@ def _stream_row(
     stream = {
         "schema": SCHEMA,
         "stream": stream_hash(context.trial, row, mode, arrival),
-        **row_facts(context, row, record),
+        **row_facts(context, row, outputs, record),
         "arrival": arrival.name,
         "predicts": predicts(outputs, row),
         "drift": context.job.protocol.test.drift,

@@ -25,12 +25,16 @@ def survey(results: Path) -> list[TrialStatus]:
     """Every trial folder, sorted; raises :class:`InputError` where ``results`` is no folder."""
     if results.exists() and not results.is_dir():
         raise InputError(f"results {results} is not a folder")
-    folders = sorted(
+    return [_status(folder) for folder in trial_folders(results)]
+
+
+def trial_folders(results: Path) -> list[Path]:
+    """Every trial folder below ``results`` but published ones, sorted."""
+    return sorted(
         folder
         for folder in results.glob("*/*/*-*")
         if folder.is_dir() and folder.parts[len(results.parts)] not in ("published", "report")
     )
-    return [_status(folder) for folder in folders]
 
 
 def _status(folder: Path) -> TrialStatus:
@@ -48,8 +52,9 @@ def _state(folder: Path) -> tuple[str, str]:
             record = store.read_record(folder / store.TRIAL)
         except InputError as error:
             return "unreadable", str(error)
-        variant = record.get("protocol", {}).get("variant", "")
-        return "finished", str(variant)
+        variant = str(record.get("protocol", {}).get("variant", ""))
+        imported = "imported" if "imported" in record else ""
+        return "finished", ", ".join(part for part in (imported, variant) if part)
     if (folder / store.FAILED).exists():
         try:
             record = store.read_record(folder / store.FAILED)

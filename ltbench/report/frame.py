@@ -41,7 +41,7 @@ COLUMNS: dict[str, str] = {
     "many": "float64",
     "medium": "float64",
     "few": "float64",
-    "parameters": "int64",
+    "parameters": "Int64",
     "experts": "int64",
     "precision": "str",
     "train_fingerprint": "str",

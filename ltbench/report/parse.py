@@ -33,7 +33,7 @@ def parse_trial(root: Node) -> Trial:
     status = root.at("status").text()
     if status != "finished":
         raise Malformed(f"status is {status!r}, not 'finished'")
-    environment = root.get("environment")
+    environment, data = root.get("environment"), root.get("data")
     return Trial(
         trial=root.at("trial").text(),
         protocol=parse_protocol(root.at("protocol")),
@@ -43,6 +43,7 @@ def parse_trial(root: Node) -> Trial:
         device=_optional_text(environment, "device") if environment else "",
         torch=_optional_text(environment, "torch") if environment else "",
         rules=_rules(root.get("identity")),
+        source=_optional_text(data, "source") if data else "",
     )
 
 
@@ -101,7 +102,7 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
         recipe=canonical(root.at("recipe").value),
         precision=root.at("precision").text(),
         experts=experts,
-        parameters=root.at("model").at("parameters").integer(low=0),
+        parameters=_parameters(root.at("model")),
         train_counts=counts,
         rank=rank,
         class_names=tuple(node.text(empty=True) for node in root.at("class_names").items(classes)),
@@ -115,6 +116,12 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
         bias=parse_bias(root.get("bias"), experts, classes),
         first_draw_only=(first := root.get("first_draw_only")) is not None and first.boolean(),
     )
+
+
+def _parameters(model: Node) -> int | None:
+    """None for imported outputs: nobody told how large the network is."""
+    found = model.get("parameters")
+    return None if found is None else found.integer(low=0)
 
 
 def _members(node: Node, classes: int) -> tuple[int, ...]:

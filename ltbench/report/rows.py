@@ -31,7 +31,7 @@ class RowKey:
     recipe: str
     hyper: str
     experts: int
-    parameters: int
+    parameters: str
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _key(e: Evaluation) -> RowKey:
         recipe=e.recipe,
         hyper=training.hyper,
         experts=e.experts,
-        parameters=e.parameters,
+        parameters="unknown" if e.parameters is None else f"{e.parameters:,}",
     )
 
 
@@ -136,7 +136,7 @@ def _labels(keys: list[RowKey]) -> dict[RowKey, str]:
             (f"recipe {digest(key.recipe)}", [f"recipe {digest(o.recipe)}" for o in same]),
             (f"settings {digest(key.hyper)}", [f"settings {digest(o.hyper)}" for o in same]),
             (f"{key.experts} experts", [f"{o.experts} experts" for o in same]),
-            (f"{key.parameters:,} parameters", [f"{o.parameters:,} parameters" for o in same]),
+            (f"{key.parameters} parameters", [f"{o.parameters} parameters" for o in same]),
         ]
         differing = [own or "default" for own, others in parts if len(set(others)) > 1]
         labels[key] = f"{key.label} ({', '.join(differing)})" if differing else key.label

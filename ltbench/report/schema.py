@@ -100,6 +100,8 @@ class Trial:
     torch: str
     rules: str
     """The data, training-set and model part of its identity; empty where the record has none."""
+    source: str = ""
+    """Which data set; empty where the record does not tell."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Evaluation:
     recipe: str
     precision: str
     experts: int
-    parameters: int
+    parameters: int | None
     train_counts: tuple[int, ...]
     rank: tuple[int, ...]
     class_names: tuple[str, ...]

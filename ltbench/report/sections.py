@@ -143,6 +143,11 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
         values = sorted({getattr(e.trial, what) for e in evaluations} - {""})
         if len(values) > 1:
             notes.append(f"trained with more than one {what}: {', '.join(values)}")
+    if any(e.trial.training.origin == "imported" for e in evaluations):
+        notes.append(
+            "rows marked (imported) were scored from logits of models trained elsewhere, whose "
+            "recipe and cost are not known here"
+        )
     first = evaluations[0]
     return Section(
         key=key,

@@ -24,6 +24,8 @@ class BnAdaptHyper(Hyper):
 class BnSession(Session):
     """Predicts each batch under its own statistics; nothing is carried from one to the next."""
 
+    predicts: ClassVar = "after"  # the statistics are those of the whole batch
+
     def __init__(self, network: nn.Module, method: Method[Hyper]) -> None:
         self.network, self.method = copy.deepcopy(network), method
         use_batch_statistics(self.network)

@@ -11,8 +11,9 @@ from ltbench.hyper import Hyper
 from ltbench.labelshift.em import em
 from ltbench.labelshift.posterior import predict_at, source_likelihoods
 from ltbench.method import Reference, log_prior
+from ltbench.session import Accumulating
 from ltbench.settings import setting
-from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
+from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Em(Strategy[EmHyper]):
         year=2002,
         url="https://doi.org/10.1162/089976602753284446",
     )
+
+    def session(self, source: Source, rng: torch.Generator) -> Session:
+        return Accumulating(self, source, rng)
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         u = source_likelihoods(test.logits, source)

@@ -27,6 +27,8 @@ class TentHyper(Hyper):
 class TentSession(Session):
     """One Adam step a batch, which is predicted from the forward pass before that step."""
 
+    predicts: ClassVar = "after"  # before the step, but with the statistics of the whole batch
+
     def __init__(self, network: nn.Module, method: Method[Hyper], hyper: TentHyper) -> None:
         self.network, self.method = copy.deepcopy(network), method
         self.network.requires_grad_(False)

@@ -13,8 +13,9 @@ from ltbench.labelshift.em import em
 from ltbench.labelshift.posterior import predict_at, source_likelihoods
 from ltbench.labelshift.selection import Estimator, choose
 from ltbench.labelshift.tilt import fit_tilt, head_score, powers
+from ltbench.session import Accumulating
 from ltbench.settings import setting
-from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
+from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 
 STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 """Images that the tilt stands for in EM shrunk towards it, as a share of the test images."""
@@ -45,6 +46,9 @@ class Tilt(Strategy[TiltHyper]):
     needs: ClassVar = frozenset({"bias"})
     uses_predict: ClassVar = False
     hyper_type: ClassVar = TiltHyper
+
+    def session(self, source: Source, rng: torch.Generator) -> Session:
+        return Accumulating(self, source, rng)
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         u = source_likelihoods(test.logits, source)

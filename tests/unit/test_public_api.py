@@ -26,6 +26,7 @@ PUBLIC = {
     "list_methods",
     "list_protocols",
     "list_strategies",
+    "load_model",
     "load_protocol",
     "load_results",
     "run",

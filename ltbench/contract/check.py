@@ -1,0 +1,183 @@
+"""Runs the contract on one plugin, by name or file, and collects what does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ltbench.contract.card import METHOD_CARD, STRATEGY_CARD, Card
+from ltbench.contract.method_case import method_cases
+from ltbench.contract.methods import METHOD_PROPERTIES
+from ltbench.contract.protocols import PROTOCOL_PROPERTIES, ProtocolCase
+from ltbench.contract.strategies import STRATEGY_PROPERTIES
+from ltbench.contract.strategy_case import strategy_cases
+from ltbench.contract.unmet import Property, Unmet, require
+from ltbench.errors import InputError, describe, nearest
+from ltbench.protocol_registry import find_protocols
+from ltbench.registry import Plugin, Registries, load_registries
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One property of one plugin. reason: why it does not hold, empty where it does."""
+
+    plugin: str
+    name: str
+    sentence: str
+    advice: bool
+    reason: str
+
+    @property
+    def holds(self) -> bool:
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property of one plugin, to be run; calling it raises :class:`Unmet` where it fails."""
+
+    plugin: str
+    property: Property[Any]
+    cases: tuple[Any, ...]
+
+    def __call__(self) -> None:
+        for case in self.cases:
+            try:
+                self.property.holds(case)
+            except Unmet as error:
+                raise Unmet(f"{error}{_where(case)}") from None
+            except Exception as error:  # a plugin may raise whatever it likes
+                raise Unmet(f"{describe(error)}{_place(error)}{_where(case)}") from error
+
+    def finding(self) -> Finding:
+        try:
+            self()
+        except Unmet as error:
+            reason = str(error)
+        else:
+            reason = ""
+        return Finding(
+            self.plugin, self.property.name, self.property.sentence, self.property.advice, reason
+        )
+
+    def __str__(self) -> str:
+        return f"{self.plugin}-{self.property.name}"
+
+
+def _where(case: object) -> str:
+    return "" if isinstance(case, Card) else f" ({case})"
+
+
+def _place(error: BaseException) -> str:
+    """The plugin's own line that raised: the last frame outside ltbench and torch."""
+    import traceback
+
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "ltbench_plugin" in frame.name or not _is_library(frame.filename)
+    ]
+    return f", raised at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def _is_library(file: str) -> bool:
+    parts = Path(file).parts
+    return "site-packages" in parts or "ltbench" in parts
+
+
+def check_method(plugin: Plugin[Any], registries: Registries) -> Iterator[Check]:
+    card = Card(plugin, registries)
+    yield from _checks(plugin.name, METHOD_CARD, (card,))
+    cases = _tried(lambda: method_cases(plugin, registries))
+    yield from _checks(plugin.name, METHOD_PROPERTIES, cases)
+
+
+def check_strategy(plugin: Plugin[Any], registries: Registries) -> Iterator[Check]:
+    card = Card(plugin, registries)
+    yield from _checks(plugin.name, STRATEGY_CARD, (card,))
+    cases = _tried(lambda: strategy_cases(plugin, registries))
+    yield Check(plugin.name, Property(_fits_some_method), ((plugin, cases),))
+    yield from _checks(plugin.name, STRATEGY_PROPERTIES, cases)
+
+
+def _fits_some_method(case: tuple[Plugin[Any], tuple[Any, ...]]) -> None:
+    """There is a method that it can run on."""
+    plugin, cases = case
+    require(
+        cases,
+        f"no registered method has {plugin.cls.min_experts} experts and what needs asks for",
+    )
+
+
+def check_protocol(name: str, registries: Registries) -> Iterator[Check]:
+    yield from _checks(name, PROTOCOL_PROPERTIES, (ProtocolCase(name, registries),))
+
+
+def _checks(plugin: str, properties: Iterable[Property[C]], cases: Sequence[C]) -> Iterator[Check]:
+    """None without a case: what was not tried is not called fine."""
+    for each in properties if cases else ():
+        yield Check(plugin, each, tuple(cases))
+
+
+def _tried(make: Callable[[], list[C]]) -> tuple[C, ...]:
+    """Cases need hyper-parameters that can be built; where they cannot, the card says so."""
+    try:
+        return tuple(make())
+    except Exception:  # told by the card's properties
+        return ()
+
+
+def checks_of(
+    target: str | Path, plugins: Sequence[str] = (), *, advice: bool = True
+) -> list[Check]:
+    """The checks of a registered name, or of everything in a ``.py`` or ``.toml`` file.
+
+    advice: also what is good to have and no reason to refuse. Raises :class:`InputError` where
+    there is no such plugin or the file cannot be used at all.
+    """
+    found = _all_of(str(target), plugins)
+    return [check for check in found if advice or not check.property.advice]
+
+
+def _all_of(text: str, plugins: Sequence[str]) -> list[Check]:
+    if text.endswith(".toml"):
+        if not Path(text).is_file():
+            raise InputError(f"{text}: no such file")
+        return list(check_protocol(text, load_registries(plugins)))
+    if text.endswith(".py") or Path(text).is_file():
+        return _of_file(text, plugins)
+    registries = load_registries(plugins)
+    found: list[Check] = []
+    if text in registries.methods.plugins:
+        found += check_method(registries.methods.get(text), registries)
+    if text in registries.strategies.plugins:
+        found += check_strategy(registries.strategies.get(text), registries)
+    protocols = find_protocols(plugins)
+    if text in protocols.files:
+        found += check_protocol(text, registries)
+    if found:
+        return found
+    for registry in (registries.methods, registries.strategies):
+        if text in registry.broken or text in registry.clashes:
+            registry.get(text)  # raises, with the reason
+    known = [*registries.methods.plugins, *registries.strategies.plugins, *protocols.files]
+    raise InputError(
+        f"no method, strategy, protocol or file is called {text!r}{nearest(text, known)}"
+    )
+
+
+def _of_file(file: str, plugins: Sequence[str]) -> list[Check]:
+    registries = load_registries([*plugins, file])
+    origin = str(Path(file).resolve())
+    found: list[Check] = []
+    for plugin in registries.methods.plugins.values():
+        if plugin.origin == origin:
+            found += check_method(plugin, registries)
+    for other in registries.strategies.plugins.values():
+        if other.origin == origin:
+            found += check_strategy(other, registries)
+    return found

@@ -1,0 +1,95 @@
+"""A method under one setting of its hyper-parameters, on one list of training counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltbench.contract.unmet import require
+from ltbench.method import Method
+from ltbench.registry import Plugin, Registries
+
+COUNTS = {
+    "two": [9, 1],
+    "ten": [100, 64, 41, 27, 17, 11, 7, 4, 3, 1],
+    "ties": [5, 1, 5, 1, 1, 8],
+    "equal": [4, 4, 4],
+}
+PROGRESS = (0.0, 0.5, 0.99)
+
+
+@dataclass(frozen=True)
+class MethodCase:
+    plugin: Plugin[Method[Any]]
+    hyper: dict[str, Any]
+    counts: list[int]
+    registries: Registries
+
+    def build(self, counts: list[int] | None = None) -> Method[Any]:
+        values = torch.tensor(counts or self.counts)
+        hyper = self.plugin.cls.hyper_type.from_mapping(self.hyper, self.plugin.name)
+        return self.plugin.cls(values, hyper)
+
+    def trainer(self) -> Method[Any]:
+        """The method that does the training: itself, or the one a post-hoc method names."""
+        name, hyper = self.build().training_identity()
+        cls = self.registries.methods.get(name).cls
+        return cls(torch.tensor(self.counts), cls.hyper_type.from_mapping(hyper, name))
+
+    def example(self, batch: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Logits ``(B, E, C)`` and targets that hold every class where the batch allows."""
+        rng = torch.Generator().manual_seed(seed)
+        experts, classes = self.build().architecture().experts, len(self.counts)
+        logits = 5 * torch.randn(batch, experts, classes, generator=rng)
+        return logits, torch.arange(batch) % classes
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{key}={value}" for key, value in self.hyper.items()) or "defaults"
+        return f"{shown}; training counts {self.counts}"
+
+
+def variants(hyper_type: type[Any]) -> list[dict[str, Any]]:
+    """The defaults, and each other choice or switch on its own."""
+    found: list[dict[str, Any]] = [{}]
+    for field in dataclasses.fields(hyper_type):
+        for choice in field.metadata.get("choices", ()):
+            if choice != field.default:
+                found.append({field.name: choice})
+        if isinstance(field.default, bool):
+            found.append({field.name: not field.default})
+    return found
+
+
+def method_cases(
+    plugin: Plugin[Method[Any]], registries: Registries, keys: tuple[str, ...] = tuple(COUNTS)
+) -> list[MethodCase]:
+    """Every variant of the method on the named counts."""
+    return [
+        MethodCase(plugin, hyper, COUNTS[key], registries)
+        for hyper in variants(plugin.cls.hyper_type)
+        for key in keys
+    ]
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def loss_of(method: Method[Any], logits: Tensor, targets: Tensor, progress: float = 0.0) -> Tensor:
+    """The loss, which must be a scalar tensor: whatever else is asked of it builds on that."""
+    loss = method.loss(logits, targets, progress=progress, rng=seeded())
+    require(isinstance(loss, Tensor), f"loss returned {type(loss).__name__}, not a tensor")
+    require(
+        loss.shape == (),
+        f"loss returned shape {tuple(loss.shape)}; it must be one number, for example the mean "
+        "over the batch",
+    )
+    return loss
+
+
+def differ(one: Tensor, other: Tensor, rtol: float = 1e-4, atol: float = 1e-5) -> bool:
+    return one.shape != other.shape or not torch.allclose(one, other, rtol=rtol, atol=atol)

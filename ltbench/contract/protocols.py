@@ -1,0 +1,108 @@
+"""What every protocol file must keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ltbench.contract.unmet import Property, Unmet, require
+from ltbench.data.sources import is_ready, open_data
+from ltbench.errors import InputError
+from ltbench.protocol import Protocol
+from ltbench.protocol_file import load_protocol_config
+from ltbench.registry import Registries
+from ltbench.task import build_task
+
+
+@dataclass(frozen=True)
+class ProtocolCase:
+    """name: of a protocol or a .toml file."""
+
+    name: str
+    registries: Registries
+
+    def load(self) -> Protocol:
+        try:
+            return load_protocol_config(self.name)
+        except InputError as error:
+            raise Unmet(str(error)) from None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def file_is_valid(case: ProtocolCase) -> None:
+    """The file is TOML, and every key and value in it is known and in its range."""
+    case.load()
+
+
+def has_version_and_title(case: ProtocolCase) -> None:
+    """It has a version, raised when its rules change, and a title for tables."""
+    protocol = case.load()
+    require(protocol.version.strip(), "version is empty; scores of one version are comparable")
+    require(protocol.title.strip(), "title is empty")
+
+
+def file_is_named_after_it(case: ProtocolCase) -> None:
+    """Its file has its name, so that `--protocol NAME` finds it."""
+    protocol = case.load()
+    stem = Path(protocol.origin).stem.replace("_", "-")
+    require(stem == protocol.name, f"the file is called {stem!r}, the protocol {protocol.name!r}")
+
+
+def settings_are_of_known_plugins(case: ProtocolCase) -> None:
+    """[methods.X] and [strategies.X] name what is registered, with its hyper-parameters."""
+    protocol = case.load()
+    try:
+        for name, overrides in protocol.methods.items():
+            case.registries.methods.get(name).cls.hyper_type.from_mapping(overrides.hyper, name)
+        for name, hyper in protocol.strategies.items():
+            case.registries.strategies.get(name).cls.hyper_type.from_mapping(hyper, name)
+    except InputError as error:
+        raise Unmet(str(error)) from None
+
+
+def images_are_here(case: ProtocolCase) -> None:
+    """The images are here, so that the sets below could be tried."""
+    protocol = case.load()
+    require(
+        is_ready(protocol.data), f"`ltbench data prepare {case.name}` gets them; not done by check"
+    )
+
+
+def sets_can_be_drawn(case: ProtocolCase) -> None:
+    """There are images enough for the training set and for every test set."""
+    protocol = case.load()
+    if not is_ready(protocol.data):
+        return
+    try:
+        task = build_task(protocol, open_data(protocol.data, download=False))
+        for test_set in task.test_sets:
+            chosen = test_set.indices(task.splits.test.labels, 0)
+            require(len(chosen), f"test set {test_set.name} is empty")
+    except InputError as error:
+        raise Unmet(str(error)) from None
+
+
+def every_group_has_a_class(case: ProtocolCase) -> None:
+    """Many-, medium- and few-shot classes all exist; an empty group is shown as n/a."""
+    protocol = case.load()
+    if not is_ready(protocol.data):
+        return
+    try:
+        groups = build_task(protocol, open_data(protocol.data, download=False)).groups
+    except InputError:
+        return  # told above
+    empty = [name for name, classes in groups.items() if not classes]
+    require(not empty, f"no class is {', '.join(empty)}-shot; see [groups]")
+
+
+PROTOCOL_PROPERTIES: tuple[Property[ProtocolCase], ...] = (
+    Property(file_is_valid),
+    Property(has_version_and_title),
+    Property(file_is_named_after_it),
+    Property(settings_are_of_known_plugins),
+    Property(images_are_here, advice=True),
+    Property(sets_can_be_drawn),
+    Property(every_group_has_a_class, advice=True),
+)

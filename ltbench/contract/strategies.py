@@ -1,0 +1,215 @@
+"""What every test-time strategy must keep, with every method that it fits."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from ltbench.contract.method_case import differ
+from ltbench.contract.strategy_case import COUNTS, StrategyCase
+from ltbench.contract.unmet import Property, Unmet, require
+from ltbench.errors import ContractError
+from ltbench.strategy import Predicts, Session
+
+_HANDED_OUT = frozenset({"views", "true_prior", "network"})
+
+
+def scores_are_usable(case: StrategyCase) -> None:
+    """`adapt` gives one score per image and class, none NaN, and a finite largest one."""
+    test = case.test()
+    adapted = case.adapt(test)
+    scores, expected = adapted.logits, (case.n, len(COUNTS))
+    require(isinstance(scores, Tensor), f"Adapted.logits is {type(scores).__name__}, no tensor")
+    require(
+        tuple(scores.shape) == expected,
+        f"Adapted.logits has shape {tuple(scores.shape)}; expected (N, C) = {expected}, for "
+        "exactly the images adapted on",
+    )
+    require(scores.is_floating_point(), f"Adapted.logits is {scores.dtype}, not a float type")
+    require(
+        not torch.isnan(scores).any() and torch.isfinite(scores.amax(1)).all(),
+        "Adapted.logits has NaN, or no finite score for an image",
+    )
+    require(torch.equal(test.logits, case.logits), "adapt writes into test.logits")
+
+
+def what_it_tells_is_well_formed(case: StrategyCase) -> None:
+    """Expert weights and prior sum to 1, and diagnostics are JSON."""
+    adapted = case.adapt()
+    experts = case.logits.shape[1]
+    for name, values, size in (
+        ("expert_weights", adapted.expert_weights, experts),
+        ("prior", adapted.prior, len(COUNTS)),
+    ):
+        if values is None:
+            continue
+        require(
+            tuple(values.shape) == (size,),
+            f"Adapted.{name} has shape {tuple(values.shape)}, not {(size,)}",
+        )
+        total = values.sum().item()
+        require(abs(total - 1) < 1e-5, f"Adapted.{name} sums to {total:g}, not to 1")
+    try:
+        json.dumps(dict(adapted.diagnostics), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise Unmet(
+            f"Adapted.diagnostics is not JSON: {error}; use .item() and .tolist()"
+        ) from None
+
+
+def same_seed_same_answer(case: StrategyCase) -> None:
+    """The same seed gives the same scores, and no other source of randomness is used."""
+    state = torch.get_rng_state()
+    first, second = (case.adapt(seed=5).logits for _ in range(2))
+    require(torch.equal(first, second), "the same generator gives other scores the second time")
+    require(
+        torch.equal(torch.get_rng_state(), state),
+        "it draws from torch's global generator; use the rng that adapt is given",
+    )
+
+
+def frozen_repeats_the_scores(case: StrategyCase) -> None:
+    """The frozen predictor, where there is one, gives the same scores, image by image."""
+    adapted = case.adapt()
+    if adapted.frozen is None:
+        return
+    require(
+        not differ(adapted.frozen(case.logits), adapted.logits),
+        "Adapted.frozen gives other scores than Adapted.logits on the images adapted on",
+    )
+    part = slice(0, 1) if case.n == 1 else slice(3, 5)
+    require(
+        not differ(adapted.frozen(case.logits[part]), adapted.logits[part]),
+        "Adapted.frozen lets an image's scores depend on the other images",
+    )
+
+
+def image_order_does_not_matter(case: StrategyCase) -> None:
+    """The order in which the images arrive does not change their scores."""
+    order = torch.randperm(case.n, generator=torch.Generator().manual_seed(1))
+    straight, mixed = case.adapt().logits, case.adapt(case.test(order)).logits
+    require(
+        not differ(mixed, straight[order]),
+        "the scores depend on the order of arrival; stochastic steps over batches do that",
+    )
+
+
+def uses_only_what_it_declares(case: StrategyCase) -> None:
+    """It asks for views, true prior and images only where `needs` declares them, and uses them."""
+    declared = case.strategy.needs & _HANDED_OUT
+    if not declared:
+        case.adapt(case.bare())
+        return
+    try:
+        case.adapt(case.bare())
+    except ContractError:
+        return
+    raise Unmet(f"needs declares {', '.join(sorted(declared))} and adapt does without it")
+
+
+def predict_is_called_only_if_declared(case: StrategyCase) -> None:
+    """With `uses_predict = False` it never calls the method's `predict`."""
+    if case.strategy.uses_predict:
+        return
+
+    def forbidden(logits: Tensor) -> Tensor:
+        raise Unmet("adapt calls source.method.predict; set uses_predict = True")
+
+    had = "predict" in vars(case.method)
+    assert not had
+    vars(case.method)["predict"] = forbidden
+    try:
+        case.adapt()
+    finally:
+        del vars(case.method)["predict"]
+
+
+def session_is_one_or_none(case: StrategyCase) -> None:
+    """`session` gives a Session that declares when it predicts, or None."""
+    session = case.strategy.session(case.source(), torch.Generator().manual_seed(0))
+    require(
+        session is None or isinstance(session, Session),
+        f"session returned {type(session).__name__}; it must be a Session or None",
+    )
+    told = getattr(session, "predicts", None)
+    require(
+        session is None or told in get_args(Predicts),
+        f"predicts of the session is {told!r}; expected one of {get_args(Predicts)}",
+    )
+
+
+def session_predicts_batches_of_any_size(case: StrategyCase) -> None:
+    """A session scores every image of every batch, whatever its size, and writes into none."""
+    session = open_session(case)
+    if session is None:
+        return
+    for part in (slice(0, case.n // 2), slice(case.n // 2, case.n - 1), slice(case.n - 1, case.n)):
+        size = part.stop - part.start
+        if not size:
+            continue
+        test = case.test(part)
+        scores, expected = session.step(test), (size, len(COUNTS))
+        require(
+            tuple(scores.shape) == expected,
+            f"step returned scores {tuple(scores.shape)}; expected (B, C) = {expected}",
+        )
+        require(
+            not torch.isnan(scores).any() and torch.isfinite(scores.amax(1)).all(),
+            "step returned NaN, or no finite score for an image",
+        )
+        require(torch.equal(test.logits, case.logits[part]), "step writes into batch.logits")
+
+
+def session_keeps_nothing_of_the_last_stream(case: StrategyCase) -> None:
+    """Two sessions with the same generator give the same scores."""
+    runs = []
+    for _ in range(2):
+        session = open_session(case)
+        if session is None or case.n < 2:
+            return
+        halves = (slice(0, case.n // 2), slice(case.n // 2, case.n))
+        runs.append(torch.cat([session.step(case.test(part)).detach() for part in halves]))
+    require(torch.equal(*runs), "a second session differs: the first left something behind")
+
+
+def session_predicts_when_it_says(case: StrategyCase) -> None:
+    """`before`: no other image of the batch has a say. `fixed`: no other image at all."""
+    session, alone = open_session(case), open_session(case)
+    if session is None or alone is None or session.predicts == "after" or case.n < 4:
+        return
+    half = case.n // 2
+    together = session.step(case.test(slice(0, half))).detach()
+    require(
+        not differ(together[:1], alone.step(case.test(slice(0, 1))).detach()),
+        f"the session declares predicts = {session.predicts!r}, and other images of the batch "
+        "change the scores of the first",
+    )
+    fresh = open_session(case)
+    if session.predicts == "fixed" and fresh is not None:
+        rest = case.test(slice(half, case.n))
+        require(
+            not differ(session.step(rest).detach(), fresh.step(rest).detach()),
+            "the session declares predicts = 'fixed', and earlier batches change later scores",
+        )
+
+
+def open_session(case: StrategyCase) -> Session | None:
+    return case.strategy.session(case.source(), torch.Generator().manual_seed(3))
+
+
+STRATEGY_PROPERTIES: tuple[Property[StrategyCase], ...] = (
+    Property(scores_are_usable),
+    Property(what_it_tells_is_well_formed),
+    Property(same_seed_same_answer),
+    Property(frozen_repeats_the_scores),
+    Property(image_order_does_not_matter, advice=True),
+    Property(uses_only_what_it_declares),
+    Property(predict_is_called_only_if_declared),
+    Property(session_is_one_or_none),
+    Property(session_predicts_batches_of_any_size),
+    Property(session_keeps_nothing_of_the_last_stream),
+    Property(session_predicts_when_it_says),
+)

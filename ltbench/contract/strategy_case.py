@@ -1,0 +1,159 @@
+"""A strategy with one method, before one small test set of which everything is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ltbench.contract.unmet import require
+from ltbench.errors import InputError
+from ltbench.method import Method
+from ltbench.models.resnet import build_network
+from ltbench.registry import Plugin, Registries
+from ltbench.strategy import Adapted, OptimizerSettings, Source, Strategy, UnlabelledTest
+
+COUNTS = torch.tensor([30, 12, 5, 2, 1])
+PAIRS = 2
+IMAGE_SIZE = 8
+
+
+class OnPixels(nn.Module):
+    """A network as a strategy gets it: uint8 images ``(B, 3, H, W)`` to logits ``(B, E, C)``."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images.float() / 127.5 - 1)
+        return logits
+
+
+@dataclass(frozen=True)
+class StrategyCase:
+    """``n`` images; absent: three of the five classes are missing from the test set."""
+
+    plugin: Plugin[Strategy[Any]]
+    method: Method[Any]
+    n: int = 40
+    absent: bool = False
+
+    @property
+    def strategy(self) -> Strategy[Any]:
+        cls = self.plugin.cls
+        return cls(cls.hyper_type())
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """``(N, E, C)``, around a label each."""
+        rng = torch.Generator().manual_seed(0)
+        experts, classes = self.method.architecture().experts, len(COUNTS)
+        return 3 * torch.randn(self.n, experts, classes, generator=rng)
+
+    @cached_property
+    def _views(self) -> Tensor:
+        noise = torch.randn(
+            PAIRS, 2, *self.logits.shape, generator=torch.Generator().manual_seed(1)
+        )
+        return self.logits + noise
+
+    @property
+    def prior(self) -> Tensor:
+        return torch.tensor([0.5, 0, 0.5, 0, 0] if self.absent else [0.2] * 5).double()
+
+    def test(self, order: Tensor | slice = slice(None)) -> UnlabelledTest:
+        """The test set, which hands out what the strategy declared and nothing else."""
+        needs = self.strategy.needs
+        views = self._views[:, :, order]
+        pixels = torch.randint(
+            256,
+            (self.n, 3, IMAGE_SIZE, IMAGE_SIZE),
+            generator=torch.Generator().manual_seed(2),
+            dtype=torch.uint8,
+        )
+        return UnlabelledTest(
+            self.logits[order].clone(),
+            views=(lambda k: views[k]) if "views" in needs else None,
+            pairs=PAIRS,
+            true_prior=self.prior if "true_prior" in needs else None,
+            images=(lambda: pixels[order]) if "network" in needs else None,
+        )
+
+    def bare(self) -> UnlabelledTest:
+        """The logits and nothing that has to be declared."""
+        return UnlabelledTest(self.logits.clone(), pairs=PAIRS)
+
+    def source(self) -> Source:
+        needs, bias = self.strategy.needs, self.method.bias()
+        kind: Literal["closed-form", "reference", "none"] = (
+            "none" if bias is None else "closed-form"
+        )
+        if bias is None and "bias" in needs:
+            bias, kind = self.method.reference_bias(), "reference"
+        held = 12
+        rng = torch.Generator().manual_seed(4)
+        logits = 3 * torch.randn(held, *self.logits.shape[1:], generator=rng)
+        network = None
+        if "network" in needs:
+            bare = build_network("resnet8", len(COUNTS), self.method.architecture(), rng)
+            network = OnPixels(bare).eval()
+        return Source(
+            self.method,
+            bias,
+            kind,
+            OptimizerSettings(0.1, 0.9, True, 5e-4),
+            holdout_logits=logits if "holdout" in needs else None,
+            holdout_labels=torch.arange(held) % len(COUNTS) if "holdout" in needs else None,
+            network=network,
+        )
+
+    def adapt(self, test: UnlabelledTest | None = None, seed: int = 0) -> Adapted:
+        rng = torch.Generator().manual_seed(seed)
+        given = self.test() if test is None else test
+        adapted = self.strategy.adapt(given, self.source(), rng)
+        require(
+            isinstance(adapted, Adapted),
+            f"adapt returned {type(adapted).__name__}; it must return Adapted(logits=...)",
+        )
+        return adapted
+
+    def __str__(self) -> str:
+        absent = ", three classes absent" if self.absent else ""
+        return f"with {self.method.name}, {self.n} images{absent}"
+
+
+def fits(strategy: Plugin[Strategy[Any]], method: Method[Any]) -> bool:
+    """Whether the strategy can run on the method where everything it declares is at hand."""
+    enough = method.architecture().experts >= strategy.cls.min_experts
+    known = method.bias() is not None or method.reference_bias() is not None
+    return enough and (known or "bias" not in strategy.cls.needs)
+
+
+def build_method(name: str, registries: Registries) -> Method[Any]:
+    cls = registries.methods.get(name).cls
+    return cls(COUNTS, cls.hyper_type())
+
+
+def strategy_cases(
+    plugin: Plugin[Strategy[Any]], registries: Registries, methods: tuple[str, ...] | None = None
+) -> list[StrategyCase]:
+    """The strategy with every method it fits: many images, few classes present, one image."""
+    names = sorted(registries.methods.plugins) if methods is None else methods
+    found = []
+    for name in names:
+        try:
+            method = build_method(name, registries)
+        except InputError:
+            continue
+        if fits(plugin, method):
+            found += [
+                StrategyCase(plugin, method),
+                StrategyCase(plugin, method, absent=True),
+                StrategyCase(plugin, method, n=1),
+                StrategyCase(plugin, method, n=1, absent=True),
+            ]
+    return found

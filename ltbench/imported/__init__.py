@@ -1,0 +1,1 @@
+"""Outputs of models that were trained elsewhere, scored like any other row."""

@@ -1,0 +1,136 @@
+"""A method that stands for the unknown one behind imported logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltbench.errors import InputError
+from ltbench.imported.outputs import ModelOutputs
+from ltbench.method import Architecture, Method, NoHyper
+from ltbench.names import Call, Row, check_name, format_call, parse_call, split_list
+from ltbench.protocol import Protocol
+from ltbench.registry import Plugin, Registries, Registry
+from ltbench.rows import ResolvedRow, check_row, resolve_row
+
+ORIGIN = "imported"
+MARK = " (imported)"
+"""Follows the label in every table and figure."""
+
+_UNKNOWABLE = {
+    "views": "augmented views of the test images",
+    "network": "the network itself",
+    "holdout": "held-out training images",
+}
+
+
+def stand_in(name: str, outputs: ModelOutputs, registries: Registries) -> Plugin[Method[Any]]:
+    """The method ``name``: ``predict`` is the mean over experts, ``bias`` what the user gave.
+
+    Raises :class:`InputError` where ``name`` is unusable or that of a registered method.
+    """
+    check_name(name, "--name")
+    known = registries.methods
+    if name in known.plugins or name in known.broken or name in known.clashes:
+        raise InputError(f"--name {name!r} is that of a method of ltbench; choose another one")
+    experts, given = outputs.logits.shape[1], outputs.bias
+
+    class Imported(Method[NoHyper]):
+        """Trained elsewhere; only its logits are known."""
+
+        title = f"{name}{MARK}"
+
+        def architecture(self) -> Architecture:
+            return Architecture(experts=experts)
+
+        def bias(self) -> Tensor | None:
+            return given
+
+        def loss(
+            self,
+            logits: Tensor,
+            targets: Tensor,
+            *,
+            progress: float,
+            rng: torch.Generator | None = None,
+        ) -> Tensor:
+            raise NotImplementedError("imported logits are not trained")
+
+    Imported.name = name
+    return Plugin(name, Imported, ORIGIN)
+
+
+def resolve_rows(
+    asked: str | None,
+    plugin: Plugin[Method[Any]],
+    counts: Tensor,
+    protocol: Protocol,
+    registries: Registries,
+) -> list[ResolvedRow]:
+    """Rows of the strategies ``asked`` for (by commas); None: all that logits and bias allow.
+
+    Raises :class:`InputError` for a strategy that needs more than there is.
+    """
+    methods: Registry[Method[Any]] = Registry(
+        "method", {**registries.methods.plugins, plugin.name: plugin}
+    )
+    here = replace(registries, methods=methods)
+    method = plugin.cls(counts, NoHyper())
+    applicable = [Call(name) for name in _applicable(method, registries)]
+    calls = applicable if asked is None else _parse(asked)
+    rows = []
+    for call in calls:
+        row = resolve_row(Row(Call(plugin.name), call), protocol, here)
+        _check(row, method)
+        rows.append(row)
+    return rows
+
+
+def label(row: ResolvedRow) -> str:
+    """``"mine+oracle (imported)"``: what tables print."""
+    if row.strategy.name == "none":
+        return f"{row.method.name}{MARK}"
+    return f"{row.method.name}+{format_call(row.strategy.name, row.strategy_params)}{MARK}"
+
+
+def _parse(asked: str) -> list[Call]:
+    parts: Sequence[str] = split_list(asked)
+    if not all(parts):
+        raise InputError(f"--strategies {asked!r}: the list is empty or has an empty place")
+    calls = [parse_call(part) for part in parts]
+    for i, call in enumerate(calls):
+        if call in calls[:i]:
+            raise InputError(f"--strategies: {parts[i]!r} is named twice")
+    return calls
+
+
+def _applicable(method: Method[Any], registries: Registries) -> list[str]:
+    """``none`` first, then every strategy that needs nothing beyond logits, bias and true prior."""
+    experts, has_bias = method.architecture().experts, method.bias() is not None
+    names = [
+        plugin.name
+        for plugin in registries.strategies.plugins.values()
+        if not plugin.cls.needs & set(_UNKNOWABLE)
+        and plugin.cls.min_experts <= experts
+        and (has_bias or "bias" not in plugin.cls.needs)
+    ]
+    return sorted(names, key=lambda name: (name != "none", name))
+
+
+def _check(row: ResolvedRow, method: Method[Any]) -> None:
+    needs = row.strategy.cls.needs
+    for need, words in _UNKNOWABLE.items():
+        if need in needs:
+            raise InputError(
+                f"{row.strategy.name!r} needs {words}, which imported logits do not bring"
+            )
+    if "bias" in needs and method.bias() is None:
+        raise InputError(
+            f"{row.strategy.name!r} needs the training prior that the logits carry; give it with "
+            "--bias FILE, (C,) or (E, C): zeros for plain cross-entropy"
+        )
+    check_row(row, method)

@@ -1,0 +1,190 @@
+"""The protocol and task that imported logits are scored under."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ltbench.data.dataset import Dataset, Images, Labels, Splits
+from ltbench.data.sources import open_data
+from ltbench.errors import InputError, nearest
+from ltbench.imported.outputs import ModelOutputs
+from ltbench.protocol import Protocol
+from ltbench.protocol_file import load_protocol_config
+from ltbench.settings import read, show
+from ltbench.shift.groups import class_groups
+from ltbench.shift.profiles import Counts, exponential_counts, training_rank
+from ltbench.shift.testsets import build_test_sets
+from ltbench.shift.trainset import TrainSet
+from ltbench.task import Task, build_task
+from ltbench.trial import TRAINING_SEMANTICS, Trial
+
+PROTOCOL = "imported"
+VERSION = "1.0"
+RATIOS = (2.0, 5.0, 10.0, 25.0, 50.0)
+"""Of those the smallest test class allows."""
+_OPEN = ("groups.many_above", "groups.few_below", "test.ratios", "test.draws", "test.max_count")
+
+
+@dataclass(frozen=True)
+class ImportedTrial(Trial):
+    """A trial that is known by its outputs alone. arrays: SHA-256 of each."""
+
+    arrays: Mapping[str, str] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """The outputs and what they are scored on; how they came about is not known."""
+        return {
+            "semantics": TRAINING_SEMANTICS,
+            "imported": {"name": self.training, "arrays": dict(self.arrays)},
+            "seed": self.seed,
+            "fingerprints": [self.train_fingerprint, self.test_fingerprint],
+        }
+
+
+class LabelsOnly(Dataset):
+    """Test images of which only the labels are known."""
+
+    def __init__(self, labels: Labels, classes: int) -> None:
+        self.labels = labels
+        self.class_names = tuple(f"class {c}" for c in range(classes))
+        self.image_size = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self.labels.astype("<i8").tobytes()).hexdigest()
+
+    def read(self, indices: ArrayLike) -> Images:
+        raise InputError("imported logits come without images")
+
+
+def protocol_task(
+    name: str,
+    overrides: Mapping[str, Any],
+    plugins: tuple[str, ...],
+    data_dir: Path | None,
+    outputs: ModelOutputs,
+) -> Task:
+    """The task of protocol ``name``, whose test labels and counts must be those of ``outputs``."""
+    protocol = load_protocol_config(name, overrides, plugins=plugins)
+    task = build_task(protocol, open_data(protocol.data, data_dir))
+    classes = outputs.logits.shape[2]
+    if classes != protocol.data.classes:
+        raise InputError(
+            f"the logits have {classes} classes, {protocol.name} has {protocol.data.classes}"
+        )
+    _check_same_labels(outputs, task)
+    counts = task.train.counts
+    if outputs.counts is not None and outputs.counts.tolist() != counts.tolist():
+        c = int(np.flatnonzero(outputs.counts.numpy() != counts)[0])
+        raise InputError(
+            f"the model was trained on another training set than that of {protocol.name}: class {c} "
+            f"has {int(outputs.counts[c])} training images in --counts, {counts[c]} there"
+        )
+    return task
+
+
+def _check_same_labels(outputs: ModelOutputs, task: Task) -> None:
+    name, expected, got = task.protocol.name, task.splits.test.labels, outputs.labels.numpy()
+    if len(got) != len(expected):
+        raise InputError(
+            f"{len(got)} labels are given, the test set of {name} has {len(expected)} images"
+        )
+    differing = np.flatnonzero(got != expected)
+    if len(differing):
+        i = int(differing[0])
+        raise InputError(
+            f"the labels are not the test labels of {name} in their order: image {i} has label "
+            f"{got[i]}, there it has {expected[i]} ({len(differing)} of {len(got)} differ)"
+        )
+
+
+def free_task(outputs: ModelOutputs, overrides: Mapping[str, Any]) -> Task:
+    """The task of the protocol ``imported``, made from labels and counts.
+
+    Test ratios: those of :data:`RATIOS` that leave the rarest class an image, unless given.
+    """
+    if outputs.counts is None:
+        raise InputError(
+            "--counts FILE is missing: without --protocol nothing else tells the training images "
+            "per class"
+        )
+    classes = outputs.logits.shape[2]
+    counts: Counts = outputs.counts.numpy()
+    available: Counts = np.bincount(outputs.labels.numpy(), minlength=classes).astype(np.int64)
+    protocol = _protocol(classes, available, overrides)
+    groups = class_groups(counts, protocol.groups)
+    rank = training_rank(counts)
+    nothing = np.zeros(0, dtype=np.int64)
+    test = LabelsOnly(outputs.labels.numpy(), classes)
+    return Task(
+        protocol=protocol,
+        splits=Splits(LabelsOnly(nothing, classes), test, "imported"),
+        train=TrainSet(nothing, nothing, counts, counts),
+        rank=rank,
+        groups=groups,
+        test_sets=build_test_sets(protocol.test, available, rank, groups),
+    )
+
+
+def _protocol(classes: int, available: Counts, overrides: Mapping[str, Any]) -> Protocol:
+    table: dict[str, Any] = {
+        "name": PROTOCOL,
+        "version": VERSION,
+        "title": "Imported outputs",
+        "data": {"source": "imported", "classes": classes, "image_size": 4},
+        "train": {"profile": "all"},
+        # How the model was trained is not known; strategies that take gradient steps borrow the
+        # optimiser from here, which is that of SADE's CIFAR-100 recipe. Records say so.
+        "recipe": {"epochs": 1, "batch_size": 1, "lr": 0.1, "weight_decay": 5e-4},
+        "groups": {},
+        "test": {},
+    }
+    for key, value in overrides.items():
+        if key not in _OPEN:
+            raise InputError(
+                f"--set {key} means nothing for imported logits without --protocol (what does: "
+                f"{', '.join(_OPEN)}){nearest(key, _OPEN)}"
+            )
+        section, name = key.split(".")
+        table[section][name] = value
+    if "ratios" not in table["test"]:
+        n_max = int(table["test"].get("max_count", available[available > 0].min()))
+        present = int((available > 0).sum())
+        table["test"]["ratios"] = [
+            r for r in RATIOS if exponential_counts(n_max, r, present).min() >= 1
+        ]
+    protocol = read(Protocol, table, PROTOCOL)
+    usual = read(Protocol, {**table, "groups": {}}, PROTOCOL).groups
+    variant = ";".join(
+        f"groups.{name}={show(getattr(protocol.groups, name))}"
+        for name in ("few_below", "many_above")
+        if getattr(protocol.groups, name) != getattr(usual, name)
+    )
+    return replace(protocol, variant=variant)
+
+
+def build_trial(name: str, seed: int, outputs: ModelOutputs, task: Task) -> ImportedTrial:
+    """The trial behind ``outputs``. Fingerprints: of the protocol's images, or of counts and labels."""
+    train = task.splits.train.fingerprint
+    if task.protocol.data.source == PROTOCOL:
+        train = hashlib.sha256(task.train.counts.astype("<i8").tobytes()).hexdigest()
+    return ImportedTrial(
+        protocol=task.protocol,
+        training=name,
+        hyper={},
+        version=1,
+        digest="",
+        recipe=task.protocol.recipe,
+        seed=seed,
+        precision="float32",
+        train_fingerprint=train,
+        test_fingerprint=task.splits.test.fingerprint,
+        arrays=outputs.digests(),
+    )

@@ -1,0 +1,43 @@
+"""Finds the folder of a trial by path or hash. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ltbench import store
+from ltbench.errors import InputError
+
+_SHORTEST = 4
+
+
+def locate_trial(trial: str | Path, results: Path = Path("results")) -> Path:
+    """The folder of ``trial``: its path, or its hash (or the start of it) below ``results``.
+
+    Trials in ``results/published`` are found too. Raises :class:`InputError` where there is none,
+    or more than one.
+    """
+    folder = Path(trial)
+    if folder.is_dir():
+        if any((folder / name).exists() for name in (store.TRIAL, store.FAILED)):
+            return folder
+        raise InputError(f"{folder} is no trial: it has no {store.TRIAL}")
+    text = str(trial)
+    if len(text) < _SHORTEST or not text.isalnum():
+        raise InputError(
+            f"no trial {text!r}: give its folder, or at least {_SHORTEST} characters of its hash"
+        )
+    patterns = (f"*/*/*-{text}*", f"published/*/*/*-{text}*")
+    found = sorted(
+        {
+            path
+            for pattern in patterns
+            for path in results.glob(pattern)
+            if path.is_dir() and path.name.partition("-")[2].startswith(text)
+        }
+    )
+    if not found:
+        raise InputError(f"no trial whose hash starts with {text!r} below {results}")
+    if len(found) > 1:
+        listed = ", ".join(map(str, found[:5]))
+        raise InputError(f"{text!r} fits {len(found)} trials below {results}: {listed}")
+    return found[0]

@@ -1,0 +1,1 @@
+"""Working files to start a method, strategy or protocol from."""

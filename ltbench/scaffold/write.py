@@ -1,0 +1,64 @@
+"""Writes a working plugin and its test under the name its author wants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ltbench.errors import InputError
+from ltbench.files import write_text
+from ltbench.names import check_name
+from ltbench.protocol_registry import find_protocols
+from ltbench.registry import load_registries
+from ltbench.scaffold import method, protocol, strategy
+
+KINDS = ("method", "strategy", "protocol")
+_TEMPLATES = {
+    "method": (method.PLUGIN, method.TEST, ".py"),
+    "strategy": (strategy.PLUGIN, strategy.TEST, ".py"),
+    "protocol": (protocol.PLUGIN, protocol.TEST, ".toml"),
+}
+
+
+def write_plugin(kind: str, name: str, folder: Path) -> tuple[Path, Path]:
+    """The plugin's file and its test in ``folder``; nothing that exists is overwritten.
+
+    Raises :class:`InputError` for a name that is unusable or taken, and for files that are there.
+    """
+    check_name(name, f"{kind} name")
+    _check_free(kind, name)
+    plugin, test, suffix = _TEMPLATES[kind]
+    module = name.replace("-", "_").replace(".", "_")
+    paths = (folder / f"{module}{suffix}", folder / f"test_{module}.py")
+    for path in paths:
+        if path.exists():
+            raise InputError(f"{path} exists; choose another name or --output DIR")
+    words = {
+        "@NAME@": name,
+        "@MODULE@": module,
+        "@TITLE@": name.replace("-", " ").replace("_", " ").capitalize(),
+        "@CLASS@": _class_name(module),
+    }
+    for path, text in zip(paths, (plugin, test), strict=True):
+        for mark, word in words.items():
+            text = text.replace(mark, word)
+        try:
+            write_text(path, text)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+    return paths
+
+
+def _class_name(module: str) -> str:
+    name = "".join(part.capitalize() for part in module.split("_"))
+    return name if name[:1].isalpha() else f"Plugin{name}"
+
+
+def _check_free(kind: str, name: str) -> None:
+    registries = load_registries()
+    taken = {
+        "method": set(registries.methods.plugins),
+        "strategy": set(registries.strategies.plugins),
+        "protocol": set(find_protocols().files),
+    }
+    if name in taken[kind]:
+        raise InputError(f"a {kind} is called {name!r} already; choose another name")

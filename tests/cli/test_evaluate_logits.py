@@ -1,0 +1,201 @@
+"""``ltbench evaluate --logits``: a user's own model, and a published one brought in by this door."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ltbench as package
+from ltbench import load_model, load_results
+from ltbench.data.sources import open_data
+from ltbench.evaluate.metrics import unpack_bits
+
+CommandLine = Callable[..., CompletedProcess[str]]
+PUBLISHED = Path(__file__).resolve().parents[2] / "results/published/digits-lt"
+COUNTS = [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Logits of the published cross-entropy network, with what else the command reads."""
+    folder = tmp_path_factory.mktemp("files")
+    test = open_data(package.load_protocol("digits-lt").data).test
+    (trial,) = PUBLISHED.glob("ce/0-*")
+    np.save(folder / "z.npy", load_model(trial)(test.read(np.arange(len(test)))).numpy())
+    np.save(folder / "y.npy", test.labels)
+    np.savetxt(folder / "n.csv", COUNTS, fmt="%d")
+    np.save(folder / "b.npy", np.zeros(10, dtype=np.float32))
+    return folder
+
+
+def arguments(files: Path, results: Path, *more: str | Path) -> list[str | Path]:
+    given = ["--logits", files / "z.npy", "--labels", files / "y.npy", "--name", "mine"]
+    return ["evaluate", *given, "--results", results, *more]
+
+
+def record(results: Path, pattern: str) -> dict[str, Any]:
+    (path,) = results.glob(pattern)
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+def test_a_published_network_gets_its_own_numbers_by_this_door(
+    ltbench_here: CommandLine, files: Path, tmp_path: Path
+) -> None:
+    """The same logits as a trial of ltbench: every test set, draw and score is that of its record."""
+    results = tmp_path / "results"
+    done = ltbench_here(
+        *arguments(files, results, "--protocol", "digits-lt", "--bias", files / "b.npy"),
+        *("--strategies", "none,oracle"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "marked as imported" in done.stdout
+    for strategy in ("none", "oracle"):
+        mine = record(results, f"digits-lt/mine/0-*/evaluations/mine+{strategy}-*.json")
+        theirs = record(PUBLISHED, f"ce/0-*/evaluations/ce+{strategy}-*.json")
+        assert mine["label"].endswith(" (imported)")
+        assert set(mine["distributions"]) == set(theirs["distributions"])
+        for name, expected in theirs["distributions"].items():
+            got = mine["distributions"][name]
+            assert got["definition"] == expected["definition"]
+            n = expected["draws"]["0"]["n"]
+            same = unpack_bits(got["correct"], n) == unpack_bits(expected["correct"], n)
+            # Logits are computed anew here: another machine may turn one tie in their last bits.
+            assert (~same).sum() <= 1
+            for draw, scores in expected["draws"].items():
+                slack = 100.1 / n
+                assert got["draws"][draw]["top1"] == pytest.approx(scores["top1"], abs=slack)
+
+
+def test_the_row_joins_the_table_and_is_marked_everywhere(
+    ltbench_here: CommandLine, files: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(PUBLISHED / "ce", results / "digits-lt/ce")
+    done = ltbench_here(
+        *arguments(files, results, "--protocol", "digits-lt", "--strategies", "none")
+    )
+    assert done.returncode == 0, done.stderr
+    frame = load_results(results)
+    assert set(frame["protocol"]) == {"digits-lt"}
+    assert set(frame.loc[frame["method"] == "mine", "label"]) == {"mine (imported)"}
+    assert frame.loc[frame["method"] == "mine", "parameters"].isna().all()
+    assert frame["train_fingerprint"].nunique() == frame["test_fingerprint"].nunique() == 1
+    status = ltbench_here("status", "--results", results)
+    assert [line.split()[-1] for line in status.stdout.splitlines() if " mine " in line] == [
+        "imported"
+    ]
+    report = ltbench_here("report", "--results", results, "--no-figures")
+    assert report.returncode == 0, report.stderr
+    assert "mine (imported)" in report.stdout
+    assert "trained elsewhere" in report.stdout
+    assert (results / "report/digits-lt/report.md").read_text().count("mine (imported)") >= 2
+    trial = record(results, "digits-lt/mine/*/trial.json")
+    assert trial["training"]["origin"] == "imported"
+    assert trial["recipe"] == {}  # what is not known is not told
+
+
+def test_without_a_protocol_the_smallest_class_bounds_the_ratios(
+    ltbench_here: CommandLine, files: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    few = tmp_path / "few"
+    few.mkdir()
+    # Class 9 keeps 12 of its 60 images: forward and backward 25 and 50 would leave it none.
+    labels = np.load(files / "y.npy")
+    kept = np.sort(np.concatenate([np.flatnonzero(labels != 9), np.flatnonzero(labels == 9)[:12]]))
+    np.save(few / "y.npy", labels[kept])
+    np.save(few / "z.npy", np.load(files / "z.npy")[kept])
+    done = ltbench_here(*arguments(few, results, "--counts", files / "n.csv"))
+    assert done.returncode == 0, done.stderr
+    saved = record(results, "imported/mine/0-*/evaluations/mine+none-*.json")
+    shifts = {name for name in saved["distributions"] if name.startswith(("forward", "backward"))}
+    assert shifts == {f"{kind}{r}" for kind in ("forward", "backward") for r in (2, 5, 10)}
+    assert len(saved["distributions"]["forward2"]["draws"]) == 10
+    assert saved["groups"] == {"many": [], "medium": [0, 1, 2, 3], "few": [4, 5, 6, 7, 8, 9]}
+    assert not saved["protocol"]["variant"]
+    again = ltbench_here(
+        *arguments(few, results, "--counts", files / "n.csv", "--set", "groups.many_above=40"),
+        *("--test-ratios", "3", "--set", "test.draws=2"),
+    )
+    assert again.returncode == 0, again.stderr
+    variants = {
+        json.loads(path.read_text())["protocol"]["variant"]
+        for path in results.glob("imported/mine/0-*/evaluations/*.json")
+    }
+    assert variants == {"", "groups.many_above=40"}
+
+
+def test_again_computes_nothing_and_more_strategies_are_added(
+    ltbench_here: CommandLine, files: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    given = arguments(files, results, "--counts", files / "n.csv", "--bias", files / "b.npy")
+    given += ["--set", "test.draws=2"]
+    assert ltbench_here(*given, "--strategies", "none").returncode == 0
+    (folder,) = results.glob("imported/mine/0-*")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
+    assert ltbench_here(*given, "--strategies", "none,oracle").returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list(folder.glob("evaluations/*.json"))) == 2
+    assert ltbench_here(*given, "--strategies", "none", "--seed", "1").returncode == 0
+    assert len(list(results.glob("imported/mine/*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--counts", "n.csv", "--strategies", "oracle"], "'oracle' needs the training prior"),
+        (["--counts", "n.csv", "--strategies", "stability"], "'stability' needs augmented views"),
+        (["--counts", "n.csv", "--strategies", "orakel"], "did you mean 'oracle'"),
+        (["--counts", "n.csv", "--strategies", "none,none"], "named twice"),
+        ([], "--counts FILE is missing"),
+        (["--counts", "n.csv", "--name", "ce"], "is that of a method"),
+        (["--counts", "n.csv", "--name", "../x"], "is not usable"),
+        (["--counts", "n.csv", "--methods", "ce"], "--methods is for trials"),
+        (["--counts", "n.csv", "--mode", "augmented"], "--mode and --precision"),
+        (["--counts", "n.csv", "--set", "recipe.epochs=3"], "means nothing for imported"),
+        (["--counts", "n.csv", "--set", "groups.many_abov=3"], "did you mean"),
+        (["--counts", "n.csv", "--test-ratios", "61"], "smallest class would have no image"),
+        (["--counts", "n.csv", "--seed", "-1"], "must be at least 0"),
+        (["--protocol", "digits-lt", "--labels", "swapped.npy"], "image 0 has label 9, there it"),
+        (["--protocol", "digits-lt", "--labels", "short.npy"], "599 labels, the logits have 600"),
+        (["--protocol", "digits-lt", "--counts", "other.csv"], "class 0 has 90 training images"),
+    ],
+)
+def test_wrong_input_is_one_line_and_writes_nothing(
+    ltbench_here: CommandLine, files: Path, tmp_path: Path, more: list[str], message: str
+) -> None:
+    np.save(files / "swapped.npy", np.load(files / "y.npy")[::-1])
+    np.save(files / "short.npy", np.load(files / "y.npy")[:599])
+    np.savetxt(files / "other.csv", [90, *COUNTS[1:]], fmt="%d")
+    places = [str(files / word) if (files / word).is_file() else word for word in more]
+    done = ltbench_here(*arguments(files, tmp_path / "results", *places))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()[-1]) > 20
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
+@pytest.mark.parametrize("missing", ["labels", "name"])
+def test_what_belongs_to_logits_is_asked_for(
+    ltbench_here: CommandLine, files: Path, missing: str
+) -> None:
+    words = {"logits": files / "z.npy", "labels": files / "y.npy", "name": "mine"}
+    given = [w for k, v in words.items() if k != missing for w in (f"--{k}", v)]
+    done = ltbench_here("evaluate", *given)
+    assert done.returncode == 2
+    assert f"--logits needs --{missing} too" in done.stderr
+    alone = ltbench_here("evaluate", "--labels", files / "y.npy")
+    assert alone.returncode == 2
+    assert "belongs to --logits FILE" in alone.stderr
+    neither = ltbench_here("evaluate", "--protocol", "digits-lt")
+    assert neither.returncode == 2
+    assert "Missing option '--methods'" in neither.stderr

@@ -1,0 +1,305 @@
+"""Every property of the contract fails on a plugin with that one fault, and says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ltbench.contract.card import METHOD_CARD, STRATEGY_CARD
+from ltbench.contract.check import Finding, checks_of
+from ltbench.contract.methods import METHOD_PROPERTIES
+from ltbench.contract.protocols import PROTOCOL_PROPERTIES
+from ltbench.contract.strategies import STRATEGY_PROPERTIES
+
+METHOD = '''
+import torch
+from dataclasses import dataclass
+from torch.nn import functional as F
+from ltbench import Architecture, Hyper, Method, Phase, Reference
+from ltbench.method import log_prior
+from ltbench.settings import setting
+
+@dataclass(frozen=True)
+class H(Hyper):
+    tau: float = setting(1.0, low=0, help="strength")
+
+class Mine(Method[H]):
+    """L = -log softmax(z + tau log pi)_y."""
+    name, title, hyper_type = "mine", "Mine", H
+    reference = Reference("A, B", "T", "V", 2020, "https://x.org")
+
+    def loss(self, logits, targets, *, progress, rng=None):
+        return F.cross_entropy(logits[:, 0] + self.bias()[0], targets)
+
+    def bias(self):
+        return self.hyper.tau * log_prior(self.counts)[None]
+'''
+LOSS = "return F.cross_entropy(logits[:, 0] + self.bias()[0], targets)"
+BIAS = "return self.hyper.tau * log_prior(self.counts)[None]"
+TITLE = '"mine", "Mine", H'
+
+STRATEGY = '''
+import torch
+from torch.nn import functional as F
+from ltbench import Reference, Strategy
+from ltbench.strategy import Adapted
+
+class Mine(Strategy):
+    """argmax mean_e z_e."""
+    name, title = "mine", "Mine"
+    uses_predict = False
+    reference = Reference("A, B", "T", "V", 2020, "https://x.org")
+
+    def adapt(self, test, source, rng):
+        def predict(logits):
+            return logits.mean(dim=1)
+        return Adapted(logits=predict(test.logits), frozen=predict)
+'''
+ADAPT = "return Adapted(logits=predict(test.logits), frozen=predict)"
+
+PROTOCOL = """
+extends = "digits-lt"
+name = "mine"
+version = "1.0"
+title = "Mine"
+"""
+
+
+def findings(path: Path, text: str, old: str, new: str) -> list[Finding]:
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return [check.finding() for check in checks_of(path)]
+
+
+def assert_caught(found: list[Finding], name: str, words: str) -> None:
+    (finding,) = [finding for finding in found if finding.name == name]
+    assert not finding.holds
+    assert words in finding.reason, finding.reason
+    assert "\n" not in finding.reason
+
+
+METHOD_FAULTS = [
+    ("name_title_and_version", TITLE, '"mine", " ", H', "title is empty"),
+    ("docstring", '"""L = -log softmax(z + tau log pi)_y."""', "", "no docstring"),
+    ("reference", "reference = Ref", "other = Ref", "no reference"),
+    ("published_settings", '"https://x.org"', '"https://x.org", {"tau": 2.0}', "not the default"),
+    (
+        "hyper_parameters_are_typed_and_frozen",
+        "tau: float = setting(1.0, low=0",
+        "tau: tuple[float, ...] = setting((1.0,), low=0",
+        "must be a number",
+    ),
+    ("hyper_parameters_have_help", ', help="strength"', "", "tau: write setting"),
+    (
+        "an_unknown_hyper_parameter_is_refused",
+        'help="strength")',
+        'help="strength")\n'
+        "    @classmethod\n    def from_mapping(cls, values, owner):\n"
+        "        return cls(tau=float(values.get('tau', 1.0)))",
+        "was accepted",
+    ),
+    ("own_strategy_exists", TITLE, TITLE + '\n    strategy = "magic"', "strategy = 'magic'"),
+    (
+        "training_identity_can_be_trained",
+        "def bias",
+        'def training_identity(self):\n        return "nobody", {}\n\n    def bias',
+        "unknown method 'nobody'",
+    ),
+    (
+        "a_post_hoc_method_has_the_loss_of_its_trainer",
+        "def bias",
+        'def training_identity(self):\n        return "ce", {}\n\n    def bias',
+        "that of its trainer",
+    ),
+    (
+        "architecture_and_phases",
+        "def bias",
+        "def phases(self):\n        return ()\n\n    def bias",
+        "at least one",
+    ),
+    ("loss_is_a_finite_scalar", LOSS, LOSS[:-1] + ", reduction='none')", "must be one number"),
+    (
+        "loss_teaches_every_expert",
+        "def bias(self):",
+        "def architecture(self):\n        return Architecture(experts=2)\n\n    def bias(self):",
+        "experts [1] get no gradient",
+    ),
+    (
+        "loss_survives_extreme_logits",
+        LOSS,
+        "return F.nll_loss(F.softmax(logits[:, 0], 1).log(), targets)",
+        "use log_softmax",
+    ),
+    ("loss_has_no_side_effects", LOSS, "logits.data += 1\n        " + LOSS, "writes into"),
+    (
+        "loss_leaves_the_global_generator_alone",
+        LOSS,
+        "torch.rand(1)\n        " + LOSS,
+        "pass generator=rng",
+    ),
+    (
+        "image_order_does_not_matter",
+        LOSS,
+        "w = torch.arange(len(targets)) + 1.0\n        "
+        "return (w * F.cross_entropy(logits[:, 0], targets, reduction='none')).mean()",
+        "in another order",
+    ),
+    (
+        "class_names_do_not_matter",
+        LOSS,
+        "return F.cross_entropy(logits[:, 0] + torch.arange(logits.shape[2]), targets)",
+        "renumbered",
+    ),
+    (
+        "predict_scores_every_class",
+        "def bias",
+        "def predict(self, logits):\n        return logits\n\n    def bias",
+        "it must make (B, C)",
+    ),
+    ("bias_has_one_row_per_expert", BIAS, BIAS.removesuffix("[None]"), "expected (E, C)"),
+    ("bias_is_that_of_the_loss", BIAS, "return 0 * log_prior(self.counts)[None] + 1", None),
+    (
+        "bias_is_that_of_the_loss",
+        LOSS,
+        "return F.cross_entropy(logits[:, 0], targets)",
+        "is not cross-entropy on z + bias[0]",
+    ),
+]
+STRATEGY_FAULTS = [
+    ("declared_needs", "uses_predict = False", "needs = frozenset({'magic'})", "'magic'"),
+    (
+        "_fits_some_method",
+        "uses_predict = False",
+        "min_experts = 99",
+        "no registered method has 99 experts",
+    ),
+    ("scores_are_usable", ADAPT, "return Adapted(logits=test.logits)", "expected (N, C)"),
+    ("scores_are_usable", ADAPT, "return predict(test.logits)", "must return Adapted"),
+    (
+        "what_it_tells_is_well_formed",
+        ADAPT,
+        "return Adapted(logits=predict(test.logits), prior=torch.ones(5))",
+        "sums to 5, not to 1",
+    ),
+    (
+        "same_seed_same_answer",
+        ADAPT,
+        "return Adapted(logits=predict(test.logits) + torch.rand(1))",
+        "other scores the second time",
+    ),
+    (
+        "frozen_repeats_the_scores",
+        ADAPT,
+        "return Adapted(logits=predict(test.logits), frozen=lambda z: z.mean(1) - z.mean((0, 1)))",
+        "other scores than",
+    ),
+    (
+        "image_order_does_not_matter",
+        ADAPT,
+        "s = predict(test.logits)\n        return Adapted(logits=s * (1 + torch.arange(len(s)))[:, None])",
+        "order of arrival",
+    ),
+    (
+        "uses_only_what_it_declares",
+        ADAPT,
+        "test.views(0)\n        " + ADAPT,
+        "without declaring 'views'",
+    ),
+    (
+        "uses_only_what_it_declares",
+        "uses_predict = False",
+        "uses_predict = False\n    needs = frozenset({'true_prior'})",
+        "adapt does without it",
+    ),
+    (
+        "predict_is_called_only_if_declared",
+        ADAPT,
+        "return Adapted(logits=source.method.predict(test.logits))",
+        "set uses_predict = True",
+    ),
+    (
+        "session_is_one_or_none",
+        "def adapt",
+        "def session(self, source, rng):\n        return 3\n\n    def adapt",
+        "session returned int",
+    ),
+]
+PROTOCOL_FAULTS = [
+    ("file_is_valid", 'title = "Mine"', 'title = "Mine"\n[recipe]\nepoch = 3', "epoch"),
+    ("has_version_and_title", 'version = "1.0"', 'version = ""', "version is empty"),
+    ("file_is_named_after_it", 'name = "mine"', 'name = "yours"', "the protocol 'yours'"),
+    (
+        "settings_are_of_known_plugins",
+        'title = "Mine"',
+        'title = "Mine"\n[methods.sad]\ntau = 1.0',
+        "did you mean 'sade'",
+    ),
+    (
+        "images_are_here",
+        'extends = "digits-lt"',
+        'extends = "cifar10-lt"',
+        "ltbench data prepare",
+    ),
+    (
+        "sets_can_be_drawn",
+        'title = "Mine"',
+        'title = "Mine"\n[test]\nratios = [500]',
+        "would have no image",
+    ),
+    (
+        "every_group_has_a_class",
+        'title = "Mine"',
+        'title = "Mine"\n[groups]\nmany_above = 500',
+        "no class is many-shot",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "words"), METHOD_FAULTS)
+def test_a_methods_fault_is_caught(
+    tmp_path: Path, name: str, old: str, new: str, words: str | None
+) -> None:
+    found = findings(tmp_path / "mine.py", METHOD, old, new)
+    if words is None:  # a constant more on every class is the same posterior: no fault
+        assert all(finding.holds for finding in found if finding.name == name)
+        return
+    assert_caught(found, name, words)
+
+
+@pytest.mark.parametrize(("name", "old", "new", "words"), STRATEGY_FAULTS)
+def test_a_strategys_fault_is_caught(
+    tmp_path: Path, name: str, old: str, new: str, words: str
+) -> None:
+    assert_caught(findings(tmp_path / "mine.py", STRATEGY, old, new), name, words)
+
+
+@pytest.mark.parametrize(("name", "old", "new", "words"), PROTOCOL_FAULTS)
+def test_a_protocols_fault_is_caught(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    old: str,
+    new: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "empty"))
+    assert_caught(findings(tmp_path / "mine.toml", PROTOCOL, old, new), name, words)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("mine.py", METHOD), ("mine.py", STRATEGY), ("mine.toml", PROTOCOL)]
+)
+def test_without_a_fault_everything_holds(tmp_path: Path, file: str, text: str) -> None:
+    (tmp_path / file).write_text(text)
+    assert [
+        f for f in (check.finding() for check in checks_of(tmp_path / file)) if not f.holds
+    ] == []
+
+
+def test_every_property_has_a_fault_here() -> None:
+    """No property that cannot fail."""
+    caught = {fault[0] for fault in (*METHOD_FAULTS, *STRATEGY_FAULTS, *PROTOCOL_FAULTS)}
+    groups = (METHOD_CARD, STRATEGY_CARD, METHOD_PROPERTIES, STRATEGY_PROPERTIES)
+    names = {each.name for group in groups for each in group}
+    assert names | {each.name for each in PROTOCOL_PROPERTIES} | {"_fits_some_method"} == caught
