@@ -10,6 +10,7 @@ from ltbench.report.checks import Malformed, Node
 from ltbench.report.parse_scores import canonical, parse_distribution
 from ltbench.report.schema import (
     GROUPS,
+    Cost,
     Evaluation,
     Failure,
     ProtocolName,
@@ -42,6 +43,8 @@ def parse_trial(root: Node) -> Trial:
         device=_optional_text(environment, "device") if environment else "",
         torch=_optional_text(environment, "torch") if environment else "",
         rules=_rules(root.get("identity")),
+        ltbench=_optional_text(environment, "ltbench") if environment else "",
+        cost=_cost(root.get("cost")),
     )
 
 
@@ -110,6 +113,9 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
             _optional_number(root, f"{what}_version") for what in ("method", "strategy")
         ),
         distributions=distributions,
+        macs=_optional_integer(root.at("model"), "macs"),
+        seconds=_optional_float(root, "seconds"),
+        bias_kind=_optional_text(root, "bias_kind"),
     )
 
 
@@ -150,6 +156,29 @@ def _rules(identity: Node | None) -> str:
         return ""
     values = {key: item.value for key, item in identity.entries()}
     return canonical({key: values.get(key) for key in ("data", "train", "model")})
+
+
+def _cost(node: Node | None) -> Cost:
+    if node is None:
+        return Cost()
+    seconds = node.get("seconds")
+    return Cost(
+        training_seconds=_optional_float(seconds, "training") if seconds else None,
+        inference_seconds=_optional_float(seconds, "inference") if seconds else None,
+        images_per_second=_optional_float(node, "images_per_second"),
+        epochs=_optional_integer(node, "epochs"),
+        peak_memory_bytes=_optional_integer(node, "peak_memory_bytes"),
+    )
+
+
+def _optional_float(node: Node, key: str) -> float | None:
+    found = node.get(key)
+    return None if found is None else found.number(low=0)
+
+
+def _optional_integer(node: Node, key: str) -> int | None:
+    found = node.get(key)
+    return None if found is None else found.integer(low=0)
 
 
 def _optional_number(node: Node, key: str) -> str:

@@ -20,7 +20,7 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
     if ratio is None and kind in ("forward", "backward"):
         raise Malformed(f"{definition.where}.ratio is missing")
     draws = sorted(
-        (_draw(number, draw, experts) for number, draw in node.at("draws").entries()),
+        (_draw(number, draw, experts, classes) for number, draw in node.at("draws").entries()),
         key=lambda draw: draw.number,
     )
     if not draws:
@@ -29,6 +29,9 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
     first = next(iter(node.at("draws").entries()))[1]
     holder = first if first.get("per_class") else node
     single = holder.get("experts")
+    counts = definition.get("counts")
+    correct = node.get("correct")
+    agreement = holder.get("agreement")
     return Distribution(
         name=name,
         kind=kind,
@@ -37,10 +40,20 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
         draws=tuple(draws),
         recalls=_recalls(holder, classes) if holder.get("per_class") else None,
         experts=tuple(_recalls(item, classes) for item in single.items(experts)) if single else (),
+        counts=tuple(item.integer(low=0) for item in counts.items(classes)) if counts else None,
+        correct=correct.text(empty=True) if correct else "",
+        agreement=_agreement(agreement, experts) if agreement else (),
     )
 
 
-def _draw(number: str, node: Node, experts: int) -> Draw:
+def _agreement(node: Node, experts: int) -> tuple[dict[str, float | None], ...]:
+    return tuple(
+        {name: _maybe(item.get(name), None) for name in (*GROUPS, "all")}
+        for item in node.at("experts").items(experts)
+    )
+
+
+def _draw(number: str, node: Node, experts: int, classes: int) -> Draw:
     if not (number.isascii() and number.isdecimal()):
         raise Malformed(f"{node.where}: {number!r} is not a draw's number")
     return Draw(
@@ -52,6 +65,7 @@ def _draw(number: str, node: Node, experts: int) -> Draw:
         ece=_maybe(node.get("ece"), 100.0),
         expert_top1=_vector(node.get("expert_top1"), experts, 100.0),
         expert_weights=_vector(node.get("expert_weights"), experts, None),
+        prior=_vector(node.get("prior"), classes, None),
     )
 
 

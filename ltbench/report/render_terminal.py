@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ltbench.report.statistics import Summary
 from ltbench.report.tables import Block, Column, Table, Value, printed
 
 LONGEST_LABEL = 28  # longer ones are folded; a table must keep room for its numbers
@@ -74,6 +75,11 @@ def _text(value: Value, column: Column) -> str:
     return f"{text}\n±{cell.uncertainty}" if cell.uncertainty else text
 
 
+def _styled(value: Value, column: Column) -> Text:
+    best = isinstance(value, Summary) and value.best
+    return Text(_text(value, column), style="bold" if best else "")
+
+
 def _rich_table(
     table: Table, block: Block, part: Sequence[int], gap: int, *, head: bool
 ) -> RichTable:
@@ -94,7 +100,8 @@ def _rich_table(
             no_wrap=not column.text,
             overflow="fold",
         )
+    style = "dim" if block.quoted else ""
     for row in block.rows:
         # Text, not str: "[tau=1]" in a label is no markup.
-        rich.add_row(*[Text(_text(row[i], table.columns[i])) for i in part])
+        rich.add_row(*[_styled(row[i], table.columns[i]) for i in part], style=style)
     return rich

@@ -46,6 +46,8 @@ class Row:
     parameters: int | None = None
     results: dict[str, dict[int, Distribution]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    strategy: str = ""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -60,6 +62,11 @@ class Row:
 
     def cell(self, distribution: str, pick: Callable[[Draw], float | None]) -> Summary | None:
         return summarise(self.per_seed(distribution, pick).values())
+
+    @property
+    def latest(self) -> dict[int, Evaluation]:
+        """Per seed the record that counts."""
+        return {e.seed: e for e in self.evaluations}
 
     def n_draws(self, distribution: str) -> set[int]:
         return {len(found.draws) for found in self.results.get(distribution, {}).values()}
@@ -159,6 +166,8 @@ def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
         experts=first.experts,
         parameters=first.parameters,
         results={n: results[n] for n in sorted(results, key=lambda n: order.get(n, (9, 0.0, n)))},
+        evaluations=tuple(sorted(evaluations, key=lambda e: (e.seed, e.created, e.evaluation))),
+        strategy=first.strategy,
     )
 
 

@@ -21,6 +21,7 @@ class Draw:
     ece: float | None
     expert_top1: tuple[float, ...] | None
     expert_weights: tuple[float, ...] | None
+    prior: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class Distribution:
     draws: tuple[Draw, ...]
     recalls: Recalls | None
     experts: tuple[Recalls, ...]
+    counts: tuple[int, ...] | None = None
+    """Test images per class of each draw, where the definition tells."""
+    correct: str = ""
+    """Base64 of the packed correct/wrong bits of draw 0, in the order of the draw."""
+    agreement: tuple[Mapping[str, float | None], ...] = ()
+    """Per expert, how alike its predictions on two views are, by group; empty if not measured."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,17 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a training took; ``None`` where the record does not tell."""
+
+    training_seconds: float | None = None
+    inference_seconds: float | None = None
+    images_per_second: float | None = None
+    epochs: int | None = None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Trial:
     """A finished training."""
 
@@ -90,6 +108,8 @@ class Trial:
     torch: str
     rules: str
     """The data, training-set and model part of its identity; empty where the record has none."""
+    ltbench: str = ""
+    cost: Cost = Cost()
 
 
 @dataclass(frozen=True)
@@ -134,3 +154,8 @@ class Evaluation:
     created: str
     versions: str
     distributions: tuple[Distribution, ...]
+    macs: int | None = None
+    """Multiply-accumulates of one image through the network."""
+    seconds: float | None = None
+    bias_kind: str = ""
+    """Of the training posterior's bias: closed-form, fitted or reference; empty if untold."""

@@ -18,6 +18,8 @@ class Summary:
     mean: float
     half_width: float | None
     n: int
+    best: bool = False
+    """The best of its column, or not to be told from it."""
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
