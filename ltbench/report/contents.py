@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from ltbench.report.contents_cost import cost_table
+from ltbench.report.contents_images import images_table
+from ltbench.report.contents_pairs import pairs_table
+from ltbench.report.contents_prior import prior_table
+from ltbench.report.contents_quoted import quoted_table
 from ltbench.report.contents_shift import (
     expert_shift_table,
     main_table,
     partial_table,
     weights_table,
 )
+from ltbench.report.contents_stability import stability_table
 from ltbench.report.contents_uniform import expert_groups_table, groups_table
 from ltbench.report.sections import Section
 from ltbench.report.tables import Table
@@ -22,5 +28,11 @@ def build_tables(section: Section, ltbench_version: str) -> list[Table]:
         expert_shift_table(section, ltbench_version),
         partial_table(section, ltbench_version),
         weights_table(section, ltbench_version),
+        prior_table(section, ltbench_version),
+        stability_table(section, ltbench_version),
+        pairs_table(section, ltbench_version),
+        images_table(section, ltbench_version),
+        quoted_table(section, ltbench_version),
+        cost_table(section, ltbench_version),
     )
     return [table for table in tables if table is not None]

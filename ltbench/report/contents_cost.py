@@ -34,14 +34,14 @@ def cost_table(section: Section, ltbench_version: str) -> Table | None:
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
         if row.evaluations:
-            epochs = sorted({e.trial.cost.epochs for e in row.latest.values()} - {None})
+            epochs = {e.trial.cost.epochs for e in row.latest.values()}
             devices = sorted({e.trial.device for e in row.latest.values()} - {""})
             yield (
                 marked(row),
                 row.experts,
                 row.parameters,
                 _number(macs(row)),
-                epochs[0] if len(epochs) == 1 else NOT_APPLICABLE,
+                next(iter(epochs)) or NOT_APPLICABLE if len(epochs) == 1 else "several",
                 len(row.seeds),
                 _number(_mean(row, lambda e: e.trial.cost.images_per_second)),
                 _number(training_seconds(row)),

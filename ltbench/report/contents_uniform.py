@@ -61,7 +61,7 @@ def groups_table(section: Section, ltbench_version: str) -> Table | None:
         + _explain(recalls_of(row, uniform) for row in section.rows)
         + " NLL in nats; ECE: expected calibration error, 15 equal bins, in [0, 1]; both lower is"
         " better." + marks.caption(),
-        columns=(LABEL, PARAMETERS, SEEDS, *_columns(section), NLL, ECE),
+        columns=(LABEL, PARAMETERS, SEEDS, *group_columns(section), NLL, ECE),
         blocks=blocks(section, lines),
         notes=(
             *row_notes(section, section.rows),
@@ -101,15 +101,15 @@ def expert_groups_table(section: Section, ltbench_version: str) -> Table | None:
         title="Each expert alone on the uniform test set",
         caption=caption(section, what, rows, (), ltbench_version)
         + _explain(recalls_of(row, uniform, 0) for row in rows),
-        columns=(LABEL, EXPERT, SEEDS, *_columns(section)),
+        columns=(LABEL, EXPERT, SEEDS, *group_columns(section)),
         blocks=tuple(Block(tuple(lines(row))) for row in rows),
         notes=row_notes(section, rows),
     )
 
 
-def _columns(section: Section) -> tuple[Column, ...]:
-    named = [Column(g, f"{g.capitalize()} ({len(section.groups[g])})") for g in GROUPS]
-    return (*named, Column("all", "All"))
+def group_columns(section: Section, digits: int = 1) -> tuple[Column, ...]:
+    named = [Column(g, f"{g.capitalize()} ({len(section.groups[g])})", digits) for g in GROUPS]
+    return (*named, Column("all", "All", digits))
 
 
 def _cells(section: Section, recalls: dict[int, Recalls]) -> list[Value]:
