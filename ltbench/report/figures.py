@@ -20,6 +20,7 @@ from ltbench.report.style import COLUMN_WIDTH, FONT_SIZE, RC, Look
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+    from matplotlib.container import Container
 
     from ltbench.report.sections import Section
 
@@ -58,7 +59,10 @@ def legend_height(labels: Sequence[str], width: float = COLUMN_WIDTH) -> float:
 
 
 def legend_below(
-    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], width: float = COLUMN_WIDTH
+    figure: Figure,
+    handles: Sequence[Artist | Container],
+    labels: Sequence[str],
+    width: float = COLUMN_WIDTH,
 ) -> None:
     """Outside the axes, where it hides nothing however many methods there are."""
     if not labels:
@@ -79,13 +83,22 @@ def legend_below(
 def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
     """All figures that have something to show."""
     from ltbench.report.figures_classes import class_figure
+    from ltbench.report.figures_cost import cost_figure
+    from ltbench.report.figures_prior import prior_figure
+    from ltbench.report.figures_regret import regret_figure
     from ltbench.report.figures_shift import shift_figure, weights_figure
+    from ltbench.report.figures_uniform import agreement_figure, groups_figure
 
     with matplotlib.rc_context(RC):
         drawings = (
             shift_figure(section, looks),
             class_figure(section, looks),
             weights_figure(section),
+            groups_figure(section, looks),
+            agreement_figure(section),
+            prior_figure(section),
+            regret_figure(section),
+            cost_figure(section, looks),
         )
     return [drawing for drawing in drawings if drawing is not None]
 
