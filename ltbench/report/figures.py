@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,9 +19,6 @@ from ltbench.files import write_atomically, write_text
 from ltbench.report.style import COLUMN_WIDTH, FONT_SIZE, RC, Look
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.container import Container
-
     from ltbench.report.sections import Section
 
 DPI = 200
@@ -60,7 +57,7 @@ def legend_height(labels: Sequence[str], width: float = COLUMN_WIDTH) -> float:
 
 def legend_below(
     figure: Figure,
-    handles: Sequence[Artist | Container],
+    handles: Sequence[Any],  # artists or containers of them, typed apart by matplotlib
     labels: Sequence[str],
     width: float = COLUMN_WIDTH,
 ) -> None:
@@ -115,6 +112,7 @@ def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
             write_atomically(
                 path,
                 partial(drawing.figure.savefig, format=kind, dpi=DPI, metadata=metadata),
+                durable=False,
             )
             paths.append(path)
     table = io.StringIO()
@@ -122,7 +120,7 @@ def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
     writer.writerow(drawing.head)
     writer.writerows(["" if value is None else value for value in row] for row in drawing.data)
     path = folder / f"{drawing.name}.csv"
-    write_text(path, table.getvalue())
+    write_text(path, table.getvalue(), durable=False)
     return [*paths, path]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from matplotlib.ticker import NullFormatter
+
 from ltbench.report.contents_prior import estimating_rows, true_prior
 from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_label
 from ltbench.report.figures_rows import leading_rows
@@ -68,10 +70,15 @@ def prior_figure(section: Section) -> Drawing | None:
         panel.axline((0.01, 0.01), slope=1, color="#777777", linewidth=0.7, zorder=0.5)
         panel.set_xscale("log")
         panel.set_yscale("log")
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_formatter(lambda value, position: f"{value:g}")
+            axis.set_minor_formatter(NullFormatter())
         panel.set_title(short_label(row.label, 24), loc="left", pad=3.0)
     for panel in list(grid.flat)[len(rows) :]:
         panel.set_axis_off()
-    figure.supxlabel("true class prior", fontsize="medium")
+    for panel in list(grid.flat)[max(0, len(rows) - across) : len(rows)]:
+        panel.tick_params(labelbottom=True)
+        panel.set_xlabel("true class prior")
     figure.supylabel("estimated class prior", fontsize="medium")
     shown = sorted(handles)
     legend_below(figure, [handles[i] for i in shown], [names[i] for i in shown], width)

@@ -16,6 +16,7 @@ from ltbench.report.figures import (
     short_label,
 )
 from ltbench.report.figures_rows import leading_rows
+from ltbench.report.position import position
 from ltbench.report.sections import Section, TestSet
 from ltbench.report.statistics import Summary
 from ltbench.report.style import (
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _AXIS = "test label distribution (forward – uniform – backward)"
-
-
-def position(test: TestSet) -> float:
-    """``-log ratio`` for forward, 0 for uniform, ``+log ratio`` for backward."""
-    if test.kind == "uniform" or test.ratio is None:
-        return 0.0
-    distance = math.log(test.ratio)
-    return -distance if test.kind == "forward" else distance
 
 
 def shift_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
