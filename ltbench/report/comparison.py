@@ -94,38 +94,32 @@ def best_or_tied(
 ) -> list[set[int]]:
     """Per column the best row and all that can not be told from it; empty where nobody can tell.
 
-    columns: for every column the values of each row per seed. All comparisons with the best of a
-    column form one family with those of the other columns. A column is left without a mark where
-    its best row, or every other, has less than three seeds.
+    columns: for every column the values of each row per seed. A column is one question: its
+    comparisons with its best row form one family. A column is left without a mark where its best
+    row, or every other, has less than three seeds; a row with less than three beside a marked best
+    one can not be told from it.
     """
-    best: list[int | None] = []
-    compared: list[tuple[int, int, float]] = []
-    unknown: list[tuple[int, int]] = []
-    for place, (rows, lower) in enumerate(zip(columns, lower_is_better, strict=True)):
-        leader = _leader(rows, lower)
-        best.append(leader)
-        for index, values in enumerate(rows):
-            if leader is None or index == leader:
-                continue
-            found = paired(values, rows[leader])
-            if found is not None and found.p is not None:
-                compared.append((place, index, found.p))
-            elif any(value is not None for value in values.values()):
-                unknown.append((place, index))
-    adjusted = holm([p for _, _, p in compared])
-    marked: list[set[int]] = [set() for _ in columns]
-    for (place, index, _), p in zip(compared, adjusted, strict=True):
-        if p >= ALPHA:
-            marked[place].add(index)
-    for place, index in unknown:
-        marked[place].add(index)
-    with_test = {place for place, _, _ in compared}
-    for place, leader in enumerate(best):
-        if leader is None or place not in with_test:
-            marked[place] = set()
+    pairs = zip(columns, lower_is_better, strict=True)
+    return [_marked(rows, lower) for rows, lower in pairs]
+
+
+def _marked(rows: Sequence[PerSeed], lower: bool) -> set[int]:
+    leader = _leader(rows, lower)
+    if leader is None:
+        return set()
+    tested: list[tuple[int, float]] = []
+    tied: set[int] = {leader}
+    for index, values in enumerate(rows):
+        found = paired(values, rows[leader])
+        if index == leader or mean_of(values.values()) is None:
+            continue
+        if found is None or found.p is None:
+            tied.add(index)
         else:
-            marked[place].add(leader)
-    return marked
+            tested.append((index, found.p))
+    adjusted = holm([p for _, p in tested])
+    tied |= {index for (index, _), p in zip(tested, adjusted, strict=True) if p >= ALPHA}
+    return tied if tested else set()
 
 
 def _leader(rows: Sequence[PerSeed], lower: bool) -> int | None:

@@ -23,8 +23,8 @@ Pick = Callable[[Row], PerSeed]
 class Marks:
     """The cells of the columns ``picks`` for ``rows``, with the best of each column marked.
 
-    Rows that know the true test prior get cells and no mark. Among more columns, comparisons form
-    one family; ``lower`` names the places of columns where less is better.
+    Rows that know the true test prior get cells and no mark; ``lower`` names the places of columns
+    where less is better.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Marks:
             return " Nothing is bold: no two methods share three seeds, so none can be told apart."
         return (
             " Bold: the best of a column and all that cannot be told from it (paired t tests over"
-            f" seeds, Holm's correction over all comparisons of the table, {100 * ALPHA:g} %)."
+            f" seeds, Holm's correction over the comparisons of the column, {100 * ALPHA:g} %)."
         )
 
     def notes(self, rows: Sequence[Row], what: str, pick: Pick) -> tuple[str, ...]:
