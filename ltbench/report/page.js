@@ -104,7 +104,6 @@
     const ends = shift.tests.map((test) => test.x);
     range.min = Math.min(...ends);
     range.max = Math.max(...ends);
-    range.step = 0.01;
     const live = box.querySelector("[aria-live]");
     const stops = box.querySelector(".stops");
     let timer = 0;
