@@ -96,14 +96,14 @@ def main_table(section: Section, ltbench_version: str) -> Table | None:
 
 
 def at(test: str, pick: Callable[[Draw], float | None] = top1) -> Pick:
-    return lambda row: row.per_seed(test, pick)
+    return lambda row: row.top1(test) if pick is top1 else row.per_seed(test, pick)
 
 
 def mean_over(tests: Sequence[TestSet]) -> Pick:
     """Only of seeds that have every distribution: means over different sets do not compare."""
 
     def pick(row: Row) -> dict[int, float | None]:
-        per_test = [row.per_seed(test.name, top1) for test in tests]
+        per_test = [row.top1(test.name) for test in tests]
         complete = [seed for seed in row.seeds if all(seed in found for found in per_test)]
         return {seed: mean_of(found[seed] for found in per_test) for seed in complete}
 
@@ -114,7 +114,7 @@ def worst(tests: Sequence[TestSet]) -> Pick:
     """The values of the distribution with the lowest mean; none where one is missing."""
 
     def pick(row: Row) -> dict[int, float | None]:
-        found = [row.per_seed(test.name, top1) for test in tests]
+        found = [row.top1(test.name) for test in tests]
         means = [mean_of(values.values()) for values in found]
         present = [(mean, i) for i, mean in enumerate(means) if mean is not None]
         return found[min(present)[1]] if len(present) == len(tests) else {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,13 +101,21 @@ def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
     return [drawing for drawing in drawings if drawing is not None]
 
 
-def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
-    """Writes ``<name>.pdf``, ``.png`` and ``.csv``; the same records give the same files."""
-    paths = []
-    with matplotlib.rc_context(RC), warnings.catch_warnings():
+@contextmanager
+def drawing_settings(**more: Any) -> Iterator[None]:
+    """The report's look; ``more`` settings of matplotlib have dots as double underscores."""
+    extra = {key.replace("__", "."): value for key, value in more.items()}
+    with matplotlib.rc_context({**RC, **extra}), warnings.catch_warnings():
         # A name in a script the font lacks prints boxes; that is no reason to stop.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield
+
+
+def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
+    """Writes ``<name>.pdf``, ``.png`` and ``.csv``; the same records give the same files."""
+    paths = []
+    with drawing_settings():
         for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
             path = folder / f"{drawing.name}.{kind}"
             write_atomically(

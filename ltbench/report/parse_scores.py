@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from ltbench.report.checks import Malformed, Node
 from ltbench.report.schema import GROUPS, Distribution, Draw, Recalls
@@ -78,6 +79,9 @@ def _maybe(node: Node | None, high: float | None) -> float | None:
 def _vector(node: Node | None, length: int, high: float | None) -> tuple[float, ...] | None:
     if node is None:
         return None
+    quick = node.floats(length, high or math.inf)
+    if quick is not None and math.inf not in quick:
+        return quick
     return tuple(
         item.per_cent() if high == 100.0 else item.number(low=0) for item in node.items(length)
     )
@@ -85,8 +89,10 @@ def _vector(node: Node | None, length: int, high: float | None) -> tuple[float, 
 
 def _recalls(node: Node, classes: int) -> Recalls:
     groups = node.at("groups")
+    per_class = node.at("per_class")
     return Recalls(
-        per_class=tuple(_none_or_per_cent(item) for item in node.at("per_class").items(classes)),
+        per_class=per_class.floats(classes, 100.0)
+        or tuple(_none_or_per_cent(item) for item in per_class.items(classes)),
         groups={name: _maybe(groups.get(name), 100.0) for name in (*GROUPS, "all")},
     )
 

@@ -14,7 +14,6 @@ from ltbench.report.part import Part
 from ltbench.report.records import Unreadable
 from ltbench.report.schema import Failure
 from ltbench.report.statistics import Summary
-from ltbench.report.style import RC
 from ltbench.report.tables import Value, printed
 
 if TYPE_CHECKING:
@@ -57,11 +56,11 @@ def render_html(
 
 def to_svg(drawing: Drawing, anchor: str) -> str:
     """The figure as an SVG element with ids of its own, scaled by the page."""
-    import matplotlib
+    from ltbench.report.figures import drawing_settings
 
     buffer = io.StringIO()
     salt = f"{anchor}-{drawing.name}"
-    with matplotlib.rc_context({**RC, "svg.hashsalt": salt, "svg.fonttype": "path"}):
+    with drawing_settings(svg__hashsalt=salt, svg__fonttype="path"):
         drawing.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     svg = text[text.index("<svg") :]

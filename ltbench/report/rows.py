@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ltbench.report.names import digest, distribution_order
 from ltbench.report.schema import Distribution, Draw, Evaluation, Failure, Training
@@ -59,6 +60,14 @@ class Row:
         """The mean over draws of what ``pick`` takes from each draw, for every seed."""
         found = self.results.get(distribution, {})
         return {s: mean_of(pick(draw) for draw in found[s].draws) for s in sorted(found)}
+
+    @cached_property
+    def _top1(self) -> dict[str, dict[int, float | None]]:
+        return {name: self.per_seed(name, lambda draw: draw.top1) for name in self.results}
+
+    def top1(self, distribution: str) -> dict[int, float | None]:
+        """``per_seed`` of the top-1 accuracy, kept: most tables and figures ask for it."""
+        return self._top1.get(distribution, {})
 
     def cell(self, distribution: str, pick: Callable[[Draw], float | None]) -> Summary | None:
         return summarise(self.per_seed(distribution, pick).values())
