@@ -104,8 +104,9 @@ def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
 @contextmanager
 def drawing_settings(**more: Any) -> Iterator[None]:
     """The report's look; ``more`` settings of matplotlib have dots as double underscores."""
-    extra = {key.replace("__", "."): value for key, value in more.items()}
-    with matplotlib.rc_context({**RC, **extra}), warnings.catch_warnings():
+    settings: Any = {**RC}  # typed as literals by newer versions of matplotlib
+    settings |= {key.replace("__", "."): value for key, value in more.items()}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
         # A name in a script the font lacks prints boxes; that is no reason to stop.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
