@@ -74,7 +74,7 @@ def difference_figure(overview: Overview) -> Drawing | None:
         axes.plot([ranks[index], ranks[index] + distance], [y, y], color="#777777", linewidth=0.8)
     axes.set_yticks(range(methods), [short_label(labels[i], 26) for i in order])
     axes.invert_yaxis()
-    axes.set_xlabel(f"mean rank (1 the best); bar: critical difference {distance:.2f}")
+    axes.set_xlabel(f"mean rank (bar: critical difference {distance:.2f})")
     return Drawing(
         name="critical-difference",
         caption=f"Mean ranks over {blocks} independent data sets (Friedman test p = {p:.3g});"

@@ -61,13 +61,22 @@ def _draw(number: str, node: Node, experts: int, classes: int) -> Draw:
         number=int(number),
         n=node.at("n").integer(low=0),
         top1=node.at("top1").per_cent(),
-        macro=_maybe(node.get("macro"), 100.0),
-        nll=_maybe(node.get("nll"), None),
-        ece=_maybe(node.get("ece"), 100.0),
+        macro=_quick(node, "macro", 100.0),
+        nll=_quick(node, "nll", None),
+        ece=_quick(node, "ece", 100.0),
         expert_top1=_vector(node.get("expert_top1"), experts, 100.0),
         expert_weights=_vector(node.get("expert_weights"), experts, None),
         prior=_vector(node.get("prior"), classes, None),
     )
+
+
+def _quick(node: Node, key: str, high: float | None) -> float | None:
+    """:func:`_maybe` of an entry, without a node for what is plainly in range."""
+    values = node.value
+    raw = values.get(key) if isinstance(values, dict) else None
+    if type(raw) is float and 0.0 <= raw <= (high or 1e300):
+        return raw
+    return _maybe(node.get(key), high)
 
 
 def _maybe(node: Node | None, high: float | None) -> float | None:
