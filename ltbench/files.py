@@ -13,9 +13,10 @@ from typing import Any
 from ltbench.errors import InputError, LtbenchError
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
     """Calls ``write`` on a temporary name in the same folder, syncs it and renames it to ``path``.
 
+    Not ``durable``: without waiting for the disk, for files that are easily made again.
     Raises :class:`LtbenchError` naming the file where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,11 +25,13 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     temporary = Path(name)
     try:
         write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if _is_disk_full(error):
@@ -58,16 +61,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda temporary: _write(temporary, content))
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    write_atomically(path, lambda temporary: _write(temporary, content), durable=durable)
 
 
 def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def write_text(path: Path, content: str) -> None:
-    write_bytes(path, content.encode("utf-8"))
+def write_text(path: Path, content: str, *, durable: bool = True) -> None:
+    write_bytes(path, content.encode("utf-8"), durable=durable)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
 from ltbench.cli.options import results_option
+from ltbench.report.selection import GROUPINGS, Selection
 
 _EPILOG = """\b
 Examples:
   ltbench report
   ltbench report --protocol cifar100-lt --output paper/tables
   ltbench report --results results/published --strict
+  ltbench report --methods 'ce,sade,sade+none' --columns F50,U,B50,Mean --decimals 2
 """
+
+
+def _plain_list(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+
+
+def _row_list(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    """Commas inside brackets belong to a row's parameters."""
+    parts = re.split(r",(?![^\[]*\])", value or "")
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 @click.command(name="report", epilog=_EPILOG, short_help="Make tables and figures from results.")
@@ -25,7 +42,29 @@ Examples:
     help="Where the report goes.  [default: <results>/report]",
 )
 @click.option("--protocol", metavar="NAME", help="Report this protocol only.")
-@click.option("--strict", is_flag=True, help="Stop with exit code 2 if any record is unreadable.")
+@click.option(
+    "--methods", callback=_row_list, metavar="LIST", help="Show these rows or methods only."
+)
+@click.option(
+    "--columns",
+    callback=_plain_list,
+    metavar="LIST",
+    help="Show these columns only, as headed: F50,U,B50,Mean.",
+)
+@click.option("--group-by", type=click.Choice(GROUPINGS), help="Blocks of rows in the tables.")
+@click.option("--decimals", type=int, metavar="N", help="Decimals of accuracies.  [default: 1]")
+@click.option(
+    "--template",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A jinja2 file of yours, filled with `sections` and their tables.",
+)
+@click.option("--siunitx", is_flag=True, help="LaTeX tables with S columns of siunitx.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Stop with exit code 2 at an unreadable record and at mixed budgets or versions.",
+)
 @click.option("--no-figures", is_flag=True, help="Tables only.")
 @click.option(
     "--cite",
@@ -37,16 +76,24 @@ def command(
     results: Path,
     output: Path | None,
     protocol: str | None,
+    methods: tuple[str, ...],
+    columns: tuple[str, ...],
+    group_by: str | None,
+    decimals: int | None,
+    template: Path | None,
+    siunitx: bool,
     strict: bool,
     no_figures: bool,
     cite: Path | None,
 ) -> None:
-    """Print tables and write them, with figures, as LaTeX, Markdown and CSV.
+    """Print tables and write them, with figures, as LaTeX, Markdown, CSV and one HTML page.
 
-    Per protocol: accuracy over the test label distributions, many/medium/few-shot classes, single
-    experts, partial-class test sets and learned expert weights. Results that differ in protocol
-    version, variant, data, precision or evaluation mode are never merged. A sub-folder
-    `published` of the results is read only where it is named itself.
+    Per protocol: accuracy over the test label distributions with regret to the oracle,
+    many/medium/few-shot classes, single experts, partial-class test sets, learned expert weights,
+    estimated priors, prediction stability, pairwise differences, published figures and cost; and
+    everything as a tidy Parquet file. Results that differ in protocol version, variant, data,
+    precision or evaluation mode are never merged. A sub-folder `published` of the results is read
+    only where it is named itself.
     """
     from rich.console import Console
 
@@ -58,6 +105,9 @@ def command(
         protocol=protocol,
         strict=strict,
         figures=not no_figures,
+        selection=Selection(methods, columns, group_by or "", decimals),
+        siunitx=siunitx,
+        template=template,
         console=Console(),
     )
     if cite is not None:

@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltbench.errors import InputError, nearest
-from ltbench.files import write_text
+from ltbench.files import write_atomically
 from ltbench.report.contents import build_tables
-from ltbench.report.page import render_index, render_page
+from ltbench.report.overview import FOLDER, build_overview, overview_table
+from ltbench.report.page import render_index
+from ltbench.report.part import Part
 from ltbench.report.records import Records, Unreadable, read_records
-from ltbench.report.render_latex import render_document, render_latex
-from ltbench.report.render_text import render_csv, render_markdown
+from ltbench.report.render_html import render_html
 from ltbench.report.schema import Failure
 from ltbench.report.sections import Section, build_sections
+from ltbench.report.selection import Selection, check_columns, select_columns, select_rows
+from ltbench.report.strictness import refuse_mixtures, with_footnotes
 from ltbench.report.style import Look, looks
 from ltbench.report.tables import Table
+from ltbench.report.user_template import check_template, fill_template
+from ltbench.report.write import write_part, write_report_text
 from ltbench.version import __version__
 
 if TYPE_CHECKING:
@@ -46,17 +51,25 @@ def build_report(
     strict: bool = False,
     console: Console | None = None,
     figures: bool = True,
+    selection: Selection = Selection(),  # noqa: B008 (frozen)
+    siunitx: bool = False,
+    template: Path | None = None,
 ) -> ReportOutcome:
     """Reads ``results`` and writes ``output`` (by default ``<results>/report``).
 
     Args:
         protocol: report this protocol only.
-        strict: refuse to report while any record is unreadable.
+        strict: refuse to report while any record is unreadable, and where results of other
+            budgets, protocol versions, data or code versions would stand in one report.
         console: where tables and messages go; nothing is printed without one.
         figures: whether to draw; tables alone take a fraction of the time.
+        selection: which methods and columns to show, in which blocks, with how many decimals.
+        siunitx: write the LaTeX tables with ``S`` columns of that package.
+        template: a jinja2 file of the user's own, filled with sections and tables.
 
     Raises:
-        InputError: no such folder, no readable evaluation, or ``strict`` and one unreadable.
+        InputError: no such folder, no readable evaluation, a name that is not there, or what
+            ``strict`` refuses.
     """
     from ltbench.report.terminal import Printer
 
@@ -67,22 +80,35 @@ def build_report(
         n = len(records.unreadable)
         first = records.unreadable[0]
         raise InputError(f"{n} unreadable under {results}, the first: {first.path}: {first.reason}")
-    sections, homeless = build_sections(_select(records, protocol, results))
+    check_template(template)
+    chosen = _select(records, protocol, results)
+    sections, homeless = build_sections(chosen)
+    if strict:
+        refuse_mixtures(sections)
+    drawn = _looks(sections)  # over all rows: a selection changes no colour
+    sections = select_rows(with_footnotes(sections), selection)
+    built = [(section, build_tables(section, __version__)) for section in sections]
+    check_columns((table for _, tables in built for table in tables), selection)
+    shown = [(s, [select_columns(table, selection) for table in tables]) for s, tables in built]
     target = output or results / "report"
     _prepare(target)
+    parts = [_part(section, tables, drawn, figures) for section, tables in shown]
+    parts += _overview(sections, drawn, figures)
     files: list[Path] = []
-    drawn = _looks(sections)
-    for section in sections:
-        tables = build_tables(section, __version__)
-        printer.section(section, tables)
-        files += _write_section(section, tables, drawn if figures else None, target)
-    index = target / "index.md"
-    write_text(index, render_index(sections, homeless, records.unreadable, __version__))
+    for part in parts:
+        printer.part(part)
+        files += write_part(part, target, siunitx=siunitx)
+    files.append(_write_parquet(chosen, target))
+    if template is not None:
+        files.append(fill_template(template, target, shown))
+    page, index = target / "report.html", target / "index.md"
+    write_report_text(page, render_html(parts, homeless, records.unreadable, __version__))
+    write_report_text(index, render_index(parts, homeless, records.unreadable, __version__))
     printer.end(homeless, _unevaluated(records), target)
     return ReportOutcome(
         output=target,
         sections=tuple(target / section.folder for section in sections),
-        files=(*files, index),
+        files=(*files, page, index),
         unreadable=records.unreadable,
         failures=records.failures,
     )
@@ -135,36 +161,43 @@ def _unevaluated(records: Records) -> int:
     return sum(trial.trial not in evaluated for trial in records.trials)
 
 
+def _part(
+    section: Section, tables: Sequence[Table], drawn: Mapping[str, Look], figures: bool
+) -> Part:
+    drawings: Sequence[Drawing] = ()
+    if figures:
+        from ltbench.report.figures import build_figures
+
+        drawings = build_figures(section, drawn)
+    return Part(section.folder, section.title, tuple(tables), tuple(drawings), section)
+
+
+def _overview(sections: Sequence[Section], drawn: Mapping[str, Look], figures: bool) -> list[Part]:
+    """Nothing below two data sets with two methods in common."""
+    overview = build_overview(sections)
+    if overview is None:
+        return []
+    drawings: Sequence[Drawing] = ()
+    if figures:
+        from ltbench.report.figures_overview import overview_figures
+
+        drawings = overview_figures(overview, drawn)
+    table = overview_table(overview, __version__)
+    taken = {section.folder.casefold() for section in sections}
+    folder = FOLDER if FOLDER not in taken else f"{FOLDER}-protocols"
+    return [Part(folder, table.title, (table,), tuple(drawings))]
+
+
+def _write_parquet(records: Records, target: Path) -> Path:
+    """The tidy frame of :func:`ltbench.load_results`, means over draws."""
+    from ltbench.report.frame import results_frame
+
+    path = target / "results.parquet"
+    frame = results_frame(records)
+    write_atomically(path, lambda file: frame.to_parquet(file, index=False), durable=False)
+    return path
+
+
 def _looks(sections: Sequence[Section]) -> dict[str, Look]:
     """Over all sections, so that a method has one colour in the whole report."""
     return looks((row.label, row.method) for section in sections for row in section.rows)
-
-
-def _write_section(
-    section: Section, tables: Sequence[Table], drawn: Mapping[str, Look] | None, target: Path
-) -> list[Path]:
-    folder = target / section.folder
-    texts: dict[Path, str] = {}
-    for table in tables:
-        stem = folder / "tables" / table.name
-        texts[stem.with_suffix(".tex")] = render_latex(table, f"{section.folder}-{table.name}")
-        texts[stem.with_suffix(".md")] = render_markdown(table)
-        texts[stem.with_suffix(".csv")] = render_csv(table)
-    files: list[Path] = []
-    drawings: list[Drawing] = []
-    if drawn is not None:
-        from ltbench.report.figures import build_figures, save_figure
-
-        drawings = build_figures(section, drawn)
-        for drawing in drawings:
-            files += save_figure(drawing, folder / "figures")
-    shown = [(drawing.name, drawing.caption) for drawing in drawings]
-    texts[folder / "main.tex"] = render_document(
-        section.title,
-        [f"tables/{table.name}" for table in tables],
-        [(f"figures/{name}.pdf", caption) for name, caption in shown],
-    )
-    texts[folder / "report.md"] = render_page(section, tables, shown, __version__)
-    for path, text in texts.items():
-        write_text(path, text)
-    return [*files, *texts]

@@ -4,38 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 
 class Malformed(ValueError):
     """A record does not say what docs/records.md promises."""
 
 
-@dataclass(frozen=True)
 class Node:
-    """``value`` found at ``where`` (keys joined by dots)."""
+    """``value`` found at ``where`` (keys joined by dots).
 
-    value: object
-    where: str = ""
+    There are millions of them in a large results folder: the place is put together only when a
+    message needs it.
+    """
+
+    __slots__ = ("_key", "_parent", "value")
+
+    def __init__(self, value: object, parent: Node | None = None, key: str | int = "") -> None:
+        self.value, self._parent, self._key = value, parent, key
+
+    @property
+    def where(self) -> str:
+        above = self._parent.where if self._parent is not None else ""
+        if isinstance(self._key, int):
+            return f"{above}[{self._key}]"
+        return f"{above}.{self._key}" if above else self._key
 
     def get(self, key: str) -> Node | None:
         """The entry ``key``; ``None`` where it is missing or null."""
         if not isinstance(self.value, dict):
             raise Malformed(f"{self.where or 'the record'} is not an object")
         found = self.value.get(key)
-        return None if found is None else Node(found, self._place(key))
+        return None if found is None else Node(found, self, key)
 
     def at(self, key: str) -> Node:
         found = self.get(key)
         if found is None:
-            raise Malformed(f"{self._place(key)} is missing")
+            raise Malformed(f"{Node(None, self, key).where} is missing")
         return found
 
     def entries(self) -> Iterator[tuple[str, Node]]:
         if not isinstance(self.value, dict):
             raise Malformed(f"{self.where or 'the record'} is not an object")
         for key, value in self.value.items():
-            yield key, Node(value, self._place(key))
+            yield key, Node(value, self, key)
 
     def items(self, length: int | None = None) -> Iterator[Node]:
         """The elements of a list, which must have ``length`` of them where that is given."""
@@ -43,7 +54,16 @@ class Node:
             raise Malformed(f"{self.where} is not a list")
         if length is not None and len(self.value) != length:
             raise Malformed(f"{self.where} has {len(self.value)} elements, not {length}")
-        return (Node(value, f"{self.where}[{i}]") for i, value in enumerate(self.value))
+        return (Node(value, self, i) for i, value in enumerate(self.value))
+
+    def floats(self, length: int, high: float) -> tuple[float, ...] | None:
+        """A list of floats in [0, high], checked at once; ``None`` for any other, to be read singly."""
+        found = self.value
+        if not isinstance(found, list) or len(found) != length:
+            return None
+        if all(type(value) is float and 0.0 <= value <= high for value in found):
+            return tuple(found)
+        return None
 
     def text(self, *, empty: bool = False) -> str:
         if not isinstance(self.value, str):
@@ -85,6 +105,3 @@ class Node:
     def _check_range(self, value: float, low: float | None, high: float | None) -> None:
         if (low is not None and value < low) or (high is not None and value > high):
             raise Malformed(f"{self.where} is {value}, outside its range")
-
-    def _place(self, key: str) -> str:
-        return f"{self.where}.{key}" if self.where else key

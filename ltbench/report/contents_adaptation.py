@@ -127,7 +127,7 @@ def exact_table(section: Section, ltbench_version: str) -> Table | None:
         title="Exact prior-reweighted accuracy on all test images",
         caption=caption(section, what, rows, tests, ltbench_version) + explained,
         columns=(LABEL, SEEDS, *columns_of(tests), Column("se", "SE", 2)),
-        blocks=blocks(rows, lines),
+        blocks=blocks(section, lines, rows),
         notes=row_notes(section, rows),
     )
 

@@ -40,7 +40,7 @@ def families_table(section: Section, ltbench_version: str) -> Table | None:
         title="Dirichlet-drawn and class-permuted test distributions",
         caption=f"{text} {_explain(tests)}",
         columns=(LABEL, SEEDS, *columns),
-        blocks=blocks(section.rows, lines),
+        blocks=blocks(section, lines),
         notes=row_notes(section, section.rows),
     )
 

@@ -35,6 +35,6 @@ def first_draw_table(section: Section, ltbench_version: str) -> Table | None:
         title="Draw 0 alone, where rows that run the network have their numbers",
         caption=caption(section, what, rows, tests, ltbench_version),
         columns=(LABEL, SEEDS, *columns_of(tests)),
-        blocks=blocks(section.rows, lines),
+        blocks=blocks(section, lines),
         notes=row_notes(section, section.rows),
     )

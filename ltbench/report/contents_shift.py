@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from ltbench.report.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.marks import Marks, Pick
+from ltbench.report.regret import mean_regret, oracles
 from ltbench.report.rows import Row
 from ltbench.report.schema import Draw
 from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import Summary, mean_of, summarise
-from ltbench.report.tables import KNOWS_PRIOR, Block, Column, Table, Value
+from ltbench.report.statistics import Summary, mean_of
+from ltbench.report.tables import KNOWS_PRIOR, MISSING, Block, Column, Table, Value
 
 LABEL = Column("method", "Method", text=True)
 PARAMETERS = Column("parameters", "Params")
@@ -18,12 +20,22 @@ EXPERT = Column("expert", "Expert")
 
 
 def blocks(
-    rows: Sequence[Row], lines: Callable[[Row], Iterator[tuple[Value, ...]]]
+    section: Section,
+    lines: Callable[[Row], Iterator[tuple[Value, ...]]],
+    rows: Sequence[Row] | None = None,
 ) -> tuple[Block, ...]:
-    """Rows that know the true test prior go into a marked block of their own."""
-    plain = tuple(line for row in rows if not row.uses_true_prior for line in lines(row))
-    knowing = tuple(line for row in rows if row.uses_true_prior for line in lines(row))
-    found = [Block(plain)] if plain else []
+    """Blocks by ``section.group_by``; rows that know the true test prior in one of their own.
+
+    rows: those to show; default all of the section.
+    """
+    grouped: dict[str, list[tuple[Value, ...]]] = {}
+    shown = section.rows if rows is None else rows
+    for row in shown:
+        if not row.uses_true_prior:
+            title = {"method": row.method, "strategy": row.strategy}.get(section.group_by, "")
+            grouped.setdefault(title, []).extend(lines(row))
+    found = [Block(tuple(grouped[title]), title) for title in sorted(grouped)]
+    knowing = tuple(line for row in shown if row.uses_true_prior for line in lines(row))
     return tuple([*found, Block(knowing, KNOWS_PRIOR)] if knowing else found)
 
 
@@ -44,42 +56,76 @@ def columns_of(tests: Sequence[TestSet], digits: int = 1) -> tuple[Column, ...]:
 
 
 def main_table(section: Section, ltbench_version: str) -> Table | None:
-    """Methods by test distributions, their mean and the worst of them."""
+    """Methods by test distributions, their mean, the worst of them, and the regret."""
     tests = section.shifts
     if not tests:
         return None
+    known = oracles(section.everything)
+    regrets = mean_regret(known, tests)
     several = len(tests) > 1
+    picks: list[Pick] = [at(test.name) for test in tests]
+    ends: list[Column] = []
+    if several:
+        picks += [mean_over(tests), worst(tests)]
+        ends += [Column("mean", "Mean"), Column("worst", "Worst")]
+    if any(regrets(row) for row in section.rows):
+        picks.append(regrets)
+        ends.append(Column("regret", "Regret"))
+    lower = frozenset([len(picks) - 1] if picks[-1] is regrets else [])
+    marks = Marks(section.rows, picks, lower)
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
-        cells = [row.cell(test.name, top1) for test in tests]
-        ends = [_mean_over(row, tests), _worst(cells)] if several else []
-        yield (marked(row), row.parameters, seeds_of(cells), *cells, *ends)
+        cells = marks.cells(row)
+        yield (marked(row), row.parameters, seeds_of(cells[: len(tests)]), *cells)
 
-    ends = (Column("mean", "Mean"), Column("worst", "Worst")) if several else ()
     what = f"Top-1 accuracy (%) on the test label distributions ({shift_legend(tests)}) of"
     text = caption(section, what, section.rows, tests, ltbench_version)
     if several:
         text += " Mean is over the distributions of a seed first; Worst is the lowest cell."
+    if lower:
+        text += (
+            " Regret: points behind the oracle of the same trial, which knows the true test prior;"
+            f" {MISSING} where the bias of the training posterior is unknown or not fitted."
+        )
+    summary = mean_over(tests) if several else picks[0]
     return Table(
         name="main",
         title="Top-1 accuracy over test label distributions",
-        caption=text,
+        caption=text + marks.caption(),
         columns=(LABEL, PARAMETERS, SEEDS, *columns_of(tests), *ends),
-        blocks=blocks(section.rows, lines),
-        notes=row_notes(section, section.rows),
+        blocks=blocks(section, lines),
+        notes=(
+            *row_notes(section, section.rows),
+            *marks.notes(section.rows, "Mean" if several else tests[0].short, summary),
+        ),
     )
 
 
-def _mean_over(row: Row, tests: Sequence[TestSet]) -> Summary | None:
+def at(test: str, pick: Callable[[Draw], float | None] = top1) -> Pick:
+    return lambda row: row.top1(test) if pick is top1 else row.per_seed(test, pick)
+
+
+def mean_over(tests: Sequence[TestSet]) -> Pick:
     """Only of seeds that have every distribution: means over different sets do not compare."""
-    per_test = [row.per_seed(test.name, top1) for test in tests]
-    complete = [seed for seed in row.seeds if all(seed in found for found in per_test)]
-    return summarise(mean_of(found[seed] for found in per_test) for seed in complete)
+
+    def pick(row: Row) -> dict[int, float | None]:
+        per_test = [row.top1(test.name) for test in tests]
+        complete = [seed for seed in row.seeds if all(seed in found for found in per_test)]
+        return {seed: mean_of(found[seed] for found in per_test) for seed in complete}
+
+    return pick
 
 
-def _worst(cells: Sequence[Summary | None]) -> Summary | None:
-    present = [cell for cell in cells if cell is not None]
-    return min(present, key=lambda cell: cell.mean) if len(present) == len(cells) else None
+def worst(tests: Sequence[TestSet]) -> Pick:
+    """The values of the distribution with the lowest mean; none where one is missing."""
+
+    def pick(row: Row) -> dict[int, float | None]:
+        found = [row.top1(test.name) for test in tests]
+        means = [mean_of(values.values()) for values in found]
+        present = [(mean, i) for i, mean in enumerate(means) if mean is not None]
+        return found[min(present)[1]] if len(present) == len(tests) else {}
+
+    return pick
 
 
 def partial_table(section: Section, ltbench_version: str) -> Table | None:
@@ -88,18 +134,23 @@ def partial_table(section: Section, ltbench_version: str) -> Table | None:
     if not tests:
         return None
 
+    marks = Marks(section.rows, [at(test.name) for test in tests])
+
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
-        cells = [row.cell(test.name, top1) for test in tests]
+        cells = marks.cells(row)
         yield (marked(row), seeds_of(cells), *cells)
 
     what = "Top-1 accuracy (%) on test sets with some of the classes only, of"
     return Table(
         name="partial",
         title="Partial-class test sets",
-        caption=caption(section, what, section.rows, tests, ltbench_version),
+        caption=caption(section, what, section.rows, tests, ltbench_version) + marks.caption(),
         columns=(LABEL, SEEDS, *columns_of(tests)),
-        blocks=blocks(section.rows, lines),
-        notes=row_notes(section, section.rows),
+        blocks=blocks(section, lines),
+        notes=(
+            *row_notes(section, section.rows),
+            *marks.notes(section.rows, tests[0].short, at(tests[0].name)),
+        ),
     )
 
 

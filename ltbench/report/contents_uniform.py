@@ -10,15 +10,20 @@ from ltbench.report.contents_shift import (
     LABEL,
     PARAMETERS,
     SEEDS,
+    at,
     blocks,
     seeds_of,
     trained_once,
 )
+from ltbench.report.marks import Marks, Pick
 from ltbench.report.rows import Row
 from ltbench.report.schema import GROUPS, Recalls
 from ltbench.report.sections import Section
 from ltbench.report.statistics import summarise
 from ltbench.report.tables import NOT_APPLICABLE, Block, Column, Table, Value
+
+NLL = Column("nll", "NLL", digits=2)
+ECE = Column("ece", "ECE", digits=3)
 
 
 def recalls_of(row: Row, uniform: str, expert: int | None = None) -> dict[int, Recalls]:
@@ -33,25 +38,47 @@ def recalls_of(row: Row, uniform: str, expert: int | None = None) -> dict[int, R
 
 
 def groups_table(section: Section, ltbench_version: str) -> Table | None:
-    """Methods by class groups."""
+    """Methods by class groups, with the quality of their probabilities."""
     uniform = section.uniform
     if uniform is None or not any(recalls_of(row, uniform) for row in section.rows):
         return None
+    measured = (*GROUPS, "all")
+    picks: list[Pick] = [_group(uniform, name) for name in measured]
+    picks += [at(uniform, lambda draw: draw.nll), at(uniform, lambda draw: draw.ece)]
+    marks = Marks(section.rows, picks, lower=frozenset({4, 5}))
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
-        cells = _cells(section, recalls_of(row, uniform))
-        yield (marked(row), row.parameters, seeds_of(cells), *cells)
+        known = bool(recalls_of(row, uniform))
+        found = marks.cells(row)
+        cells: list[Value] = [_or_not_applicable(cell, known) for cell in found[: len(measured)]]
+        yield (marked(row), row.parameters, seeds_of(cells), *cells, *found[len(measured) :])
 
     what = "Accuracy (%) on the uniform test set by class group (mean recall of its classes) of"
     return Table(
         name="groups",
         title="Many, medium and few-shot classes on the uniform test set",
         caption=caption(section, what, section.rows, (), ltbench_version)
-        + _explain(recalls_of(row, uniform) for row in section.rows),
-        columns=(LABEL, PARAMETERS, SEEDS, *_columns(section)),
-        blocks=blocks(section.rows, lines),
-        notes=row_notes(section, section.rows),
+        + _explain(recalls_of(row, uniform) for row in section.rows)
+        + " NLL in nats; ECE: expected calibration error, 15 equal bins, in [0, 1]; both lower is"
+        " better." + marks.caption(),
+        columns=(LABEL, PARAMETERS, SEEDS, *group_columns(section), NLL, ECE),
+        blocks=blocks(section, lines),
+        notes=(
+            *row_notes(section, section.rows),
+            *marks.notes(section.rows, "All", _group(uniform, "all")),
+        ),
     )
+
+
+def _group(uniform: str, name: str) -> Pick:
+    return lambda row: {
+        seed: found.groups.get(name) for seed, found in recalls_of(row, uniform).items()
+    }
+
+
+def _or_not_applicable(cell: Value, known: bool) -> Value:
+    """No number although there are records: the group has no class or none with test images."""
+    return NOT_APPLICABLE if cell is None and known else cell
 
 
 def expert_groups_table(section: Section, ltbench_version: str) -> Table | None:
@@ -74,23 +101,22 @@ def expert_groups_table(section: Section, ltbench_version: str) -> Table | None:
         title="Each expert alone on the uniform test set",
         caption=caption(section, what, rows, (), ltbench_version)
         + _explain(recalls_of(row, uniform, 0) for row in rows),
-        columns=(LABEL, EXPERT, SEEDS, *_columns(section)),
+        columns=(LABEL, EXPERT, SEEDS, *group_columns(section)),
         blocks=tuple(Block(tuple(lines(row))) for row in rows),
         notes=row_notes(section, rows),
     )
 
 
-def _columns(section: Section) -> tuple[Column, ...]:
-    named = [Column(g, f"{g.capitalize()} ({len(section.groups[g])})") for g in GROUPS]
-    return (*named, Column("all", "All"))
+def group_columns(section: Section, digits: int = 1) -> tuple[Column, ...]:
+    named = [Column(g, f"{g.capitalize()} ({len(section.groups[g])})", digits) for g in GROUPS]
+    return (*named, Column("all", "All", digits))
 
 
 def _cells(section: Section, recalls: dict[int, Recalls]) -> list[Value]:
     cells: list[Value] = []
     for group in (*GROUPS, "all"):
         cell = summarise(found.groups.get(group) for found in recalls.values())
-        # No number although there are records: the group has no class or none with test images.
-        cells.append(NOT_APPLICABLE if cell is None and recalls else cell)
+        cells.append(_or_not_applicable(cell, bool(recalls)))
     return cells
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,8 +20,6 @@ from ltbench.files import write_atomically, write_text
 from ltbench.report.style import COLUMN_WIDTH, FONT_SIZE, RC, Look
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-
     from ltbench.report.sections import Section
 
 DPI = 200
@@ -58,7 +57,10 @@ def legend_height(labels: Sequence[str], width: float = COLUMN_WIDTH) -> float:
 
 
 def legend_below(
-    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], width: float = COLUMN_WIDTH
+    figure: Figure,
+    handles: Sequence[Any],  # artists or containers of them, typed apart by matplotlib
+    labels: Sequence[str],
+    width: float = COLUMN_WIDTH,
 ) -> None:
     """Outside the axes, where it hides nothing however many methods there are."""
     if not labels:
@@ -79,8 +81,12 @@ def legend_below(
 def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
     """All figures that have something to show."""
     from ltbench.report.figures_classes import class_figure
+    from ltbench.report.figures_cost import cost_figure
+    from ltbench.report.figures_prior import prior_figure
+    from ltbench.report.figures_regret import regret_figure
     from ltbench.report.figures_shift import shift_figure, weights_figure
     from ltbench.report.figures_stream import stream_figure
+    from ltbench.report.figures_uniform import agreement_figure, groups_figure
 
     with matplotlib.rc_context(RC):
         drawings = (
@@ -88,22 +94,37 @@ def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
             class_figure(section, looks),
             weights_figure(section),
             stream_figure(section, looks),
+            groups_figure(section, looks),
+            agreement_figure(section),
+            prior_figure(section),
+            regret_figure(section),
+            cost_figure(section, looks),
         )
     return [drawing for drawing in drawings if drawing is not None]
+
+
+@contextmanager
+def drawing_settings(**more: Any) -> Iterator[None]:
+    """The report's look; ``more`` settings of matplotlib have dots as double underscores."""
+    settings: Any = {**RC}  # typed as literals by newer versions of matplotlib
+    settings |= {key.replace("__", "."): value for key, value in more.items()}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # A name in a script the font lacks prints boxes; that is no reason to stop.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield
 
 
 def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
     """Writes ``<name>.pdf``, ``.png`` and ``.csv``; the same records give the same files."""
     paths = []
-    with matplotlib.rc_context(RC), warnings.catch_warnings():
-        # A name in a script the font lacks prints boxes; that is no reason to stop.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing")
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+    with drawing_settings():
         for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
             path = folder / f"{drawing.name}.{kind}"
             write_atomically(
                 path,
                 partial(drawing.figure.savefig, format=kind, dpi=DPI, metadata=metadata),
+                durable=False,
             )
             paths.append(path)
     table = io.StringIO()
@@ -111,7 +132,7 @@ def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
     writer.writerow(drawing.head)
     writer.writerows(["" if value is None else value for value in row] for row in drawing.data)
     path = folder / f"{drawing.name}.csv"
-    write_text(path, table.getvalue())
+    write_text(path, table.getvalue(), durable=False)
     return [*paths, path]
 
 

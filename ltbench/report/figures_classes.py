@@ -15,6 +15,7 @@ from ltbench.report.figures import (
     short_label,
     small_text,
 )
+from ltbench.report.figures_rows import leading_rows
 from ltbench.report.rows import Row
 from ltbench.report.schema import GROUPS
 from ltbench.report.sections import Section
@@ -41,7 +42,10 @@ def class_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     uniform = section.uniform
     if uniform is None:
         return None
-    rows = [row for row in section.rows if not row.uses_true_prior and recalls_of(row, uniform)]
+    rows, left_out = leading_rows(
+        [row for row in section.rows if not row.uses_true_prior and recalls_of(row, uniform)],
+        section,
+    )
     if not rows:
         return None
     order = sorted(range(len(section.rank)), key=lambda c: section.rank[c])
@@ -85,7 +89,7 @@ def class_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     return Drawing(
         name="accuracy-per-class",
         caption=f"Recall of each class on the uniform test set, mean over seeds, over the training"
-        f" rank of the classes (1 = most frequent).{f' {text}' if smooth else ''}",
+        f" rank of the classes (1 = most frequent).{f' {text}' if smooth else ''}{left_out}",
         figure=figure,
         head=("method", "rank", "class", "class_name", "train_count", "recall", "shown"),
         data=tuple(data),

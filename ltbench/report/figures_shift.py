@@ -15,6 +15,8 @@ from ltbench.report.figures import (
     new_figure,
     short_label,
 )
+from ltbench.report.figures_rows import leading_rows
+from ltbench.report.position import position
 from ltbench.report.sections import Section, TestSet
 from ltbench.report.statistics import Summary
 from ltbench.report.style import (
@@ -33,18 +35,14 @@ if TYPE_CHECKING:
 _AXIS = "test label distribution (forward – uniform – backward)"
 
 
-def position(test: TestSet) -> float:
-    """``-log ratio`` for forward, 0 for uniform, ``+log ratio`` for backward."""
-    if test.kind == "uniform" or test.ratio is None:
-        return 0.0
-    distance = math.log(test.ratio)
-    return -distance if test.kind == "forward" else distance
-
-
 def shift_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     """Accuracy from forward to backward, one line per method, a band over its seeds."""
     tests = section.shifts
-    rows = [row for row in section.rows if row.seeds]
+    plain, left_out = leading_rows(
+        [row for row in section.rows if row.seeds and not row.uses_true_prior], section
+    )
+    told, _ = leading_rows([r for r in section.rows if r.seeds and r.uses_true_prior], section)
+    rows = sorted([*plain, *told], key=lambda row: row.label)
     if len(tests) < 2 or not rows:
         return None
     names = [short_label(row.label) for row in rows]
@@ -72,7 +70,7 @@ def shift_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     return Drawing(
         name="accuracy-over-shift",
         caption="Top-1 accuracy over the test label distributions; bands are 95 % t intervals"
-        " over seeds (none below three seeds). Dotted: knows the true test prior.",
+        f" over seeds (none below three seeds). Dotted: knows the true test prior.{left_out}",
         figure=figure,
         head=("method", "uses_true_prior", "distribution", "x", "top1", "half_width", "n"),
         data=tuple(data),
@@ -82,7 +80,7 @@ def shift_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
 def weights_figure(section: Section) -> Drawing | None:
     """Learned expert weights over the shift, one panel per method that adapts."""
     tests = section.shifts
-    rows = weighted_rows(section)
+    rows, left_out = leading_rows(weighted_rows(section), section, most=6)
     if len(tests) < 2 or not rows:
         return None
     across = 1 if len(rows) <= 3 else 2
@@ -96,7 +94,7 @@ def weights_figure(section: Section) -> Drawing | None:
     for panel, row in zip(grid.flat, rows, strict=False):
         for expert in range(row.experts):
             cells = [row.cell(test.name, expert_weight(expert)) for test in tests]
-            handles[expert] = _draw(panel, tests, cells, _expert_look(expert))
+            handles[expert] = _draw(panel, tests, cells, expert_look(expert))
             data += [
                 (row.label, expert + 1, test.name, position(test), *_numbers(cell))
                 for test, cell in zip(tests, cells, strict=True)
@@ -115,14 +113,14 @@ def weights_figure(section: Section) -> Drawing | None:
     return Drawing(
         name="expert-weights",
         caption="Expert weights learned at test time over the test label distributions; bands are"
-        " 95 % t intervals over seeds (none below three seeds).",
+        f" 95 % t intervals over seeds (none below three seeds).{left_out}",
         figure=figure,
         head=("method", "expert", "distribution", "x", "weight", "half_width", "n"),
         data=tuple(data),
     )
 
 
-def _expert_look(expert: int) -> Look:
+def expert_look(expert: int) -> Look:
     colour = EXPERT_COLOURS[expert % len(EXPERT_COLOURS)]
     line = DASHES[expert // len(EXPERT_COLOURS) % len(DASHES)]
     return Look(colour, MARKERS[expert % len(MARKERS)], line)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ltbench.report.part import Part
 from ltbench.report.records import Unreadable
 from ltbench.report.render_text import escape_markdown, render_markdown
 from ltbench.report.schema import Failure
-from ltbench.report.sections import Section
 from ltbench.report.tables import Table
 
 
 def render_page(
-    section: Section,
+    title: str,
     tables: Sequence[Table],
     figures: Sequence[tuple[str, str]],
     ltbench_version: str,
 ) -> str:
     """``report.md``: figures first, as readers look at them first, then all tables."""
-    parts = [f"# {escape_markdown(section.title)}\n"]
+    parts = [f"# {escape_markdown(title)}\n"]
     parts.append(f"Made by `ltbench report` {escape_markdown(ltbench_version)}.\n")
     for name, caption in figures:
         parts.append(f"![{escape_markdown(caption)}](figures/{name}.png)\n")
@@ -31,15 +31,16 @@ def render_page(
 
 
 def render_index(
-    sections: Sequence[Section],
+    parts: Sequence[Part],
     failures: Sequence[Failure],
     unreadable: Sequence[Unreadable],
     ltbench_version: str,
 ) -> str:
     """``index.md``: the sections, and what is in none of them."""
     lines = ["# Report", "", f"Made by `ltbench report` {escape_markdown(ltbench_version)}.", ""]
-    for section in sections:
-        lines.append(f"- [{escape_markdown(section.title)}]({section.folder}/report.md)")
+    lines += ["All of it on one page for a browser: [report.html](report.html)", ""]
+    for part in parts:
+        lines.append(f"- [{escape_markdown(part.title)}]({part.folder}/report.md)")
     if failures:
         lines += ["", "Failed trials of protocols without any result:", ""]
         lines += [f"- {escape_markdown(failure_line(failure))}" for failure in failures]

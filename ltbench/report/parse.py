@@ -11,6 +11,7 @@ from ltbench.report.checks import Malformed, Node
 from ltbench.report.parse_scores import canonical, parse_distribution
 from ltbench.report.schema import (
     GROUPS,
+    Cost,
     Evaluation,
     Failure,
     ProtocolName,
@@ -44,6 +45,8 @@ def parse_trial(root: Node) -> Trial:
         torch=_optional_text(environment, "torch") if environment else "",
         rules=_rules(root.get("identity")),
         source=_optional_text(data, "source") if data else "",
+        ltbench=_optional_text(environment, "ltbench") if environment else "",
+        cost=_cost(root.get("cost")),
     )
 
 
@@ -115,6 +118,8 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
         bias_kind=parse_bias_kind(root.get("bias")),
         bias=parse_bias(root.get("bias"), experts, classes),
         first_draw_only=(first := root.get("first_draw_only")) is not None and first.boolean(),
+        macs=_optional_integer(root.at("model"), "macs"),
+        seconds=_optional_float(root, "seconds"),
     )
 
 
@@ -162,6 +167,29 @@ def _rules(identity: Node | None) -> str:
         return ""
     values = {key: item.value for key, item in identity.entries()}
     return canonical({key: values.get(key) for key in ("data", "train", "model")})
+
+
+def _cost(node: Node | None) -> Cost:
+    if node is None:
+        return Cost()
+    seconds = node.get("seconds")
+    return Cost(
+        training_seconds=_optional_float(seconds, "training") if seconds else None,
+        inference_seconds=_optional_float(seconds, "inference") if seconds else None,
+        images_per_second=_optional_float(node, "images_per_second"),
+        epochs=_optional_integer(node, "epochs"),
+        peak_memory_bytes=_optional_integer(node, "peak_memory_bytes"),
+    )
+
+
+def _optional_float(node: Node, key: str) -> float | None:
+    found = node.get(key)
+    return None if found is None else found.number(low=0)
+
+
+def _optional_integer(node: Node, key: str) -> int | None:
+    found = node.get(key)
+    return None if found is None else found.integer(low=0)
 
 
 def _optional_number(node: Node, key: str) -> str:

@@ -21,7 +21,7 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
     if ratio is None and kind in ("forward", "backward"):
         raise Malformed(f"{definition.where}.ratio is missing")
     draws = sorted(
-        (_draw(number, draw, experts) for number, draw in node.at("draws").entries()),
+        (_draw(number, draw, experts, classes) for number, draw in node.at("draws").entries()),
         key=lambda draw: draw.number,
     )
     if not draws:
@@ -30,7 +30,9 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
     first = next(iter(node.at("draws").entries()))[1]
     holder = first if first.get("per_class") else node
     single = holder.get("experts")
+    counts = definition.get("counts")
     correct = node.get("correct")
+    agreement = holder.get("agreement")
     return Distribution(
         name=name,
         kind=kind,
@@ -39,11 +41,20 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
         draws=tuple(draws),
         recalls=_recalls(holder, classes) if holder.get("per_class") else None,
         experts=tuple(_recalls(item, classes) for item in single.items(experts)) if single else (),
+        counts=tuple(item.integer(low=0) for item in counts.items(classes)) if counts else None,
         correct=correct.text(empty=True) if correct else "",
+        agreement=_agreement(agreement, experts) if agreement else (),
     )
 
 
-def _draw(number: str, node: Node, experts: int) -> Draw:
+def _agreement(node: Node, experts: int) -> tuple[dict[str, float | None], ...]:
+    return tuple(
+        {name: _maybe(item.get(name), None) for name in (*GROUPS, "all")}
+        for item in node.at("experts").items(experts)
+    )
+
+
+def _draw(number: str, node: Node, experts: int, classes: int) -> Draw:
     if not (number.isascii() and number.isdecimal()):
         raise Malformed(f"{node.where}: {number!r} is not a draw's number")
     error, exact = node.get("prior_error"), node.get("exact")
@@ -53,16 +64,26 @@ def _draw(number: str, node: Node, experts: int) -> Draw:
         number=int(number),
         n=node.at("n").integer(low=0),
         top1=node.at("top1").per_cent(),
-        macro=_maybe(node.get("macro"), 100.0),
-        nll=_maybe(node.get("nll"), None),
-        ece=_maybe(node.get("ece"), 100.0),
+        macro=_quick(node, "macro", 100.0),
+        nll=_quick(node, "nll", None),
+        ece=_quick(node, "ece", 100.0),
         expert_top1=_vector(node.get("expert_top1"), experts, 100.0),
         expert_weights=_vector(node.get("expert_weights"), experts, None),
         prior_l1=error.at("l1").number(low=0) if error else None,
         prior_kl=divergence.number(low=0) if divergence else infinite,
         exact_top1=exact.at("top1").per_cent() if exact else None,
         exact_se=exact.at("se").number(low=0) if exact else None,
+        prior=_vector(node.get("prior"), classes, None),
     )
+
+
+def _quick(node: Node, key: str, high: float | None) -> float | None:
+    """:func:`_maybe` of an entry, without a node for what is plainly in range."""
+    values = node.value
+    raw = values.get(key) if isinstance(values, dict) else None
+    if type(raw) is float and 0.0 <= raw <= (high or 1e300):
+        return raw
+    return _maybe(node.get(key), high)
 
 
 def _maybe(node: Node | None, high: float | None) -> float | None:
@@ -74,6 +95,9 @@ def _maybe(node: Node | None, high: float | None) -> float | None:
 def _vector(node: Node | None, length: int, high: float | None) -> tuple[float, ...] | None:
     if node is None:
         return None
+    quick = node.floats(length, high or math.inf)
+    if quick is not None and math.inf not in quick:
+        return quick
     return tuple(
         item.per_cent() if high == 100.0 else item.number(low=0) for item in node.items(length)
     )
@@ -81,8 +105,10 @@ def _vector(node: Node | None, length: int, high: float | None) -> tuple[float, 
 
 def _recalls(node: Node, classes: int) -> Recalls:
     groups = node.at("groups")
+    per_class = node.at("per_class")
     return Recalls(
-        per_class=tuple(_none_or_per_cent(item) for item in node.at("per_class").items(classes)),
+        per_class=per_class.floats(classes, 100.0)
+        or tuple(_none_or_per_cent(item) for item in per_class.items(classes)),
         groups={name: _maybe(groups.get(name), 100.0) for name in (*GROUPS, "all")},
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from ltbench.report.statistics import Summary
 from ltbench.report.tables import Table, Value, printed
 
 _SPECIAL = {
@@ -87,12 +88,14 @@ def _character(c: str) -> str:
     return f"{{[}}U+{ord(c):04X}{{]}}"
 
 
-def render_latex(table: Table, label: str) -> str:
-    """A ``table`` environment; needs the packages booktabs and graphicx.
+def render_latex(table: Table, label: str, *, siunitx: bool = False) -> str:
+    """A ``table`` environment; needs the packages booktabs, graphicx and xcolor.
 
-    A table wider than the text is scaled down to it, none is scaled up.
+    A table wider than the text is scaled down to it, none is scaled up. With ``siunitx`` numbers
+    stand in ``S`` columns, aligned at the decimal point; that package is needed then (version 3).
     """
-    columns = "".join("l" if column.text else "r" for column in table.columns)
+    numeric = _numeric(table) if siunitx else frozenset()
+    columns = "".join(_column_type(table, i, numeric) for i in range(len(table.columns)))
     width = len(table.columns)
     lines = [
         r"\begin{table}[htbp]",
@@ -104,7 +107,7 @@ def render_latex(table: Table, label: str) -> str:
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        _line([escape_latex(column.header) for column in table.columns]),
+        _line([_head(column.header, i in numeric) for i, column in enumerate(table.columns)]),
     ]
     for block in table.blocks:
         lines.append(r"\midrule")
@@ -112,8 +115,12 @@ def render_latex(table: Table, label: str) -> str:
             title = rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape_latex(block.title)}}}}}"
             lines.append(rf"{title} \\")
         for row in block.rows:
-            pairs = zip(row, table.columns, strict=True)
-            lines.append(_line([_cell(value, column.digits) for value, column in pairs]))
+            cells = [
+                _aligned(value, column.digits) if i in numeric else cell_latex(value, column.digits)
+                for i, (value, column) in enumerate(zip(row, table.columns, strict=True))
+            ]
+            grey = r"\color{gray}"
+            lines.append(_line([f"{grey}{cell}" for cell in cells] if block.quoted else cells))
     lines += [r"\bottomrule", r"\end{tabular}}"]
     if table.notes:
         notes = r"\\ ".join(escape_latex(note) for note in table.notes)
@@ -125,21 +132,72 @@ def _line(cells: list[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cell(value: Value, digits: int) -> str:
+def _numeric(table: Table) -> frozenset[int]:
+    """Columns with means; a count or a text alone needs no alignment."""
+    rows = [row for block in table.blocks for row in block.rows]
+    places = range(len(table.columns))
+    return frozenset(i for i in places if any(isinstance(row[i], Summary) for row in rows))
+
+
+def _column_type(table: Table, place: int, numeric: frozenset[int]) -> str:
+    column = table.columns[place]
+    if place not in numeric:
+        return "l" if column.text else "r"
+    cells = [
+        printed(row[place], column.digits)
+        for block in table.blocks
+        for row in block.rows
+        if isinstance(row[place], Summary)
+    ]
+    whole = max(len(cell.main.split(".")[0].removeprefix("-")) for cell in cells)
+    sign = "-" if any(cell.main.startswith("-") for cell in cells) else ""
+    wide = max((cell.uncertainty for cell in cells), key=len)
+    # siunitx counts an uncertainty in units of the last digit: 12.3 is 123 of them.
+    width = f"({len(wide.replace('.', ''))})" if wide else ""
+    form = f"{sign}{whole}.{column.digits}{width}"
+    return f"S[table-format={form},separate-uncertainty,table-align-uncertainty]"
+
+
+def _head(text: str, braced: bool) -> str:
+    return f"{{{escape_latex(text)}}}" if braced else escape_latex(text)
+
+
+def _aligned(value: Value, digits: int) -> str:
+    """For an ``S`` column: numbers as siunitx reads them, anything else in braces."""
+    if not isinstance(value, Summary):
+        return f"{{{cell_latex(value, digits)}}}"
+    cell = printed(value, digits)
+    text = rf"{cell.main} \pm {cell.uncertainty}" if cell.uncertainty else cell.main
+    return rf"\bfseries {text}" if cell.best else text
+
+
+def cell_latex(value: Value, digits: int) -> str:
     cell = printed(value, digits)
     text = escape_latex(cell.main)
+    if cell.main.startswith("-") and isinstance(value, Summary):
+        text = rf"$-${text[1:]}"
+    text = rf"\textbf{{{text}}}" if cell.best else text
     return rf"{text}\,{{\scriptsize$\pm${cell.uncertainty}}}" if cell.uncertainty else text
 
 
-def render_document(title: str, tables: Sequence[str], figures: Sequence[tuple[str, str]]) -> str:
+def render_document(
+    title: str,
+    tables: Sequence[str],
+    figures: Sequence[tuple[str, str]],
+    *,
+    siunitx: bool = False,
+) -> str:
     """``main.tex``: inputs the files ``tables`` and shows ``figures`` (file, caption)."""
     lines = [
         r"\documentclass[a4paper,landscape]{article}",
         r"\usepackage[margin=15mm]{geometry}",
         r"\usepackage{booktabs}",
         r"\usepackage{graphicx}",
+        r"\usepackage{xcolor}",
+        *([r"\usepackage{siunitx}", r"\sisetup{detect-all}"] if siunitx else []),
         r"\begin{document}",
         rf"\section*{{{escape_latex(title)}}}",
+        r"\input{tables/macros}",
     ]
     lines += [rf"\input{{{name}}}" for name in tables]
     lines.append(r"\clearpage")

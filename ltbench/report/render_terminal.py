@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
@@ -10,8 +11,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ltbench.report.statistics import Summary
 from ltbench.report.tables import Block, Column, Table, Value, printed
 
+MOST_ROWS = 60  # of one table; the files have all
 LONGEST_LABEL = 28  # longer ones are folded; a table must keep room for its numbers
 
 
@@ -21,6 +24,7 @@ def print_table(table: Table, console: Console, *, caption: bool = True) -> None
     Half-widths stand under their means, so that eleven distributions fit into 100 columns.
     """
     console.print(Text(table.title, style="bold"))
+    table, left_out = _shortened(table)
     parts, gap = split_columns(table, console.width)
     for part in parts:
         for number, block in enumerate(table.blocks):
@@ -30,11 +34,26 @@ def print_table(table: Table, console: Console, *, caption: bool = True) -> None
                 console.print()
             console.print(_rich_table(table, block, part, gap, head=number == 0))
         console.print()
+    if left_out:
+        more = f"{left_out} more rows are in tables/{table.name}.md"
+        console.print(Text(more, style="dim"))
+        console.print()
     if caption:
         console.print(Text(table.caption, style="dim"))
         for note in table.notes:
             console.print(Text(note, style="yellow"))
         console.print()
+
+
+def _shortened(table: Table) -> tuple[Table, int]:
+    """The first rows, and how many are left out."""
+    room = MOST_ROWS
+    blocks = []
+    for block in table.blocks:
+        if room > 0:
+            blocks.append(replace(block, rows=block.rows[:room]))
+        room -= len(block.rows)
+    return (table, 0) if room >= 0 else (replace(table, blocks=tuple(blocks)), -room)
 
 
 def split_columns(table: Table, width: int) -> tuple[list[list[int]], int]:
@@ -74,6 +93,11 @@ def _text(value: Value, column: Column) -> str:
     return f"{text}\n±{cell.uncertainty}" if cell.uncertainty else text
 
 
+def _styled(value: Value, column: Column) -> Text:
+    best = isinstance(value, Summary) and value.best
+    return Text(_text(value, column), style="bold" if best else "")
+
+
 def _rich_table(
     table: Table, block: Block, part: Sequence[int], gap: int, *, head: bool
 ) -> RichTable:
@@ -94,7 +118,8 @@ def _rich_table(
             no_wrap=not column.text,
             overflow="fold",
         )
+    style = "dim" if block.quoted else ""
     for row in block.rows:
         # Text, not str: "[tau=1]" in a label is no markup.
-        rich.add_row(*[Text(_text(row[i], table.columns[i])) for i in part])
+        rich.add_row(*[_styled(row[i], table.columns[i]) for i in part], style=style)
     return rich

@@ -41,6 +41,7 @@ def _pipe(cells: list[str]) -> str:
 def _cell(value: Value, digits: int) -> str:
     cell = printed(value, digits)
     text = escape_markdown(cell.main)
+    text = f"**{text}**" if cell.best else text
     return f"{text} ±{cell.uncertainty}" if cell.uncertainty else text
 
 

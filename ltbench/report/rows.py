@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ltbench.report.bias import BiasEstimate
 from ltbench.report.names import digest, distribution_order
@@ -48,15 +49,10 @@ class Row:
     results: dict[str, dict[int, Distribution]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
-
-    @property
-    def latest(self) -> dict[int, Evaluation]:
-        """Per seed the record that counts."""
-        return {e.seed: e for e in self.evaluations}
-
     biases: dict[int, BiasEstimate] = field(default_factory=dict)
     """Per seed, where the row stands on an estimate of the prior in the logits."""
     first_draw_only: bool = False
+    strategy: str = ""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -69,8 +65,21 @@ class Row:
         found = self.results.get(distribution, {})
         return {s: mean_of(pick(draw) for draw in found[s].draws) for s in sorted(found)}
 
+    @cached_property
+    def _top1(self) -> dict[str, dict[int, float | None]]:
+        return {name: self.per_seed(name, lambda draw: draw.top1) for name in self.results}
+
+    def top1(self, distribution: str) -> dict[int, float | None]:
+        """``per_seed`` of the top-1 accuracy, kept: most tables and figures ask for it."""
+        return self._top1.get(distribution, {})
+
     def cell(self, distribution: str, pick: Callable[[Draw], float | None]) -> Summary | None:
         return summarise(self.per_seed(distribution, pick).values())
+
+    @property
+    def latest(self) -> dict[int, Evaluation]:
+        """Per seed the record that counts."""
+        return {e.seed: e for e in self.evaluations}
 
     def n_draws(self, distribution: str) -> set[int]:
         return {len(found.draws) for found in self.results.get(distribution, {}).values()}
@@ -173,6 +182,7 @@ def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.seed, e.created, e.evaluation))),
         biases={e.seed: e.bias for e in evaluations if e.bias is not None},
         first_draw_only=first.first_draw_only,
+        strategy=first.strategy,
     )
 
 

@@ -23,6 +23,7 @@ class Draw:
     ece: float | None
     expert_top1: tuple[float, ...] | None
     expert_weights: tuple[float, ...] | None
+    prior: tuple[float, ...] | None = None
     # Not compared: a record of before, without them, holds the same scores.
     prior_l1: float | None = field(default=None, compare=False)
     prior_kl: float | None = field(default=None, compare=False)
@@ -50,8 +51,12 @@ class Distribution:
     draws: tuple[Draw, ...]
     recalls: Recalls | None
     experts: tuple[Recalls, ...]
+    counts: tuple[int, ...] | None = None
+    """Test images per class of each draw, where the definition tells."""
     correct: str = ""
     """Base64 of the packed correct/wrong bits of draw 0, in the order of the draw."""
+    agreement: tuple[Mapping[str, float | None], ...] = ()
+    """Per expert, how alike its predictions on two views are, by group; empty if not measured."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,17 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a training took; ``None`` where the record does not tell."""
+
+    training_seconds: float | None = None
+    inference_seconds: float | None = None
+    images_per_second: float | None = None
+    epochs: int | None = None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Trial:
     """A finished training."""
 
@@ -102,6 +118,8 @@ class Trial:
     """The data, training-set and model part of its identity; empty where the record has none."""
     source: str = ""
     """Which data set; empty where the record does not tell."""
+    ltbench: str = ""
+    cost: Cost = Cost()
 
 
 @dataclass(frozen=True)
@@ -146,6 +164,9 @@ class Evaluation:
     created: str
     versions: str
     distributions: tuple[Distribution, ...]
+    macs: int | None = None
+    """Multiply-accumulates of one image through the network."""
+    seconds: float | None = None
     bias_kind: str = ""
     """Of the training posterior's bias: closed-form, fitted or reference; empty if untold."""
     bias: BiasEstimate | None = None

@@ -61,6 +61,14 @@ class Section:
     groups: Mapping[str, tuple[int, ...]]
     notes: tuple[str, ...]
     streams: tuple[StreamRecord, ...] = ()
+    hidden: tuple[Row, ...] = ()
+    """Rows that a selection left out; still the reference of those that are shown."""
+    group_by: str = ""
+    """``method`` or ``strategy``: blocks of the tables; empty: one block."""
+
+    @property
+    def everything(self) -> tuple[Row, ...]:
+        return (*self.rows, *self.hidden)
 
     @property
     def shifts(self) -> tuple[TestSet, ...]:

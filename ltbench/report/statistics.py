@@ -18,6 +18,8 @@ class Summary:
     mean: float
     half_width: float | None
     n: int
+    best: bool = False
+    """The best of its column, or not to be told from it."""
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
@@ -29,9 +31,10 @@ def mean_of(values: Iterable[float | None]) -> float | None:
 @lru_cache(maxsize=64)
 def t_quantile(n: int, level: float = LEVEL) -> float:
     """Two-sided quantile of Student's t with ``n - 1`` degrees of freedom."""
-    from scipy import stats  # slow to import; a report of single seeds never needs it
+    # Not scipy.stats, which takes a second to import.
+    from scipy import special
 
-    return float(stats.t.ppf(0.5 + level / 2.0, n - 1))
+    return float(special.stdtrit(n - 1, 0.5 + level / 2.0))
 
 
 def half_width(values: Sequence[float], level: float = LEVEL) -> float | None:

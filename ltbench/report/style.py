@@ -13,6 +13,7 @@ FONT_SIZE = 8.0
 # Okabe and Ito's palette without its yellow, which is not seen on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo", "----")
 Line = str | tuple[float, tuple[float, ...]]
 DASHES: tuple[Line, ...] = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2, 2, 2)))
 DOTTED: Line = (0, (1, 1.2))  # kept for rows that know the true test prior
@@ -39,6 +40,7 @@ RC: Any = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "legend.frameon": False,
+    "hatch.linewidth": 0.5,
     "legend.handlelength": 2.2,
     "pdf.fonttype": 42,  # editable text; many venues refuse Type 3 fonts
     "text.parse_math": False,  # "$" in a name is a dollar sign

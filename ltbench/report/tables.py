@@ -29,6 +29,8 @@ class Block:
 
     rows: tuple[tuple[Value, ...], ...]
     title: str = ""
+    quoted: bool = False
+    """Not measured here: set in grey, never ranked."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Printed:
 
     main: str
     uncertainty: str = ""
+    best: bool = False
 
 
 def printed(value: Value, digits: int) -> Printed:
@@ -66,8 +69,9 @@ def printed(value: Value, digits: int) -> Printed:
     if isinstance(value, int):
         return Printed(f"{value:,}")
     if value.half_width is None:
-        return Printed(_fixed(value.mean, digits))
-    return Printed(_fixed(value.mean, digits), _fixed(value.half_width, digits))
+        return Printed(_fixed(value.mean, digits), best=value.best)
+    width = _fixed(value.half_width, digits)
+    return Printed(_fixed(value.mean, digits), width, value.best)
 
 
 def _fixed(number: float, digits: int) -> str:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltbench.report.page import failure_line
+from ltbench.report.part import Part
 from ltbench.report.records import Unreadable
 from ltbench.report.render_terminal import print_table
 from ltbench.report.schema import Failure
-from ltbench.report.sections import Section
-from ltbench.report.tables import Table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,14 +28,14 @@ class Printer:
         for bad in found:
             self._line(f"  {bad.path}: {bad.reason}", "yellow")
 
-    def section(self, section: Section, tables: Sequence[Table]) -> None:
+    def part(self, part: Part) -> None:
         if self._console is None:
             return
         from rich.rule import Rule
         from rich.text import Text
 
-        self._console.print(Rule(Text(section.title, style="bold")))
-        for number, table in enumerate(tables):
+        self._console.print(Rule(Text(part.title, style="bold")))
+        for number, table in enumerate(part.tables):
             # The other captions repeat the first; they stand in the files.
             print_table(table, self._console, caption=number == 0)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 RATIOS = (10, 2)
 Score = Callable[[str, int, int], float]  # (distribution, seed, draw) -> top-1 in per cent
@@ -43,12 +46,16 @@ class Results:
         parts: bool = True,
         precision: str = "float32",
         data: str = "aaaaaa",
+        test_data: str = "bbbbbb",
+        images: int = 0,
     ) -> None:
+        """``images`` of every class in the uniform set: then records tell counts and correct bits."""
         self.root = root
         self.counts = list(counts)
         self.groups = groups or {"many": [0, 1], "medium": [2], "few": [3]}
         self.ratios, self.draws, self.parts = ratios, draws, parts
-        self.precision, self.data = precision, data
+        self.precision, self.data, self.test_data = precision, data, test_data
+        self.images = images
         self.protocol = {
             "name": protocol,
             "version": version,
@@ -84,8 +91,12 @@ class Results:
                 "recipe": {"epochs": 3},
                 "precision": self.precision,
                 "model": self._model(experts),
-                "cost": {},
-                "environment": {"device": "cpu", "torch": "2.6.0"},
+                "cost": {
+                    "seconds": {"data": 0.1, "training": 10.0 * experts, "inference": 0.5},
+                    "images_per_second": 1000.0 / experts,
+                    "epochs": 3,
+                },
+                "environment": {"device": "cpu", "torch": "2.6.0", "ltbench": "0.1.0"},
                 "preemptions": 0,
                 "created": "2025-01-01T00:00:00+00:00",
             },
@@ -130,6 +141,8 @@ class Results:
         weights: Callable[[str, int, int], list[float]] | None = None,
         recall: Callable[[int, int], float | None] | None = None,
         hyper: Mapping[str, Any] | None = None,
+        prior: Callable[[str, int, int], list[float]] | None = None,
+        agreement: Callable[[int, str], float | None] | None = None,
         **more: Any,
     ) -> Path:
         """``recall(class, seed)`` gives the uniform recalls; by default the uniform top-1."""
@@ -142,19 +155,19 @@ class Results:
                 "definition": definition,
                 "draws": {
                     str(draw): {
-                        "n": 100,
+                        "n": sum(definition.get("counts", [100])),
                         "top1": score(name, seed, draw),
                         "macro": score(name, seed, draw),
                         "nll": 1.0,
                         "ece": 5.0,
                         "expert_top1": [score(name, seed, draw) - e for e in range(experts)],
                         "expert_weights": weights(name, seed, draw) if weights else None,
-                        "prior": None,
+                        "prior": prior(name, seed, draw) if prior else None,
                         "diagnostics": {},
                     }
                     for draw in range(draws)
                 },
-                "correct": "",
+                "correct": self._correct(definition, score(name, seed, 0)),
             }
         distributions["uniform"]["draws"]["0"] |= {
             **self._recalls(recalls, uniform),
@@ -164,7 +177,13 @@ class Results:
                 )
                 for e in range(experts)
             ],
-            "agreement": None,
+            "agreement": agreement
+            and {
+                "experts": [
+                    {group: agreement(e, group) for group in (*self.groups, "all")}
+                    for e in range(experts)
+                ]
+            },
         }
         record = {
             "schema": 1,
@@ -180,7 +199,7 @@ class Results:
             "title": method.upper(),
             "uses_true_prior": oracle,
             "mode": "clean",
-            "data": {"train_fingerprint": self.data, "test_fingerprint": "bbbbbb"},
+            "data": {"train_fingerprint": self.data, "test_fingerprint": self.test_data},
             "recipe": {"epochs": 3},
             "precision": self.precision,
             "model": self._model(experts),
@@ -195,6 +214,21 @@ class Results:
         row = f"row-{record['evaluation']}.json"
         return write(folder / "evaluations" / row, record)
 
+    def _counts(self, definition: Mapping[str, Any]) -> list[int]:
+        classes = len(self.counts)
+        if definition["kind"] == "partial":
+            return [self.images * (c in definition["classes"]) for c in range(classes)]
+        places = range(classes) if definition["kind"] != "backward" else reversed(range(classes))
+        ratio = definition.get("ratio", 1.0)
+        return [max(1, int(self.images * ratio ** (-p / (classes - 1)))) for p in places]
+
+    def _correct(self, definition: Mapping[str, Any], top1: float) -> str:
+        """In every class the first images are right, about as many as ``top1`` says."""
+        if not self.images:
+            return ""
+        bits = [k < round(n * top1 / 100) for n in definition["counts"] for k in range(n)]
+        return base64.b64encode(np.packbits(bits).tobytes()).decode()
+
     def _distributions(self) -> list[tuple[str, dict[str, Any], int]]:
         found: list[tuple[str, dict[str, Any], int]] = [("uniform", {"kind": "uniform"}, 1)]
         for kind in ("backward", "forward"):
@@ -207,6 +241,8 @@ class Results:
                 for group, members in self.groups.items()
                 if members
             ]
+        if self.images:
+            found = [(n, {**d, "counts": self._counts(d)}, k) for n, d, k in found]
         return found
 
     def _recalls(self, recalls: list[float | None], total: float) -> dict[str, Any]:
@@ -217,7 +253,7 @@ class Results:
         return {"per_class": recalls, "groups": {**groups, "all": total}}
 
     def _data(self) -> dict[str, Any]:
-        return {"train_fingerprint": self.data, "test_fingerprint": "bbbbbb"}
+        return {"train_fingerprint": self.data, "test_fingerprint": self.test_data}
 
     def _model(self, experts: int) -> dict[str, Any]:
         return {
@@ -226,4 +262,5 @@ class Results:
             "head": "linear",
             "reduced": experts > 1,
             "parameters": 1000 * experts,
+            **({"macs": 2_000_000 * experts} if self.images else {}),
         }

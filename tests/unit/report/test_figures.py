@@ -39,7 +39,7 @@ def test_files_are_written_and_hold_the_numbers(tmp_path: Path) -> None:
     section = section_of(tmp_path / "r")
     drawings = build_figures(section, looks_of(section))  # type: ignore[arg-type]
     assert [d.name for d in drawings] == [
-        *("accuracy-over-shift", "accuracy-per-class", "expert-weights")
+        *("accuracy-over-shift", "accuracy-per-class", "expert-weights", "groups")
     ]
     for drawing in drawings:
         for path in save_figure(drawing, tmp_path / "f"):

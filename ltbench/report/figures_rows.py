@@ -1,0 +1,32 @@
+"""Which rows a figure shows: more than a dozen lines can not be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ltbench.report.contents_shift import mean_over
+from ltbench.report.rows import Row
+from ltbench.report.sections import Section
+from ltbench.report.statistics import mean_of
+
+MOST = 12
+
+
+def leading_rows(rows: Sequence[Row], section: Section, most: int = MOST) -> tuple[list[Row], str]:
+    """The rows with the best mean over the distributions, in their own order, and a sentence.
+
+    The sentence says what is left out; it is empty where nothing is. Rows that lack a distribution
+    come last.
+    """
+    if len(rows) <= most:
+        return list(rows), ""
+    pick = mean_over(section.shifts)
+    means = {row.label: mean_of(pick(row).values()) for row in rows}
+
+    def order(row: Row) -> tuple[bool, float]:
+        mean = means[row.label]
+        return (mean is None, -(mean or 0.0))
+
+    chosen = {row.label for row in sorted(rows, key=order)[:most]}
+    text = f" Shown are the {most} of {len(rows)} with the best mean; the tables have all."
+    return [row for row in rows if row.label in chosen], text
