@@ -15,6 +15,7 @@ from ltbench import store
 from ltbench.environment import environment
 from ltbench.errors import InputError
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.sources import bias_block
 from ltbench.evaluate.stored import (
     evaluation_hash,
     evaluation_path,
@@ -181,6 +182,8 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
         "label": label(row),
         "title": row.method.cls.title,
         "uses_true_prior": row.uses_true_prior,
+        "first_draw_only": row.first_draw_only,
+        "bias": bias_block(row, outputs),
         "mode": MODE,
         "data": {
             "train_fingerprint": trial.train_fingerprint,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ltbench.report.bits import Bits, unpacked
+from ltbench.report.regret import EXACT_ENOUGH
 from ltbench.report.rows import Row
 from ltbench.report.schema import Distribution, Draw, Evaluation
 from ltbench.report.statistics import mean_of
@@ -101,7 +102,13 @@ def _is_plain(own: Evaluation, e: Evaluation) -> bool:
 
 def _is_oracle(own: Evaluation, e: Evaluation) -> bool:
     """Of the same trial: it rests on logits and bias, so methods that share a trial share it."""
-    return e.strategy == "oracle" and not e.strategy_params and e.trial.trial == own.trial.trial
+    known = e.bias_kind in EXACT_ENOUGH  # one that rests on a guessed bias is no reference
+    return (
+        known
+        and e.strategy == "oracle"
+        and not e.strategy_params
+        and e.trial.trial == own.trial.trial
+    )
 
 
 def _record(

@@ -6,6 +6,7 @@ import json
 import math
 
 from ltbench.report.checks import Malformed, Node
+from ltbench.report.plain_draw import plain_draw
 from ltbench.report.schema import GROUPS, Distribution, Draw, Recalls
 
 
@@ -55,6 +56,11 @@ def _agreement(node: Node, experts: int) -> tuple[dict[str, float | None], ...]:
 
 
 def _draw(number: str, node: Node, experts: int, classes: int) -> Draw:
+    plain = plain_draw(number, node.value, experts, classes)
+    return _careful_draw(number, node, experts, classes) if plain is None else plain
+
+
+def _careful_draw(number: str, node: Node, experts: int, classes: int) -> Draw:
     if not (number.isascii() and number.isdecimal()):
         raise Malformed(f"{node.where}: {number!r} is not a draw's number")
     error, exact = node.get("prior_error"), node.get("exact")

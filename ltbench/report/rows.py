@@ -76,7 +76,7 @@ class Row:
     def cell(self, distribution: str, pick: Callable[[Draw], float | None]) -> Summary | None:
         return summarise(self.per_seed(distribution, pick).values())
 
-    @property
+    @cached_property
     def latest(self) -> dict[int, Evaluation]:
         """Per seed the record that counts."""
         return {e.seed: e for e in self.evaluations}

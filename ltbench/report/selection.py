@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ltbench.errors import InputError, nearest
-from ltbench.report.sections import Section
-from ltbench.report.tables import Column, Table
+
+if TYPE_CHECKING:  # the command line's help needs the names below and nothing behind them
+    from ltbench.report.sections import Section
+    from ltbench.report.tables import Column, Table
 
 GROUPINGS = ("method", "strategy")
 

@@ -80,6 +80,12 @@ def assert_caught(found: list[Finding], name: str, words: str) -> None:
 
 
 METHOD_FAULTS = [
+    (
+        "loss_stage_tells_when_the_loss_changes",
+        LOSS,
+        LOSS + " * (1 + progress)\n\n    def loss_stage(self, progress):\n        return 0",
+        "a recorded training step would not notice",
+    ),
     ("name_title_and_version", TITLE, '"mine", " ", H', "title is empty"),
     ("docstring", '"""L = -log softmax(z + tau log pi)_y."""', "", "no docstring"),
     ("reference", "reference = Ref", "other = Ref", "no reference"),
@@ -225,6 +231,59 @@ STRATEGY_FAULTS = [
         "session returned int",
     ),
 ]
+SESSION = """
+from ltbench.strategy import Session
+seen = []
+
+class Online(Session):
+    predicts = PREDICTS
+
+    def step(self, batch):
+        logits = batch.logits.mean(dim=1)
+        STEP
+
+class Mine(Strategy):"""
+OPEN = "def session(self, source, rng):\n        return Online()\n\n    def adapt"
+
+
+def with_session(predicts: str, step: str) -> str:
+    """The strategy with a session that has one fault."""
+    online = SESSION.replace("PREDICTS", repr(predicts)).replace("STEP", step)
+    return STRATEGY.replace("class Mine(Strategy):", online).replace("def adapt", OPEN)
+
+
+SESSION_FAULTS = [
+    (
+        "session_is_one_or_none",
+        "whenever",
+        "return logits",
+        "predicts of the session is 'whenever'",
+    ),
+    ("session_predicts_batches_of_any_size", "fixed", "return logits[:5]", "expected (B, C)"),
+    (
+        "session_keeps_nothing_of_the_last_stream",
+        "after",
+        "seen.append(1); return logits + torch.arange(5) * len(seen)",
+        "left something behind",
+    ),
+    (
+        "session_predicts_when_it_says",
+        "before",
+        "return logits - logits.mean(dim=0)",
+        "other images of the batch",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "predicts", "step", "words"), SESSION_FAULTS)
+def test_session_faults(tmp_path: Path, name: str, predicts: str, step: str, words: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(with_session("fixed", "return logits"))
+    assert [f.name for f in (c.finding() for c in checks_of(path)) if not f.holds] == []
+    path.write_text(with_session(predicts, step))
+    assert_caught([check.finding() for check in checks_of(path)], name, words)
+
+
 PROTOCOL_FAULTS = [
     ("file_is_valid", 'title = "Mine"', 'title = "Mine"\n[recipe]\nepoch = 3', "epoch"),
     ("has_version_and_title", 'version = "1.0"', 'version = ""', "version is empty"),
@@ -299,7 +358,8 @@ def test_without_a_fault_everything_holds(tmp_path: Path, file: str, text: str) 
 
 def test_every_property_has_a_fault_here() -> None:
     """No property that cannot fail."""
-    caught = {fault[0] for fault in (*METHOD_FAULTS, *STRATEGY_FAULTS, *PROTOCOL_FAULTS)}
+    faults = (*METHOD_FAULTS, *STRATEGY_FAULTS, *SESSION_FAULTS, *PROTOCOL_FAULTS)
+    caught = {fault[0] for fault in faults}
     groups = (METHOD_CARD, STRATEGY_CARD, METHOD_PROPERTIES, STRATEGY_PROPERTIES)
     names = {each.name for group in groups for each in group}
     assert names | {each.name for each in PROTOCOL_PROPERTIES} | {"_fits_some_method"} == caught
