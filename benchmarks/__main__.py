@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -62,33 +63,40 @@ def main(
         for row in _rows(only or PARTS, data_dir, official, rounds):
             rows.append(row)
             _print(row)
+            if output is not None:  # after every row: a later one that fails costs no earlier one
+                minutes = (time.monotonic() - began) / 60
+                write_json(output, _record(rows, rounds, minutes, official is not None))
     except InputError as error:
         raise click.ClickException(str(error)) from None
-    outcomes = judge(rows)
     table = Table("goal", "outcome", title="Goals on two CPU cores")
-    for goal, outcome in outcomes:
+    for goal, outcome in judge(rows):
         table.add_row(goal, outcome)
     console.print(table)
     minutes = (time.monotonic() - began) / 60
     console.print(f"{minutes:.1f} minutes, load average {os.getloadavg()[0]:.1f} at the end")
     if output is not None:
-        record = {
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "environment": environment(torch.device("cpu"))
-            | {
-                "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-                "bf16_native": bf16_is_native(torch.device("cpu")),
-                "load_average_at_end": os.getloadavg(),
-            },
-            "limits": machine_limits(),
-            "compared_with": "official" if official else "transcription",
-            "rounds": rounds,
-            "minutes": round(minutes, 2),
-            "rows": [dataclasses.asdict(row) for row in rows],
-            "goals": dict(outcomes),
-        }
-        write_json(output, json.loads(json.dumps(record)))
         console.print(f"written to {output}")
+
+
+def _record(rows: list[Row], rounds: int, minutes: float, official: bool) -> dict[str, Any]:
+    cpu = torch.device("cpu")
+    machine = {
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "bf16_native": bf16_is_native(cpu),
+        "load_average": os.getloadavg(),
+    }
+    record = {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "environment": environment(cpu) | machine,
+        "limits": machine_limits(),
+        "compared_with": "official" if official else "transcription",
+        "rounds": rounds,
+        "minutes": round(minutes, 2),
+        "rows": [dataclasses.asdict(row) for row in rows],
+        "goals": dict(judge(rows)),
+    }
+    written: dict[str, Any] = json.loads(json.dumps(record))
+    return written
 
 
 def _rows(

@@ -67,7 +67,7 @@ def prior_figure(section: Section) -> Drawing | None:
                 (row.label, test.name, c, t, e)
                 for c, (t, e) in enumerate(zip(truth, estimate, strict=True))
             ]
-        panel.axline((0.01, 0.01), slope=1, color="#777777", linewidth=0.7, zorder=0.5)
+        panel.axline((0.01, 0.01), (0.1, 0.1), color="#777777", linewidth=0.7, zorder=0.5)
         panel.set_xscale("log")
         panel.set_yscale("log")
         for axis in (panel.xaxis, panel.yaxis):

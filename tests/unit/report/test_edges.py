@@ -116,6 +116,19 @@ def test_pictures_look_as_before(tmp_path: Path) -> None:
     assert compare_images(str(other), str(blank), TOLERANCE) is not None  # the tolerance can fail
 
 
+def test_priors_of_every_sign_of_shift_are_drawn(tmp_path: Path) -> None:
+    """The diagonal of a doubly logarithmic panel goes through two points, not along a slope."""
+    study(tmp_path)
+    section = only_section(tmp_path)
+    (drawing,) = [
+        d
+        for d in build_figures(section, looks((row.label, row.method) for row in section.rows))
+        if d.name == "priors"
+    ]
+    for path in save_figure(drawing, tmp_path):
+        assert path.stat().st_size > 0
+
+
 def test_regret_is_paired_by_trial_and_needs_a_bias_that_is_known(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.add("ce", 0, flat(50))
