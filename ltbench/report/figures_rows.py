@@ -13,20 +13,24 @@ MOST = 12
 
 
 def leading_rows(rows: Sequence[Row], section: Section, most: int = MOST) -> tuple[list[Row], str]:
-    """The rows with the best mean over the distributions, in their own order, and a sentence.
+    """Rows without adaptation, then those with the best mean over the distributions, and a sentence.
 
-    The sentence says what is left out; it is empty where nothing is. Rows that lack a distribution
-    come last.
+    A plain row is what every other row of its method is compared with, so it is the last to go. The
+    rows come in their own order. The sentence says what is left out; it is empty where nothing is.
+    Rows that lack a distribution come last.
     """
     if len(rows) <= most:
         return list(rows), ""
     pick = mean_over(section.shifts)
     means = {row.label: mean_of(pick(row).values()) for row in rows}
 
-    def order(row: Row) -> tuple[bool, float]:
+    def order(row: Row) -> tuple[bool, bool, float]:
         mean = means[row.label]
-        return (mean is None, -(mean or 0.0))
+        return (row.strategy != "none", mean is None, -(mean or 0.0))
 
     chosen = {row.label for row in sorted(rows, key=order)[:most]}
-    text = f" Shown are the {most} of {len(rows)} with the best mean; the tables have all."
+    text = (
+        f" Shown are {most} of {len(rows)}: those without adaptation first, then those with the best"
+        " mean; the tables have all."
+    )
     return [row for row in rows if row.label in chosen], text
