@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 from torch import Tensor
 
 from ltbench.errors import LtbenchError
+from ltbench.labelshift.holdout import importance
 
 BIAS_FIT_VERSION = 1
 """Raised when what the fit computes changes: part of the identity of every row that stands on it."""
@@ -36,23 +37,11 @@ class BiasFit:
     kappa_error: Tensor | None
 
 
-def importance_weights(labels: Tensor, counts: Tensor) -> Tensor:
-    """Weight of each held-out image, ``(H,)`` float64 with mean 1: (pi_y / sum pi) / (h_y / H).
-
-    Hold-out counts h are not proportional to the training ``counts`` ``(C,)``; weighted, the
-    hold-out stands for the training distribution over the classes it holds.
-    """
-    held = torch.bincount(labels, minlength=len(counts)).double()
-    ratio = counts.double() / held  # infinite for a class without a held-out image: never looked up
-    weights = ratio[labels]
-    return weights * len(labels) / weights.sum()
-
-
 def fit_bias(logits: Tensor, labels: Tensor, counts: Tensor, reference: Tensor | None) -> BiasFit:
     """b_e = kappa_e r_e + delta_e, such that softmax(z_e + b_e) is the training posterior.
 
     Minimises, for each expert alone, sum_i w_i (-log softmax(z_i + b)_{y_i}) + |delta|^2 / (2 s^2)
-    over kappa in [0, 1] and delta by L-BFGS-B, with the weights of :func:`importance_weights`. r is
+    over kappa in [0, 1] and delta by L-BFGS-B, with the weights of :func:`importance`. r is
     ``reference`` ``(E, C)`` (for a loss weighted by w: -log w); without one there is delta only. The
     problem is convex. A class without a held-out image is left out of the softmax; its delta is 0.
 
@@ -62,7 +51,7 @@ def fit_bias(logits: Tensor, labels: Tensor, counts: Tensor, reference: Tensor |
     the bounds of kappa count as an observation of the variance 1/12 of a uniform distribution.
     Raises :class:`LtbenchError` where the minimiser does not converge.
     """
-    weights = importance_weights(labels, counts).numpy()
+    weights = importance(labels, counts).numpy()
     experts = [
         _fit_expert(
             logits[:, e].double().numpy(),

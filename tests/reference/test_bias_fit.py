@@ -13,8 +13,8 @@ from ltbench.evaluate.bias_fit import (
     SPREAD_ABOUT_REFERENCE,
     SPREAD_ALONE,
     fit_bias,
-    importance_weights,
 )
+from ltbench.labelshift.holdout import importance
 
 C = 8
 COUNTS = torch.tensor([2000, 1000, 500, 250, 120, 60, 30, 15])
@@ -134,7 +134,7 @@ def test_it_is_the_minimum_of_the_objective_as_defined(with_reference: bool) -> 
 def test_weights_make_the_holdout_stand_for_training() -> None:
     labels = torch.tensor([0, 0, 0, 1, 2, 2])
     counts = torch.tensor([6, 3, 1, 4])  # class 3 has no held-out image
-    found = importance_weights(labels, counts)
+    found = importance(labels, counts)
     held, n = [3, 1, 2], len(labels)
     slow = [(counts[y].item() / 10) / (held[y] / n) for y in labels.tolist()]
     assert found.tolist() == pytest.approx(slow)
