@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +17,12 @@ from ltbench.strategy import Adapted, OptimizerSettings, UnlabelledTest
 
 Objective = Callable[[Tensor], Tensor]
 """Weighted logits ``(B, C)`` of a batch to the loss ``()`` that is minimised."""
+
+
+class BatchLoss(Protocol):
+    """Expert weights ``(E,)`` and indices ``(B,)`` of a batch to the loss ``()`` that is minimised."""
+
+    def __call__(self, weights: Tensor, batch: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -36,25 +44,54 @@ def adapt_weights(
     Batches, optimiser and stop rule are those of ``stability``, so that rows differ in the objective
     alone; only its two augmented views are replaced by the image itself.
     """
+
+    def loss(weights: Tensor, batch: Tensor) -> Tensor:
+        return objective(weigh(weights, test.logits[batch]))
+
+    return learn_weights(test, lambda epoch: loss, hyper, settings, rng)
+
+
+class Aggregation:
+    """w = softmax(a), a in R^E from 1/E each, and the SGD that moves a."""
+
+    def __init__(self, experts: int, sgd: OptimizerSettings, device: torch.device) -> None:
+        self.scores = torch.full((experts,), 1 / experts, device=device, requires_grad=True)
+        self.optimizer = torch.optim.SGD(
+            [self.scores],
+            lr=sgd.lr,
+            momentum=sgd.momentum,
+            nesterov=sgd.nesterov,
+            weight_decay=sgd.weight_decay,
+        )
+
+    def update(self, loss: Callable[[Tensor], Tensor]) -> None:
+        """One step on ``loss`` of the weights ``(E,)``."""
+        self.optimizer.zero_grad()
+        loss(F.softmax(self.scores, dim=0)).backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    @property
+    def weights(self) -> Tensor:
+        return F.softmax(self.scores.detach(), dim=0)
+
+
+def learn_weights(
+    test: UnlabelledTest,
+    loss_of_epoch: Callable[[int], BatchLoss],
+    hyper: WeightsHyper,
+    settings: OptimizerSettings,
+    rng: torch.Generator,
+) -> Adapted:
+    """Epochs of shuffled batches under the published stop rule; ``loss_of_epoch`` is asked once each."""
     size, experts, _ = test.logits.shape
-    scores = torch.full((experts,), 1 / experts, device=test.logits.device, requires_grad=True)
-    optimizer = torch.optim.SGD(
-        [scores],
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
-    )
+    aggregation = Aggregation(experts, settings, test.logits.device)
     history: list[Json] = []
-    weights = F.softmax(scores.detach(), dim=0)
-    for _ in range(hyper.epochs):
+    for epoch in range(hyper.epochs):
+        loss = loss_of_epoch(epoch)
         order = torch.randperm(size, generator=rng).to(test.logits.device)
         for batch in torch.split(order, hyper.batch_size):
-            optimizer.zero_grad()
-            weighted = weigh(F.softmax(scores, dim=0), test.logits[batch])
-            objective(weighted).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        weights = F.softmax(scores.detach(), dim=0)
+            aggregation.update(partial(loss, batch=batch))
+        weights = aggregation.weights
         history.append(weights.tolist())
         if min(round(weight, 2) for weight in weights.tolist()) < hyper.min_weight:
             break
