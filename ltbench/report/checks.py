@@ -13,8 +13,8 @@ class Malformed(ValueError):
 class Node:
     """``value`` found at ``where`` (keys joined by dots).
 
-    There are millions of them in a large results folder: the place is put together only when a
-    message needs it.
+    There are many in a large results folder: the place is put together only when a message needs
+    it.
     """
 
     __slots__ = ("_key", "_parent", "value")
@@ -55,15 +55,6 @@ class Node:
         if length is not None and len(self.value) != length:
             raise Malformed(f"{self.where} has {len(self.value)} elements, not {length}")
         return (Node(value, self, i) for i, value in enumerate(self.value))
-
-    def floats(self, length: int, high: float) -> tuple[float, ...] | None:
-        """A list of floats in [0, high], checked at once; ``None`` for any other, to be read singly."""
-        found = self.value
-        if not isinstance(found, list) or len(found) != length:
-            return None
-        if all(type(value) is float and 0.0 <= value <= high for value in found):
-            return tuple(found)
-        return None
 
     def text(self, *, empty: bool = False) -> str:
         if not isinstance(self.value, str):

@@ -6,12 +6,18 @@ damaged file is listed as unreadable and never becomes a traceback or a silent n
 
 from __future__ import annotations
 
+import json
+
+import msgspec
+
 from ltbench.report.bias import parse_bias, parse_bias_kind
 from ltbench.report.checks import Malformed, Node
 from ltbench.report.parse_scores import canonical, parse_distribution
+from ltbench.report.plain_distributions import plain_distributions
 from ltbench.report.schema import (
     GROUPS,
     Cost,
+    Distribution,
     Evaluation,
     Failure,
     ProtocolName,
@@ -67,8 +73,13 @@ def parse_failure(root: Node) -> Failure:
     )
 
 
-def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
-    """``trial`` is the record of the folder it lies in; one that names another is refused."""
+def parse_evaluation(
+    root: Node, trial: Trial, scores: bytes | msgspec.Raw | None = None
+) -> Evaluation:
+    """``trial`` is the record of the folder it lies in; one that names another is refused.
+
+    ``scores``: the JSON of ``distributions`` where ``root`` is without it.
+    """
     check_schema(root)
     if root.at("trial").text() != trial.trial:
         raise Malformed(f"belongs to trial {root.at('trial').text()}, not to {trial.trial}")
@@ -81,10 +92,7 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
     if sorted(rank) != list(range(classes)):
         raise Malformed("rank is not an order of the classes")
     train_fingerprint, test_fingerprint = _fingerprints(root.at("data"))
-    distributions = tuple(
-        parse_distribution(name, node, experts, classes)
-        for name, node in root.at("distributions").entries()
-    )
+    distributions = _distributions(root, scores, experts, classes)
     if not distributions:
         raise Malformed("distributions is empty")
     return Evaluation(
@@ -120,6 +128,20 @@ def parse_evaluation(root: Node, trial: Trial) -> Evaluation:
         first_draw_only=(first := root.get("first_draw_only")) is not None and first.boolean(),
         macs=_optional_integer(root.at("model"), "macs"),
         seconds=_optional_float(root, "seconds"),
+    )
+
+
+def _distributions(
+    root: Node, scores: bytes | msgspec.Raw | None, experts: int, classes: int
+) -> tuple[Distribution, ...]:
+    if scores is not None:
+        plain = plain_distributions(scores, experts, classes)
+        if plain is not None:
+            return plain
+        root = Node({"distributions": json.loads(bytes(scores))})
+    return tuple(
+        parse_distribution(name, node, experts, classes)
+        for name, node in root.at("distributions").entries()
     )
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 
 from ltbench.report.checks import Malformed, Node
-from ltbench.report.plain_draw import plain_draw
-from ltbench.report.schema import GROUPS, Distribution, Draw, Recalls
+from ltbench.report.schema import GROUPS, Distribution, Draw, ExactScore, PriorError, Recalls
 
 
 def canonical(value: object) -> str:
@@ -56,40 +54,29 @@ def _agreement(node: Node, experts: int) -> tuple[dict[str, float | None], ...]:
 
 
 def _draw(number: str, node: Node, experts: int, classes: int) -> Draw:
-    plain = plain_draw(number, node.value, experts, classes)
-    return _careful_draw(number, node, experts, classes) if plain is None else plain
-
-
-def _careful_draw(number: str, node: Node, experts: int, classes: int) -> Draw:
     if not (number.isascii() and number.isdecimal()):
         raise Malformed(f"{node.where}: {number!r} is not a draw's number")
     error, exact = node.get("prior_error"), node.get("exact")
-    divergence = error.get("kl") if error else None
-    infinite = math.inf if error else None  # JSON has no infinity: null stands for it
     return Draw(
         number=int(number),
         n=node.at("n").integer(low=0),
         top1=node.at("top1").per_cent(),
-        macro=_quick(node, "macro", 100.0),
-        nll=_quick(node, "nll", None),
-        ece=_quick(node, "ece", 100.0),
+        macro=_maybe(node.get("macro"), 100.0),
+        nll=_maybe(node.get("nll"), None),
+        ece=_maybe(node.get("ece"), 100.0),
         expert_top1=_vector(node.get("expert_top1"), experts, 100.0),
         expert_weights=_vector(node.get("expert_weights"), experts, None),
-        prior_l1=error.at("l1").number(low=0) if error else None,
-        prior_kl=divergence.number(low=0) if divergence else infinite,
-        exact_top1=exact.at("top1").per_cent() if exact else None,
-        exact_se=exact.at("se").number(low=0) if exact else None,
+        prior_error=_prior_error(error) if error else None,
+        exact=ExactScore(exact.at("top1").per_cent(), exact.at("se").number(low=0))
+        if exact
+        else None,
         prior=_vector(node.get("prior"), classes, None),
     )
 
 
-def _quick(node: Node, key: str, high: float | None) -> float | None:
-    """:func:`_maybe` of an entry, without a node for what is plainly in range."""
-    values = node.value
-    raw = values.get(key) if isinstance(values, dict) else None
-    if type(raw) is float and 0.0 <= raw <= (high or 1e300):
-        return raw
-    return _maybe(node.get(key), high)
+def _prior_error(node: Node) -> PriorError:
+    divergence = node.get("kl")
+    return PriorError(node.at("l1").number(low=0), divergence.number(low=0) if divergence else None)
 
 
 def _maybe(node: Node | None, high: float | None) -> float | None:
@@ -101,9 +88,6 @@ def _maybe(node: Node | None, high: float | None) -> float | None:
 def _vector(node: Node | None, length: int, high: float | None) -> tuple[float, ...] | None:
     if node is None:
         return None
-    quick = node.floats(length, high or math.inf)
-    if quick is not None and math.inf not in quick:
-        return quick
     return tuple(
         item.per_cent() if high == 100.0 else item.number(low=0) for item in node.items(length)
     )
@@ -113,8 +97,7 @@ def _recalls(node: Node, classes: int) -> Recalls:
     groups = node.at("groups")
     per_class = node.at("per_class")
     return Recalls(
-        per_class=per_class.floats(classes, 100.0)
-        or tuple(_none_or_per_cent(item) for item in per_class.items(classes)),
+        per_class=tuple(_none_or_per_cent(item) for item in per_class.items(classes)),
         groups={name: _maybe(groups.get(name), 100.0) for name in (*GROUPS, "all")},
     )
 

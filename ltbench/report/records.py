@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from ltbench.errors import InputError
 from ltbench.files import read_json
 from ltbench.report.checks import Malformed, Node
@@ -20,6 +22,7 @@ from ltbench.report.stream_records import StreamRecord, parse_stream
 SKIPPED = frozenset({"published", "report"})  # not read unless they are the path itself
 DEPTH = 3  # <protocol>/<training name>/<seed>-<hash>
 Parsed = TypeVar("Parsed")
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True)
@@ -101,22 +104,21 @@ class _Reader:
         files = self._json_files(folder / "evaluations") if "evaluations" in names else []
         if "trial.json" not in names:
             if "failed.json" in names:
-                self._keep(folder / "failed.json", parse_failure, self.failures)
+                self._keep(folder / "failed.json", _read_failure, self.failures)
             if files:
                 self._refuse(folder, f"no trial.json; {_evaluations(len(files))} not counted")
             return
         # A failed.json beside a trial.json is the trace of an earlier attempt.
-        trial = self._keep(folder / "trial.json", parse_trial, self.trials)
+        trial = self._keep(folder / "trial.json", _read_trial, self.trials)
         if trial is None:
             if files:
                 last = self.unreadable.pop()
                 self._refuse(last.path, f"{last.reason}; {_evaluations(len(files))} not counted")
             return
-        parse = partial(parse_evaluation, trial=trial)
         for file in files:
-            self._keep(file, parse, self.evaluations)
+            self._keep(file, partial(_read_evaluation, trial=trial), self.evaluations)
         for file in self._json_files(folder / "streams") if "streams" in names else []:
-            self._keep(file, partial(parse_stream, trial=trial), self.streams)
+            self._keep(file, partial(_read_stream, trial=trial), self.streams)
 
     def _json_files(self, inside: Path) -> list[Path]:
         names = self._names(inside)
@@ -130,10 +132,10 @@ class _Reader:
             return []
 
     def _keep(
-        self, path: Path, parse: Callable[[Node], Parsed], found: list[Parsed]
+        self, path: Path, read: Callable[[Path], Parsed], found: list[Parsed]
     ) -> Parsed | None:
         try:
-            record = parse(Node(read_json(path)))
+            record = read(path)
         except Malformed as error:
             self._refuse(path, str(error))
         except RecursionError:
@@ -149,6 +151,29 @@ class _Reader:
 
     def _refuse(self, path: Path, reason: str) -> None:
         self.unreadable.append(Unreadable(path, " ".join(reason.split())))
+
+
+def _read_trial(path: Path) -> Trial:
+    return parse_trial(Node(read_json(path)))
+
+
+def _read_failure(path: Path) -> Failure:
+    return parse_failure(Node(read_json(path)))
+
+
+def _read_stream(path: Path, trial: Trial) -> StreamRecord:
+    return parse_stream(Node(read_json(path)), trial)
+
+
+def _read_evaluation(path: Path, trial: Trial) -> Evaluation:
+    """The scores, most of the file, stay text until they are decoded into their own types."""
+    try:
+        parts = _PARTS.decode(path.read_bytes())
+        scores = parts.pop("distributions", None)
+        root: object = {key: msgspec.json.decode(raw) for key, raw in parts.items()}
+    except (OSError, ValueError):  # read_json says what is wrong
+        root, scores = read_json(path), None
+    return parse_evaluation(Node(root), trial, scores)
 
 
 def _evaluations(n: int) -> str:

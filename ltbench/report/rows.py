@@ -159,7 +159,7 @@ def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
     for e in sorted(evaluations, key=lambda e: (e.created, e.evaluation)):
         for distribution in e.distributions:
             found = results.setdefault(distribution.name, {})
-            if e.seed in found and found[e.seed].draws != distribution.draws:
+            if e.seed in found and not found[e.seed].same_scores(distribution):
                 replaced.add(e.seed)
             found[e.seed] = distribution
     if replaced:

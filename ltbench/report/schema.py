@@ -3,33 +3,80 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
 
 from ltbench.report.bias import BiasEstimate
 
 GROUPS = ("many", "medium", "few")
 
 
-@dataclass(frozen=True)
-class Draw:
-    """Scores on one drawn test set; accuracies in per cent."""
+PerCent = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
+Positive = Annotated[float, msgspec.Meta(ge=0.0)]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
-    number: int
-    n: int
-    top1: float
-    macro: float | None
-    nll: float | None
-    ece: float | None
-    expert_top1: tuple[float, ...] | None
-    expert_weights: tuple[float, ...] | None
-    prior: tuple[float, ...] | None = None
-    # Not compared: a record of before, without them, holds the same scores.
-    prior_l1: float | None = field(default=None, compare=False)
-    prior_kl: float | None = field(default=None, compare=False)
-    """Infinite where a class that is there was ruled out."""
-    exact_top1: float | None = field(default=None, compare=False)
-    exact_se: float | None = field(default=None, compare=False)
+
+class PriorError(msgspec.Struct, frozen=True):
+    """How far an estimated prior is from the true one: L1 distance, KL divergence in nats."""
+
+    l1: Positive
+    kl: Positive | None = None
+    """None is infinite, which JSON lacks: a class that is there was ruled out."""
+
+
+class ExactScore(msgspec.Struct, frozen=True):
+    """Prior-reweighted accuracy on the full test set and its standard error, in per cent."""
+
+    top1: PerCent
+    se: Positive
+
+
+class Draw(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Scores on one drawn test set, as in the record; accuracies in per cent."""
+
+    number: int = -1
+    """The key in the record."""
+    n: Count
+    top1: PerCent
+    macro: PerCent | None = None
+    nll: float | None = None
+    ece: PerCent | None = None
+    expert_top1: tuple[PerCent, ...] | None = None
+    expert_weights: tuple[Positive, ...] | None = None
+    prior: tuple[Positive, ...] | None = None
+    prior_error: PriorError | None = None
+    exact: ExactScore | None = None
+
+    def same_scores(self, other: Draw) -> bool:
+        """Errors of priors and exact scores are not compared: older records lack them."""
+        return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
+
+    @property
+    def prior_l1(self) -> float | None:
+        return self.prior_error.l1 if self.prior_error else None
+
+    @property
+    def prior_kl(self) -> float | None:
+        if self.prior_error is None:
+            return None
+        return math.inf if self.prior_error.kl is None else self.prior_error.kl
+
+    @property
+    def exact_top1(self) -> float | None:
+        return self.exact.top1 if self.exact else None
+
+    @property
+    def exact_se(self) -> float | None:
+        return self.exact.se if self.exact else None
+
+
+_COMPARED = (
+    "number", "n", "top1", "macro", "nll", "ece", "expert_top1", "expert_weights", "prior",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,6 +104,11 @@ class Distribution:
     """Base64 of the packed correct/wrong bits of draw 0, in the order of the draw."""
     agreement: tuple[Mapping[str, float | None], ...] = ()
     """Per expert, how alike its predictions on two views are, by group; empty if not measured."""
+
+    def same_scores(self, other: Distribution) -> bool:
+        return len(self.draws) == len(other.draws) and all(
+            mine.same_scores(theirs) for mine, theirs in zip(self.draws, other.draws, strict=True)
+        )
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,7 @@ def packed(hits: Sequence[bool]) -> str:
 
 def distribution(hits: Sequence[bool], *top1: float, definition: str = "d") -> Distribution:
     """Draw k has accuracy ``top1[k]``; the bits are those of draw 0."""
-    draws = tuple(
-        Draw(k, len(hits), value, None, None, None, None, None) for k, value in enumerate(top1)
-    )
+    draws = tuple(Draw(number=k, n=len(hits), top1=value) for k, value in enumerate(top1))
     return Distribution(
         "uniform", "uniform", None, definition, draws, None, (), correct=packed(hits)
     )
