@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ltbench.files import write_atomically, write_text
@@ -115,17 +117,31 @@ def drawing_settings(**more: Any) -> Iterator[None]:
         yield
 
 
+def render(figure: Figure, kind: Literal["pdf", "png", "svg"], file: Path | IO[str]) -> None:
+    """Writes a figure without date and program, so that the same records give the same file.
+
+    ``Figure.savefig`` draws twice, once for the layout; here that is done once for all formats.
+    """
+    if figure.get_layout_engine() is not None:
+        figure.dpi = DPI
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    if kind == "pdf":
+        FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})  # type: ignore[no-untyped-call]
+    elif kind == "svg":
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    else:
+        figure.dpi = DPI  # the others leave it at 72
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+
+
 def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
     """Writes ``<name>.pdf``, ``.png`` and ``.csv``; the same records give the same files."""
     paths = []
     with drawing_settings():
-        for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+        for kind in ("pdf", "png"):
             path = folder / f"{drawing.name}.{kind}"
-            write_atomically(
-                path,
-                partial(drawing.figure.savefig, format=kind, dpi=DPI, metadata=metadata),
-                durable=False,
-            )
+            write_atomically(path, partial(render, drawing.figure, kind), durable=False)
             paths.append(path)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

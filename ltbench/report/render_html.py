@@ -56,12 +56,12 @@ def render_html(
 
 def to_svg(drawing: Drawing, anchor: str) -> str:
     """The figure as an SVG element with ids of its own, scaled by the page."""
-    from ltbench.report.figures import drawing_settings
+    from ltbench.report.figures import drawing_settings, render
 
     buffer = io.StringIO()
     salt = f"{anchor}-{drawing.name}"
     with drawing_settings(svg__hashsalt=salt, svg__fonttype="path"):
-        drawing.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        render(drawing.figure, "svg", buffer)
     text = buffer.getvalue()
     svg = text[text.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)

@@ -1,0 +1,93 @@
+"""The quick reading of scores agrees with the careful one, or leaves the record to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ltbench.report.checks import Malformed, Node
+from ltbench.report.parse_scores import parse_distribution
+from ltbench.report.plain_distributions import plain_distributions
+from ltbench.report.schema import Distribution
+
+PUBLISHED = Path(__file__).parents[3] / "results" / "published" / "digits-lt"
+RECORDS = sorted(PUBLISHED.glob("*/0-*/evaluations/*.json"))
+
+
+def record(path: Path) -> tuple[dict[str, Any], int, int]:
+    content = json.loads(path.read_text())
+    return content["distributions"], content["model"]["experts"], len(content["train_counts"])
+
+
+def careful(found: dict[str, Any], experts: int, classes: int) -> tuple[Distribution, ...]:
+    return tuple(
+        parse_distribution(name, node, experts, classes) for name, node in Node(found).entries()
+    )
+
+
+def facts(distributions: tuple[Distribution, ...]) -> list[object]:
+    """All that a report reads, as plain values."""
+    fields = (
+        "number", "n", "top1", "macro", "nll", "ece", "expert_top1", "expert_weights", "prior",
+        "prior_l1", "prior_kl", "exact_top1", "exact_se",
+    )  # fmt: skip
+    return [
+        (
+            {k: v for k, v in vars(d).items() if k != "draws"},
+            [tuple(getattr(draw, field) for field in fields) for draw in d.draws],
+        )
+        for d in distributions
+    ]
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_published_records_read_the_same_both_ways(path: Path) -> None:
+    found, experts, classes = record(path)
+    plain = plain_distributions(json.dumps(found).encode(), experts, classes)
+    assert plain is not None
+    assert facts(plain) == facts(careful(found, experts, classes))
+
+
+def edits() -> dict[str, Callable[[dict[str, Any]], object]]:
+    return {
+        "too many experts": lambda d: d["draws"]["0"]["expert_top1"].append(1.0),
+        "accuracy above 100": lambda d: d["draws"]["0"].update(top1=100.5),
+        "text for a number": lambda d: d["draws"]["0"].update(nll="1.0"),
+        "true for a number": lambda d: d["draws"]["0"].update(top1=True),
+        "negative count": lambda d: d["draws"]["0"].update(n=-1),
+        "no draw": lambda d: d.update(draws={}),
+        "a draw without number": lambda d: d["draws"].update(first=d["draws"]["0"]),
+        "shift without ratio": lambda d: d["definition"].update(kind="forward", ratio=None),
+        "a class without recall": lambda d: d["draws"]["0"]["per_class"].pop(),
+        "recalls without groups": lambda d: d["draws"]["0"].update(groups=None),
+        "prior too short": lambda d: d["draws"]["0"].update(prior=[1.0]),
+        "divergence without distance": lambda d: d["draws"]["0"].update(prior_error={"kl": 1.0}),
+    }
+
+
+@pytest.mark.parametrize("what", edits())
+def test_what_is_wrong_is_left_to_the_careful_reading_which_refuses_it(what: str) -> None:
+    found, experts, classes = record(RECORDS[0])
+    edits()[what](found["uniform"])
+    assert plain_distributions(json.dumps(found).encode(), experts, classes) is None
+    with pytest.raises(Malformed):
+        careful(found, experts, classes)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{", b'{"uniform": NaN}', b"[" * 100_000])
+def test_other_json_is_left_to_the_careful_reading(content: bytes) -> None:
+    assert plain_distributions(content, 1, 10) is None
+
+
+def test_an_unusual_but_right_record_is_read_by_the_careful_way() -> None:
+    """An accuracy a rounding error above 100 is clipped, not refused."""
+    found, experts, classes = record(RECORDS[0])
+    found["uniform"]["draws"]["0"]["top1"] = 100.0 + 1e-9
+    assert plain_distributions(msgspec.json.encode(found), experts, classes) is None
+    read = {d.name: d for d in careful(found, experts, classes)}
+    assert read["uniform"].draws[0].top1 == 100.0
