@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from ltbench.report.contents_adaptation import adaptation_table, exact_table
 from ltbench.report.contents_cost import cost_table
+from ltbench.report.contents_experts import expert_shift_table, weights_table
 from ltbench.report.contents_families import families_table
 from ltbench.report.contents_first_draw import first_draw_table
 from ltbench.report.contents_images import images_table
 from ltbench.report.contents_pairs import pairs_table
 from ltbench.report.contents_prior import prior_table
 from ltbench.report.contents_quoted import quoted_table
-from ltbench.report.contents_shift import (
-    expert_shift_table,
-    main_table,
-    partial_table,
-    weights_table,
-)
+from ltbench.report.contents_shift import main_table, partial_table
 from ltbench.report.contents_stability import stability_table
 from ltbench.report.contents_stream import stream_table
 from ltbench.report.contents_uniform import expert_groups_table, groups_table

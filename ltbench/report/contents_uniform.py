@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ltbench.report.captions import caption, marked, row_notes
+from ltbench.report.contents_experts import trained_once
 from ltbench.report.contents_shift import (
     EXPERT,
     LABEL,
@@ -13,7 +14,6 @@ from ltbench.report.contents_shift import (
     at,
     blocks,
     seeds_of,
-    trained_once,
 )
 from ltbench.report.marks import Marks, Pick
 from ltbench.report.rows import Row

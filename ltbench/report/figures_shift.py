@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ltbench.report.contents_shift import expert_weight, top1, weighted_rows
+from ltbench.report.contents_experts import expert_weight, weighted_rows
+from ltbench.report.contents_shift import top1
 from ltbench.report.figures import (
     Drawing,
     legend_below,
