@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 from ltbench.report.figures import Drawing, new_figure, short_label
 from ltbench.report.figures_rows import leading_rows
 from ltbench.report.regret import oracles, regret
 from ltbench.report.sections import Section
 from ltbench.report.statistics import mean_of
-from ltbench.report.style import COLUMN_WIDTH
+from ltbench.report.style import COLOURS, COLUMN_WIDTH
 
-_DARK = 0.55  # of the scale: above, white text is read better
+_HIGHEST = COLOURS[1]  # black on it has a contrast of 5 to 1, on all that is lighter more
 
 
 def regret_figure(section: Section) -> Drawing | None:
@@ -27,30 +27,25 @@ def regret_figure(section: Section) -> Drawing | None:
     present = [v for line in values for v in line if v is not None]
     if not present:
         return None
+    import seaborn  # takes a second, and no other figure needs it
+
     width = max(COLUMN_WIDTH, 0.9 + 0.36 * len(tests))
     figure = new_figure(0.75 + 0.22 * len(rows), width)
-    axes = figure.add_subplot()
-    low, high = min(0.0, *present), max(1.0, *present)
-    cells = [[math.nan if v is None else v for v in line] for line in values]
-    image = axes.imshow(cells, cmap="cividis_r", vmin=low, vmax=high, aspect="auto")
-    for y, line in enumerate(values):
-        for x, value in enumerate(line):
-            if value is None:
-                continue
-            dark = (value - low) / (high - low) > _DARK
-            text = f"{value:.1f}".replace("-0.0", "0.0")
-            axes.text(
-                x, y, text, ha="center", va="center", fontsize=6, color="white" if dark else "black"
-            )
-    axes.set_xticks(range(len(tests)), [test.short for test in tests])
-    axes.set_yticks(range(len(rows)), [short_label(row.label, 26) for row in rows])
+    axes = seaborn.heatmap(
+        np.array(values, dtype=np.float64),  # what is not known becomes NaN and stays empty
+        ax=figure.add_subplot(),
+        vmin=min(0.0, *present),
+        vmax=max(1.0, *present),
+        cmap=seaborn.light_palette(_HIGHEST, as_cmap=True),
+        annot=[["" if v is None else f"{v:.1f}".replace("-0.0", "0.0") for v in x] for x in values],
+        fmt="",
+        annot_kws={"fontsize": 6, "color": "black"},
+        cbar_kws={"label": "regret (points)", "pad": 0.02, "fraction": 0.05},
+        xticklabels=[test.short for test in tests],
+        yticklabels=[short_label(row.label, 26) for row in rows],
+    )
     axes.grid(visible=False)
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    bar = figure.colorbar(image, ax=axes, pad=0.02, fraction=0.05)
-    bar.set_label("regret (points)")
-    bar.outline.set_linewidth(0.4)
+    axes.tick_params(length=0, labelrotation=0)
     return Drawing(
         name="regret",
         caption="Regret: top-1 accuracy of the oracle of the same trial, which knows the true test"
