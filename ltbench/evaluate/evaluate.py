@@ -117,6 +117,10 @@ def evaluate_row(
                 draws[str(draw)] |= _uniform_details(outputs, row, scores, chosen)
             if draw == 0:
                 entry = {**entry, "correct": metrics.pack_bits(metrics.correct(scores, labels))}
+        if test_set.kind == "uniform":
+            # Its images keep the order of the data; the other sets lie class by class.
+            order = outputs.labels[outputs.indices_of(test_set, 0)]
+            entry = {**entry, "labels": metrics.pack_labels(order)}
         result[test_set.name] = {**entry, "draws": draws}
         on_distribution(test_set.name)
     return result

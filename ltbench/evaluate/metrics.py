@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zlib
 
 import numpy as np
 import torch
@@ -62,6 +63,13 @@ def view_agreement(pair: Tensor) -> Tensor:
 def pack_bits(hits: Tensor) -> str:
     """``(N,)`` bool as base64 of its bits, most significant first."""
     return base64.b64encode(np.packbits(hits.numpy()).tobytes()).decode("ascii")
+
+
+def pack_labels(labels: Tensor) -> str:
+    """``(N,)`` classes as base64 of zlib of one byte each, or of two, low first, from 256 classes on."""
+    width = "<u1" if int(labels.max()) < 256 else "<u2"
+    raw = labels.numpy().astype(width).tobytes()
+    return base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
 
 
 def unpack_bits(text: str, n: int) -> Tensor:

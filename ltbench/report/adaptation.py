@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ltbench.report.bits import Bits, unpacked
+from ltbench.report.bits import correct_bits
 from ltbench.report.regret import EXACT_ENOUGH
 from ltbench.report.rows import Row
 from ltbench.report.schema import Distribution, Draw, Evaluation
@@ -64,17 +64,12 @@ def collapsed(adapted: Distribution, plain: Distribution | None) -> bool | None:
     """
     if plain is None or adapted.definition != plain.definition:
         return None
-    before, after = _bits(plain), _bits(adapted)
+    before, after = correct_bits(plain), correct_bits(adapted)
     if before is None or after is None or len(before) != len(after):
         return None
     lost = int((before & ~after).sum())
     won = int((after & ~before).sum())
     return lost - won > STANDARD_ERRORS * math.sqrt(lost + won)
-
-
-def _bits(distribution: Distribution) -> Bits | None:
-    first = next((draw for draw in distribution.draws if draw.number == 0), None)
-    return None if first is None else unpacked(distribution.correct, first.n)
 
 
 def _common(one: Distribution, other: Distribution | None) -> list[tuple[Draw, Draw]]:

@@ -33,8 +33,8 @@ def images_table(section: Section, ltbench_version: str) -> Table | None:
         caption=f"{_head(caption(section, what, section.rows, tests, ltbench_version))}"
         f" ± is half the length of the 95 % percentile interval of a bootstrap over test images"
         f" ({RESAMPLES:,} resamples, images drawn within each class, each with its mean over the"
-        " seeds). It covers which images the test set holds: neither the training seed nor the"
-        f" draw of the subset.{note if unknown else ''}",
+        " seeds). It covers which images of each class draw 0 holds, the finite test set and the draw"
+        f" from it; not the training seed.{note if unknown else ''}",
         columns=(LABEL, SEEDS, *columns_of(tests)),
         blocks=blocks(section, lines),
         notes=row_notes(section, section.rows),

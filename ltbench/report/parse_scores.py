@@ -31,6 +31,7 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
     single = holder.get("experts")
     counts = definition.get("counts")
     correct = node.get("correct")
+    labels = node.get("labels")
     agreement = holder.get("agreement")
     return Distribution(
         name=name,
@@ -42,6 +43,7 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
         experts=tuple(_recalls(item, classes) for item in single.items(experts)) if single else (),
         counts=tuple(item.integer(low=0) for item in counts.items(classes)) if counts else None,
         correct=correct.text(empty=True) if correct else "",
+        labels=labels.text(empty=True) if labels else "",
         agreement=_agreement(agreement, experts) if agreement else (),
     )
 

@@ -102,6 +102,8 @@ class Distribution:
     """Test images per class of each draw, where the definition tells."""
     correct: str = ""
     """Base64 of the packed correct/wrong bits of draw 0, in the order of the draw."""
+    labels: str = ""
+    """Of the uniform set: base64 of the compressed classes of the images, in the same order."""
     agreement: tuple[Mapping[str, float | None], ...] = ()
     """Per expert, how alike its predictions on two views are, by group; empty if not measured."""
 

@@ -538,3 +538,13 @@ def test_an_absent_field_is_no_reason_to_compute_again() -> None:
         for draw in entry["draws"].values():
             del draw["exact"], draw["prior_error"]
     assert evaluate_row(world, row("ce+oracle"), old) == old
+
+
+def test_the_uniform_set_tells_the_class_of_each_bit_also_where_nothing_was_missing() -> None:
+    """Its images keep the order of the data, which nothing else in a record tells."""
+    world = outputs()
+    result = evaluate_row(world, row("ce"), {})
+    assert metrics.pack_labels(world.labels) == result["uniform"]["labels"]
+    assert [name for name, entry in result.items() if "labels" in entry] == ["uniform"]
+    before = {name: {k: v for k, v in e.items() if k != "labels"} for name, e in result.items()}
+    assert evaluate_row(world, row("ce"), before) == result

@@ -16,7 +16,8 @@ from ltbench.report.aggregate import (
     mean_ranks,
     profile,
 )
-from ltbench.report.images import correct_bits, image_intervals, resampled_means
+from ltbench.report.bits import correct_bits
+from ltbench.report.images import image_intervals, resampled_means
 from ltbench.report.records import read_records
 from ltbench.report.sections import build_sections
 
