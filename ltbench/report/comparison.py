@@ -7,7 +7,7 @@ and a row is bold unless it can be told from the best of its column.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -104,30 +104,33 @@ def best_or_tied(
 
 
 def _marked(rows: Sequence[PerSeed], lower: bool) -> set[int]:
-    leader = _leader(rows, lower)
-    if leader is None:
-        return set()
-    tested: list[tuple[int, float]] = []
-    tied: set[int] = {leader}
-    for index, values in enumerate(rows):
-        found = paired(values, rows[leader])
-        if index == leader or mean_of(values.values()) is None:
-            continue
-        if found is None or found.p is None:
-            tied.add(index)
-        else:
-            tested.append((index, found.p))
-    adjusted = holm([p for _, p in tested])
-    tied |= {index for (index, _), p in zip(tested, adjusted, strict=True) if p >= ALPHA}
-    return tied if tested else set()
+    def p_value(index: int, leader: int) -> float | None:
+        found = paired(rows[index], rows[leader])
+        return None if found is None else found.p
+
+    return tied_with_best([mean_of(values.values()) for values in rows], p_value, lower=lower)
 
 
-def _leader(rows: Sequence[PerSeed], lower: bool) -> int | None:
-    means = [mean_of(values.values()) for values in rows]
+def tied_with_best(
+    means: Sequence[float | None],
+    p_value: Callable[[int, int], float | None],
+    *,
+    lower: bool = False,
+) -> set[int]:
+    """The best of ``means`` and all that Holm-corrected tests against it cannot tell from it.
+
+    p_value: of the difference of a row and the best; None where it cannot be tested, which is a tie.
+    Empty where nothing could be tested.
+    """
     present = [(mean, index) for index, mean in enumerate(means) if mean is not None]
     if not present:
-        return None
-    return (min if lower else max)(present, key=lambda pair: pair[0])[1]
+        return set()
+    leader = (min if lower else max)(present, key=lambda pair: pair[0])[1]
+    found = {index: p_value(index, leader) for _, index in present if index != leader}
+    tested = [(index, p) for index, p in found.items() if p is not None]
+    adjusted = holm([p for _, p in tested])
+    apart = {index for (index, _), p in zip(tested, adjusted, strict=True) if p < ALPHA}
+    return {leader, *found} - apart if tested else set()
 
 
 def pooled_sd(rows: Sequence[PerSeed]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ltbench.report.contents_adaptation import adaptation_table, exact_table
+from ltbench.report.contents_combined import combined_table
 from ltbench.report.contents_cost import cost_table
 from ltbench.report.contents_experts import expert_shift_table, weights_table
 from ltbench.report.contents_families import families_table
@@ -37,6 +38,7 @@ def build_tables(section: Section, ltbench_version: str) -> list[Table]:
         stability_table(section, ltbench_version),
         pairs_table(section, ltbench_version),
         images_table(section, ltbench_version),
+        combined_table(section, ltbench_version),
         quoted_table(section, ltbench_version),
         cost_table(section, ltbench_version),
     )

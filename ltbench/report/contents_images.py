@@ -30,7 +30,7 @@ def images_table(section: Section, ltbench_version: str) -> Table | None:
     return Table(
         name="test-images",
         title="Uncertainty from the test images",
-        caption=f"{_head(caption(section, what, section.rows, tests, ltbench_version))}"
+        caption=f"{without_averaging(caption(section, what, section.rows, tests, ltbench_version))}"
         f" ± is half the length of the 95 % percentile interval of a bootstrap over test images"
         f" ({RESAMPLES:,} resamples, images drawn within each class, each with its mean over the"
         " seeds). It covers which images of each class draw 0 holds, the finite test set and the draw"
@@ -41,7 +41,7 @@ def images_table(section: Section, ltbench_version: str) -> Table | None:
     )
 
 
-def _head(text: str) -> str:
+def without_averaging(text: str) -> str:
     """The caption's first and last sentence: its averages and intervals are not those meant here."""
     first, _, rest = text.partition(" Mean over ")
     _, mark, conditions = rest.partition(" Precision ")

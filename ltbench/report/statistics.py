@@ -29,7 +29,7 @@ def mean_of(values: Iterable[float | None]) -> float | None:
 
 
 @lru_cache(maxsize=64)
-def t_quantile(n: int, level: float = LEVEL) -> float:
+def t_quantile(n: float, level: float = LEVEL) -> float:
     """Two-sided quantile of Student's t with ``n - 1`` degrees of freedom."""
     # Not scipy.stats, which takes a second to import.
     from scipy import special

@@ -69,6 +69,11 @@ class RowBits:
     correct: NDArray[np.bool_]
     sizes: tuple[int, ...]
 
+    def points(self, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """``(S, N)`` of these seeds: 100 where the image is right, else 0."""
+        chosen = self.correct[[self.seeds.index(seed) for seed in seeds]]
+        return chosen.astype(np.float64) * 100.0
+
 
 def rows_bits(rows: Iterable[Row], name: str) -> list[RowBits]:
     """Of every row whose records tell them and whose seeds meet the same numbers of images."""
