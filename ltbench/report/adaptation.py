@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from ltbench.report.bits import correct_bits
-from ltbench.report.regret import EXACT_ENOUGH
+from ltbench.report.regret import Oracles, common_draws, points_behind
 from ltbench.report.rows import Row
-from ltbench.report.schema import Distribution, Draw, Evaluation
+from ltbench.report.schema import Distribution, Evaluation
 from ltbench.report.statistics import mean_of
 
 STANDARD_ERRORS = 2.0
@@ -39,14 +38,13 @@ def compare(
     adapted: Distribution, plain: Distribution | None, oracle: Distribution | None
 ) -> Comparison:
     """Only draws that both sides have count: a row on draw 0 alone meets the others' draw 0."""
-    pairs = _common(adapted, plain)
-    gaps = _common(adapted, oracle)
+    pairs = common_draws(adapted, plain)
     shown = [draw for draw, _ in pairs] or list(adapted.draws)
     return Comparison(
         adapted=math.fsum(draw.top1 for draw in shown) / len(shown),
         plain=mean_of(before.top1 for _, before in pairs),
-        gain=mean_of(after.top1 - before.top1 for after, before in pairs),
-        regret=mean_of(best.top1 - after.top1 for after, best in gaps),
+        gain=None if plain is None else points_behind(plain, adapted),
+        regret=points_behind(adapted, oracle),
         prior_l1=mean_of(draw.prior_l1 for draw in shown),
         prior_kl=mean_of(draw.prior_kl for draw in shown),
         collapsed=collapsed(adapted, plain),
@@ -72,45 +70,24 @@ def collapsed(adapted: Distribution, plain: Distribution | None) -> bool | None:
     return lost - won > STANDARD_ERRORS * math.sqrt(lost + won)
 
 
-def _common(one: Distribution, other: Distribution | None) -> list[tuple[Draw, Draw]]:
-    if other is None or one.definition != other.definition:
-        return []
-    known = {draw.number: draw for draw in other.draws}
-    return [(draw, known[draw.number]) for draw in one.draws if draw.number in known]
-
-
-def comparisons(row: Row, rows: Sequence[Row], distribution: str) -> dict[int, Comparison]:
-    """Of every seed of ``row`` that has the distribution."""
+def comparisons(
+    row: Row, rows: Sequence[Row], known: Oracles, distribution: str
+) -> dict[int, Comparison]:
+    """Of every seed of ``row`` that has the distribution; ``known``: the oracles of all trials."""
     found = {}
     for seed, adapted in sorted(row.results.get(distribution, {}).items()):
         own = row.latest[seed]
-        plain = _record(rows, seed, distribution, partial(_is_plain, own))
-        oracle = _record(rows, seed, distribution, partial(_is_oracle, own))
-        found[seed] = compare(adapted, plain, oracle)
+        oracle = known.get(own.trial.trial, {}).get(distribution)
+        found[seed] = compare(adapted, _plain(own, rows, distribution), oracle)
     return found
 
 
-def _is_plain(own: Evaluation, e: Evaluation) -> bool:
-    same = (e.trial.trial, e.method, e.method_params)
-    return e.strategy == "none" and same == (own.trial.trial, own.method, own.method_params)
-
-
-def _is_oracle(own: Evaluation, e: Evaluation) -> bool:
-    """Of the same trial: it rests on logits and bias, so methods that share a trial share it."""
-    known = e.bias_kind in EXACT_ENOUGH  # one that rests on a guessed bias is no reference
-    return (
-        known
-        and e.strategy == "oracle"
-        and not e.strategy_params
-        and e.trial.trial == own.trial.trial
-    )
-
-
-def _record(
-    rows: Iterable[Row], seed: int, distribution: str, wanted: Callable[[Evaluation], bool]
-) -> Distribution | None:
+def _plain(own: Evaluation, rows: Iterable[Row], distribution: str) -> Distribution | None:
+    """``none`` of the same trial and method."""
     for row in rows:
-        evaluation = row.latest.get(seed)
-        if evaluation is not None and wanted(evaluation):
-            return row.results.get(distribution, {}).get(seed)
+        e = row.latest.get(own.seed)
+        if e is None or e.strategy != "none" or e.trial.trial != own.trial.trial:
+            continue
+        if (e.method, e.method_params) == (own.method, own.method_params):
+            return row.results.get(distribution, {}).get(own.seed)
     return None

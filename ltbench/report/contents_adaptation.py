@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ltbench.report.adaptation import Comparison, comparisons
 from ltbench.report.captions import caption, marked, row_notes, shift_legend
 from ltbench.report.contents_shift import LABEL, SEEDS, blocks, columns_of, seeds_of
+from ltbench.report.regret import oracles
 from ltbench.report.rows import Row
 from ltbench.report.schema import Draw
 from ltbench.report.sections import Section, TestSet
@@ -35,9 +36,12 @@ def adaptation_table(section: Section, ltbench_version: str) -> Table | None:
     rows = [row for row in section.rows if adapts(row)]
     if not rows or not tests:
         return None
+    known = oracles(section.everything)
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
-        cases = {test.name: comparisons(row, section.rows, test.name) for test in tests}
+        cases = {
+            test.name: comparisons(row, section.everything, known, test.name) for test in tests
+        }
         for test in ends_of(tests):
             yield (marked(row), test.short, *_cells({test.name: cases[test.name]}))
         if len(tests) > 1:

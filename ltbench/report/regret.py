@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ltbench.report.rows import Row
-from ltbench.report.schema import Distribution, Evaluation
+from ltbench.report.schema import Distribution, Draw, Evaluation
 from ltbench.report.sections import TestSet
 from ltbench.report.statistics import mean_of
 
@@ -42,21 +42,28 @@ def _rank(evaluation: Evaluation) -> tuple[str, str, str]:
     return (evaluation.strategy_params, evaluation.method_params, evaluation.label)
 
 
-def regret(row: Row, found: Oracles, test: str) -> dict[int, float | None]:
-    """Oracle minus row in points per seed, over the draws that both have; unknown where one lacks."""
+def regret(row: Row, found: Oracles, test: str) -> dict[int, float]:
+    """Oracle minus row in points per seed, over the draws that both have; only seeds with both."""
     if row.uses_true_prior:
         return {}
-    values: dict[int, float | None] = {}
-    for seed, evaluation in row.latest.items():
-        own = row.results.get(test, {}).get(seed)
-        reference = found.get(evaluation.trial.trial, {}).get(test)
-        if own is None or reference is None or own.definition != reference.definition:
-            continue
-        best = {draw.number: draw.top1 for draw in reference.draws}
-        values[seed] = mean_of(
-            best[draw.number] - draw.top1 for draw in own.draws if draw.number in best
-        )
-    return values
+    behind = {
+        seed: points_behind(own, found.get(row.latest[seed].trial.trial, {}).get(test))
+        for seed, own in row.results.get(test, {}).items()
+    }
+    return {seed: points for seed, points in behind.items() if points is not None}
+
+
+def common_draws(one: Distribution, other: Distribution | None) -> list[tuple[Draw, Draw]]:
+    """Pairs of equal number: none where the two are not the same test set."""
+    if other is None or one.definition != other.definition:
+        return []
+    known = {draw.number: draw for draw in other.draws}
+    return [(draw, known[draw.number]) for draw in one.draws if draw.number in known]
+
+
+def points_behind(own: Distribution, reference: Distribution | None) -> float | None:
+    """Reference minus own top-1, mean over the draws that both have; None where there is none."""
+    return mean_of(best.top1 - draw.top1 for draw, best in common_draws(own, reference))
 
 
 def mean_regret(found: Oracles, tests: Sequence[TestSet]) -> Callable[[Row], dict[int, float]]:

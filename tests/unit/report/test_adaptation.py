@@ -153,6 +153,14 @@ def test_the_table_holds_gain_regret_errors_and_flags(tmp_path: Path) -> None:
     assert table["sade", "all 5"]["collapsed"] == "10/10"
 
 
+def test_rows_that_a_selection_hides_stay_references(tmp_path: Path) -> None:
+    section = section_of(tmp_path)
+    shown = tuple(row for row in section.rows if row.label == "sade")
+    hidden = tuple(row for row in section.rows if row.label != "sade")
+    row = table_of(adaptation_table(dataclasses.replace(section, rows=shown, hidden=hidden), "1"))
+    assert (row["sade", "U"]["gain"], row["sade", "U"]["regret"]) == (-9.5, 19.5)
+
+
 def test_an_infinite_divergence_is_shown_as_such(tmp_path: Path) -> None:
     table = adaptation_table(section_of(tmp_path, kl=None), "1")
     row = table_of(table)["sade", "U"]
@@ -168,7 +176,7 @@ def test_another_trial_is_no_partner(tmp_path: Path) -> None:
     results.add("sade", 0, flat(50), label="sade+none", hyper={"tau": 1}, experts=3)
     section = build_sections(read_records(tmp_path))[0][0]
     row = next(row for row in section.rows if row.label == "sade")
-    assert comparisons(row, section.rows, "uniform")[0].plain is None
+    assert comparisons(row, section.rows, {}, "uniform")[0].plain is None
 
 
 def test_records_of_before_are_still_read(tmp_path: Path) -> None:
