@@ -232,6 +232,10 @@ class Protocol:
     variant: str = ""
     origin: str = ""
 
+    def facts(self) -> dict[str, str]:
+        """The ``protocol`` block of a record."""
+        return {key: getattr(self, key) for key in ("name", "version", "title", "variant")}
+
     def recipe_for(self, method: str) -> Recipe:
         """The recipe of ``method``: the protocol's, with what ``[methods.<name>.recipe]`` changes."""
         overrides = self.methods.get(method, MethodOverrides()).recipe

@@ -92,16 +92,6 @@ def _normalisation(task: Task) -> tuple[Tensor, Tensor]:
     return torch.tensor(mean), torch.tensor(deviation).clamp(min=1e-6)  # one may be constant
 
 
-def protocol_facts(protocol: Protocol) -> dict[str, str]:
-    """The ``protocol`` block of a record."""
-    return {
-        "name": protocol.name,
-        "version": protocol.version,
-        "title": protocol.title,
-        "variant": protocol.variant,
-    }
-
-
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 

@@ -23,7 +23,7 @@ from ltbench.evaluate.stored import (
     sets_for,
 )
 from ltbench.evaluate.views import ViewLogits
-from ltbench.execute.context import TrialContext, load_tensors, now, protocol_facts
+from ltbench.execute.context import TrialContext, load_tensors, now
 from ltbench.files import write_json
 from ltbench.models.resnet import ExpertResNet, build_network
 from ltbench.rows import ResolvedRow
@@ -159,7 +159,7 @@ def row_facts(
     data = record["data"]
     return {
         "trial": context.trial.hash,
-        "protocol": protocol_facts(context.job.protocol),
+        "protocol": context.job.protocol.facts(),
         "seed": context.trial.seed,
         "method": row.method.name,
         "method_version": row.method.cls.version,

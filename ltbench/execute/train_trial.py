@@ -12,7 +12,7 @@ import torch
 
 from ltbench import store
 from ltbench.environment import environment
-from ltbench.execute.context import TrialContext, now, protocol_facts, save_tensors
+from ltbench.execute.context import TrialContext, now, save_tensors
 from ltbench.files import write_json, write_text
 from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
 from ltbench.train.infer import Inference
@@ -97,7 +97,7 @@ def _record(
         "schema": SCHEMA,
         "status": "finished",
         "trial": trial.hash,
-        "protocol": protocol_facts(trial.protocol),
+        "protocol": trial.protocol.facts(),
         "training": trial.training_facts(context.plugin.origin),
         "seed": trial.seed,
         "identity": trial.identity(),

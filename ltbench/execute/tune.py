@@ -20,7 +20,7 @@ from ltbench import store
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError, LtbenchError
 from ltbench.evaluate.holdout_score import HoldOutScore, hits_per_class, score_under_priors
-from ltbench.execute.context import load_tensors, now, protocol_facts
+from ltbench.execute.context import load_tensors, now
 from ltbench.execute.estimate import Estimate
 from ltbench.execute.grid import grid_rows, row_text
 from ltbench.execute.plan import Plan, PlannedTrial
@@ -177,7 +177,7 @@ def _record(tune: TunePlan, task: Task, choice: Choice) -> dict[str, Json]:
     labels = task.splits.train.labels[task.train.holdout]
     held: list[Json] = np.bincount(labels, minlength=len(task.train.counts)).tolist()
     seeds: list[Json] = [*sorted({p.trial.seed for p in tune.plan.trials})]
-    facts: dict[str, Json] = {**protocol_facts(tune.plan.protocol)}
+    facts: dict[str, Json] = {**tune.plan.protocol.facts()}
     return {
         "schema": SCHEMA,
         "status": "tuned",

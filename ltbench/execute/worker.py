@@ -104,18 +104,18 @@ def record_failure(
     """Writes ``failed.json`` and the log beside it, unless the training itself is finished."""
     from ltbench import store
     from ltbench.files import write_json, write_text
+    from ltbench.protocol import Protocol
+    from ltbench.settings import read
     from ltbench.trial import SCHEMA
 
     write_text(folder / "failure.log", log)
     if store.finished_trial(folder) is not None:
         return  # an evaluation failed: the trial stands, the row is missing and tried again
-    protocol = message["protocol"]
-    facts = {key: protocol[key] for key in ("name", "version", "title", "variant")}
     record = {
         "schema": SCHEMA,
         "status": status,
         "trial": message["trial"],
-        "protocol": facts,
+        "protocol": read(Protocol, message["protocol"], "protocol").facts(),
         "training": message["training_facts"],
         "precision": message["settings"]["precision"],
         "data": message["data_facts"],

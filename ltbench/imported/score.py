@@ -22,7 +22,7 @@ from ltbench.evaluate.stored import (
     is_complete,
     known_distributions,
 )
-from ltbench.execute.context import now, protocol_facts, save_tensors
+from ltbench.execute.context import now, save_tensors
 from ltbench.files import write_json
 from ltbench.imported.outputs import ModelOutputs, read_outputs
 from ltbench.imported.stand_in import ORIGIN, label, resolve_rows, stand_in
@@ -125,7 +125,7 @@ def _write_trial(folder: Path, trial: ImportedTrial, outputs: ModelOutputs, task
         "schema": SCHEMA,
         "status": "finished",
         "trial": trial.hash,
-        "protocol": protocol_facts(trial.protocol),
+        "protocol": trial.protocol.facts(),
         "training": trial.training_facts(ORIGIN),
         "imported": {
             "arrays": dict(trial.arrays),
@@ -170,7 +170,7 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
         "schema": SCHEMA,
         "evaluation": evaluation_hash(trial, row, MODE),
         "trial": trial.hash,
-        "protocol": protocol_facts(task.protocol),
+        "protocol": task.protocol.facts(),
         "seed": trial.seed,
         "imported": True,
         "method": row.method.name,
