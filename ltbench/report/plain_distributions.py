@@ -48,6 +48,7 @@ class _Distribution(msgspec.Struct):
     definition: msgspec.Raw
     draws: dict[str, _Draw]
     correct: str | None = None
+    labels: str | None = None
     per_class: msgspec.Raw | None = None
 
 
@@ -91,6 +92,7 @@ def _distribution(name: str, found: _Distribution, experts: int, classes: int) -
         experts=tuple(_recalls(item, classes) for item in single),
         counts=definition.counts,
         correct=found.correct or "",
+        labels=found.labels or "",
         agreement=tuple(_named(groups) for groups in measured),
     )
 

@@ -53,6 +53,15 @@ def test_published_records_read_the_same_both_ways(path: Path) -> None:
     assert facts(plain) == facts(careful(found, experts, classes))
 
 
+def test_the_classes_of_the_images_are_read_both_ways() -> None:
+    found, experts, classes = record(RECORDS[0])
+    found["uniform"]["labels"] = "eJxjAAAAAQAB"
+    plain = plain_distributions(json.dumps(found).encode(), experts, classes)
+    assert plain is not None
+    assert [d.labels for d in plain if d.name == "uniform"] == ["eJxjAAAAAQAB"]
+    assert facts(plain) == facts(careful(found, experts, classes))
+
+
 def edits() -> dict[str, Callable[[dict[str, Any]], object]]:
     return {
         "too many experts": lambda d: d["draws"]["0"]["expert_top1"].append(1.0),
