@@ -1,5 +1,5 @@
 """``python -m ltbench``."""
 
-from ltbench.cli import main
+from ltbench.cli import program
 
-main()
+program()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from ltbench.cli.options import (
     results_option,
     run_options,
 )
+
+if TYPE_CHECKING:
+    from ltbench.execute.process import Spare
 
 EPILOG = """\b
 Examples:
@@ -47,7 +50,16 @@ def command(dry_run: bool, **arguments: Any) -> int:
     return execute_command(train=True, dry_run=dry_run, **arguments)
 
 
-def execute_command(
+def execute_command(*, dry_run: bool, **arguments: Any) -> int:
+    """What ``run`` and ``evaluate`` share: request, plan, execution, summary."""
+    from ltbench.execute.process import Spare
+
+    with Spare(wanted=not dry_run) as spare:  # it loads torch while this process does
+        return _execute(spare, dry_run=dry_run, **arguments)
+
+
+def _execute(
+    spare: Spare,
     *,
     methods: str,
     protocol: str,
@@ -70,7 +82,6 @@ def execute_command(
     train: bool,
     dry_run: bool,
 ) -> int:
-    """What ``run`` and ``evaluate`` share: request, plan, execution, summary."""
     from rich.console import Console
 
     from ltbench.cli.data_progress import DataProgress
@@ -107,7 +118,7 @@ def execute_command(
     if dry_run:
         return 0
     with RunProgress(plan, console, quiet=quiet) as progress:
-        outcome = execute(plan, listen=progress)
+        outcome = execute(plan, listen=progress, spare=spare)
     if outcome.signal:
         again = "ltbench " + " ".join(_quoted(argument) for argument in sys.argv[1:])
         console.print(f"interrupted; the same command continues: {again}", markup=False)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.optimize, a third of a second, loads where it is used
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax
 from torch import Tensor
 
 from ltbench.errors import LtbenchError
@@ -94,7 +93,7 @@ def _fit_expert(
 
     def objective(theta: Array) -> tuple[float, Array]:
         bias = design @ theta
-        log_p = log_softmax(logits + bias, axis=1)
+        log_p = scipy.special.log_softmax(logits + bias, axis=1)
         loss = -(weights * log_p[np.arange(len(labels)), labels]).sum()
         slope = design.T @ (weights @ np.exp(log_p) - one_hot_sum) + penalty * theta
         return loss + 0.5 * (penalty * theta**2).sum(), slope
@@ -103,7 +102,9 @@ def _fit_expert(
     start[: int(scaled)] = 1.0
     bounds = [(0.0, 1.0)] * int(scaled) + [(None, None)] * classes
     options = {"maxiter": 5000, "maxfun": 20_000, "ftol": 1e-14, "gtol": 1e-7}
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    found = scipy.optimize.minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    )
     theta = found.x
     _check_converged(objective(theta)[1], theta, scaled, len(labels))
     known = np.where(penalty > 0, penalty, 1 / UNIT_INTERVAL_VARIANCE)
@@ -128,7 +129,7 @@ def _check_converged(slope: Array, theta: Array, scaled: bool, images: int) -> N
 
 
 def _covariance(scores: Array, weights: Array, design: Array, penalty: Array) -> Array:
-    p = np.exp(log_softmax(scores, axis=1))
+    p = np.exp(scipy.special.log_softmax(scores, axis=1))
 
     def information(w: Array) -> Array:
         inner = np.diag(w @ p) - (p * w[:, None]).T @ p

@@ -7,8 +7,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -21,12 +19,11 @@ from typing import Any
 
 import torch
 
-import ltbench
 from ltbench.execute.plan import Plan, PlannedTrial
+from ltbench.execute.process import Spare, WorkerProcess, start_worker
 from ltbench.execute.resources import visible_gpus
 from ltbench.execute.worker import record_failure
 
-_START = "import sys; sys.path.append(sys.argv[1]); from ltbench.execute.worker import main; main()"
 _BUSY_WAIT = 1.0  # seconds between looks at a trial that another process holds
 
 
@@ -61,28 +58,11 @@ class _Worker:
     """A child process; its events arrive in the shared queue as (worker, event)."""
 
     def __init__(
-        self, events: queue.Queue[tuple[_Worker, dict[str, Any] | None]], gpu: str = ""
+        self,
+        events: queue.Queue[tuple[_Worker, dict[str, Any] | None]],
+        started: WorkerProcess,
     ) -> None:
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-        environment = dict(os.environ)
-        # Threads that wait by spinning starve each other on a machine that runs anything else:
-        # measured with one competing process, 66 instead of 158 images a second.
-        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        if gpu:
-            environment["CUDA_VISIBLE_DEVICES"] = gpu
-        root = str(Path(ltbench.__file__).parent.parent)
-        self.process = subprocess.Popen(
-            # -P: no module of the current folder may stand in for one of ours. The folder of this
-            # very ltbench comes last, for a checkout that is not installed.
-            [sys.executable, "-P", "-c", _START, root],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            env=environment,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # Ctrl-C reaches the parent, which asks for a checkpoint
-        )
+        self.process, self.errors = started.popen, started.errors
         self.current: PlannedTrial | None = None
         self.running = False
         self.reader = threading.Thread(target=self._read, args=(events,), daemon=True)
@@ -128,20 +108,28 @@ class _Worker:
         self.errors.close()
 
 
-def execute(plan: Plan, *, listen: Listener = lambda planned, event: None) -> Outcome:
+def execute(
+    plan: Plan,
+    *,
+    listen: Listener = lambda planned, event: None,
+    spare: Spare | None = None,
+) -> Outcome:
     """Runs every trial of the plan; one that fails stops no other.
+
+    ``spare``: a worker that is already loading, used before others are started.
 
     The first SIGINT or SIGTERM lets each worker write a checkpoint and ends the run, a second one
     ends it at once.
     """
-    return _Execution(plan, listen).run()
+    return _Execution(plan, listen, spare).run()
 
 
 class _Execution:
-    def __init__(self, plan: Plan, listen: Listener) -> None:
+    def __init__(self, plan: Plan, listen: Listener, spare: Spare | None) -> None:
         self.waiting = deque(plan.trials)
         self.jobs = plan.jobs
         self.listen = listen
+        self.spare = spare
         self.outcome = Outcome()
         self.events: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self.workers: list[_Worker] = []
@@ -181,10 +169,15 @@ class _Execution:
             if idle is None:
                 if len(self.workers) >= self.jobs:
                     return
-                gpus = self._gpus()
-                idle = _Worker(self.events, gpus[len(self.workers) % len(gpus)])
+                idle = _Worker(self.events, self._process())
                 self.workers.append(idle)
             idle.start(self.waiting.popleft())
+
+    def _process(self) -> WorkerProcess:
+        gpus = self._gpus()
+        gpu = gpus[len(self.workers) % len(gpus)]
+        spare = self.spare.take() if self.spare is not None and not gpu else None
+        return spare or start_worker(gpu)
 
     def _gpus(self) -> list[str]:
         """The GPUs among which workers are dealt out; empty names where there is no choice."""

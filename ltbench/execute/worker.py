@@ -42,12 +42,21 @@ def main() -> None:
     commands = Commands()
     import torch  # the reader must already watch the parent while this loads
 
+    _load()
     while True:
         message = commands.jobs.get()
         if message.get("command") == "quit":
             return
         torch.set_num_threads(int(message["settings"]["threads"]))
         _run(message, commands, events)
+
+
+def _load() -> None:
+    """Imports what a trial needs before one is there: the parent makes its plan meanwhile."""
+    import ltbench.execute.run_trial  # noqa: F401 - for its time
+    from ltbench.registry import load_registries
+
+    load_registries()
 
 
 def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.optimize, a third of a second, loads where it is used
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
 Array = NDArray[np.float64]
@@ -53,6 +53,8 @@ def fit_bcts(scores: Tensor, labels: Tensor, weights: Tensor, penalty: float) ->
     start = np.concatenate([[1.0], np.zeros(logits.shape[1])])
     bounds = [(1e-3, None), *[(None, None)] * logits.shape[1]]
     options = {"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-8}
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    found = scipy.optimize.minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    )
     shift = torch.from_numpy(found.x[1:] - found.x[1:].mean())
     return Calibration(float(found.x[0]), shift)

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.optimize, a third of a second, loads where it is used
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar, nnls
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -85,7 +85,9 @@ def regularised(found: Moments, rho: float) -> Array:
     def at(log_l: float) -> Array:
         root = math.exp(log_l / 2)
         stacked = np.vstack([found.table, root * np.eye(classes)])
-        weights: Array = nnls(stacked, np.concatenate([found.target, root * ones]))[0]
+        weights: Array = scipy.optimize.nnls(stacked, np.concatenate([found.target, root * ones]))[
+            0
+        ]
         return weights
 
     def objective(weights: Array) -> float:
@@ -93,7 +95,7 @@ def regularised(found: Moments, rho: float) -> Array:
         residual = np.linalg.norm(found.table @ theta - gap)
         return float(residual + rho * np.linalg.norm(theta))
 
-    best = minimize_scalar(
+    best = scipy.optimize.minimize_scalar(
         lambda log_l: objective(at(log_l)), bounds=(-30.0, 10.0), method="bounded",
         options={"xatol": 1e-4},
     )  # fmt: skip

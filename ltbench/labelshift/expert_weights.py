@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.sgd import sgd
 
 from ltbench.hyper import Hyper, Json
 from ltbench.settings import setting
@@ -52,23 +53,34 @@ def adapt_weights(
 
 
 class Aggregation:
-    """w = softmax(a), a in R^E from 1/E each, and the SGD that moves a."""
+    """w = softmax(a), a in R^E from 1/E each, and the SGD that moves a.
 
-    def __init__(self, experts: int, sgd: OptimizerSettings, device: torch.device) -> None:
+    The steps are those of :class:`torch.optim.SGD` by the function behind it: making an optimiser
+    imports torch's compiler, which takes longer than a strategy takes for all its steps.
+    """
+
+    def __init__(self, experts: int, settings: OptimizerSettings, device: torch.device) -> None:
         self.scores = torch.full((experts,), 1 / experts, device=device, requires_grad=True)
-        self.optimizer = torch.optim.SGD(
-            [self.scores],
-            lr=sgd.lr,
-            momentum=sgd.momentum,
-            nesterov=sgd.nesterov,
-            weight_decay=sgd.weight_decay,
-        )
+        self._settings = settings
+        self._momentum: list[Tensor | None] = [None]
 
     def update(self, loss: Callable[[Tensor], Tensor]) -> None:
         """One step on ``loss`` of the weights ``(E,)``."""
-        self.optimizer.zero_grad()
-        loss(F.softmax(self.scores, dim=0)).backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        value = loss(F.softmax(self.scores, dim=0))
+        (gradient,) = torch.autograd.grad(value, self.scores)
+        with torch.no_grad():
+            sgd(
+                [self.scores],
+                [gradient],
+                self._momentum,
+                foreach=False,
+                lr=self._settings.lr,
+                momentum=self._settings.momentum,
+                nesterov=self._settings.nesterov,
+                weight_decay=self._settings.weight_decay,
+                dampening=0.0,
+                maximize=False,
+            )
 
     @property
     def weights(self) -> Tensor:

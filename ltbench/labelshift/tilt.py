@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.optimize, a third of a second, loads where it is used
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
 from ltbench.method import log_prior
@@ -71,6 +71,8 @@ def fit_tilt(
         return -value / size, -gradient / size
 
     starts = [np.eye(len(f))[0] * first for first in _STARTS]
-    found = [minimize(objective, start, jac=True, method="L-BFGS-B") for start in starts]
+    found = [
+        scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B") for start in starts
+    ]
     best = torch.from_numpy(min(found, key=lambda one: one.fun).x)
     return TiltResult(best, tilted(best, features))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ltbench import get_method, get_strategy
+from ltbench.labelshift.expert_weights import Aggregation
 from ltbench.strategy import Adapted, OptimizerSettings, Source, UnlabelledTest
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -105,3 +109,36 @@ def test_stops_after_the_epoch_in_which_a_weight_falls(name: str) -> None:
 @pytest.mark.parametrize("name", ["entropy", "pseudo-label"])
 def test_a_single_expert_is_not_enough(name: str) -> None:
     assert type(get_strategy(name)).min_experts == 2
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, True), (0.9, False), (0.0, False)])
+@pytest.mark.parametrize("weight_decay", [0.0, 5e-4])
+def test_steps_equal_those_of_the_optimiser_in_every_bit(
+    momentum: float, nesterov: bool, weight_decay: float
+) -> None:
+    settings = OptimizerSettings(0.3, momentum, nesterov, weight_decay)
+    ours = Aggregation(3, settings, torch.device("cpu"))
+    scores = torch.full((3,), 1 / 3, requires_grad=True)
+    theirs = torch.optim.SGD(
+        [scores], lr=0.3, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+    )
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        target = torch.randn(3, generator=rng)
+        ours.update(lambda weights, target=target: (weights * target).sum() ** 2)  # type: ignore[misc]
+        theirs.zero_grad()
+        ((F.softmax(scores, dim=0) * target).sum() ** 2).backward()  # type: ignore[no-untyped-call]
+        theirs.step()
+        assert torch.equal(ours.scores, scores)
+    assert not torch.equal(ours.weights, torch.full((3,), 1 / 3))
+
+
+def test_learning_weights_does_not_load_torchs_compiler() -> None:
+    """It takes two seconds, more than all steps of a strategy."""
+    code = (
+        "import sys, torch; from ltbench.labelshift.expert_weights import Aggregation; "
+        "from ltbench.strategy import OptimizerSettings; "
+        "a = Aggregation(3, OptimizerSettings(0.1, 0.9, True, 5e-4), torch.device('cpu')); "
+        "a.update(lambda w: (w * torch.arange(3.0)).sum()); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
