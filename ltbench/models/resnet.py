@@ -36,9 +36,10 @@ class BasicBlock(nn.Module):
         return F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
-        return F.relu(out + self.shortcut(x))
+        out += self.shortcut(x)  # in place: no backward pass needs what BatchNorm put out
+        return F.relu(out, inplace=True)
 
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
@@ -85,7 +86,7 @@ class ExpertResNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        shared = self.stage1(F.relu(self.bn(self.conv(x))))
+        shared = self.stage1(F.relu(self.bn(self.conv(x)), inplace=True))
         return torch.stack([expert(shared) for expert in self.experts], dim=1)
 
     def heads(self) -> Iterator[CosineHead | LinearHead]:
