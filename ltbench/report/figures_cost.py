@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from matplotlib.markers import MarkerStyle
+from matplotlib.transforms import ScaledTranslation
 
 from ltbench.report.contents_cost import macs, training_seconds
 from ltbench.report.contents_shift import mean_over
 from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_label
 from ltbench.report.figures_rows import leading_rows
+from ltbench.report.rows import Row
 from ltbench.report.sections import Section
 from ltbench.report.statistics import summarise
 from ltbench.report.style import Look
+
+FILLS = MarkerStyle.fillstyles
+APART = 5.0  # points
+
+
+def _fills(rows: Sequence[Row]) -> dict[str, tuple[str, float]]:
+    """Per label how its marker is filled and how many points it stands aside.
+
+    Strategies of one training share one x and nearly one y: side by side, each filled in its way,
+    the bare method in full.
+    """
+    members: dict[str, list[str]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row.label != row.method):
+        members[row.method].append(row.label)
+    return {
+        label: (FILLS[k % len(FILLS)], APART * (k - (len(labels) - 1) / 2))
+        for labels in members.values()
+        for k, label in enumerate(labels)
+    }
 
 
 def cost_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
@@ -32,10 +56,10 @@ def cost_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     figure = new_figure(2.1 + legend_height(names))
     axes = figure.add_subplot()
     handles = []
+    fills = _fills([row for row, _, _ in points])
     for row, x, y in points:
         look = looks[row.label]
-        # Strategies of one training lie on one x: filled for a bare method, hollow for the others.
-        bare = row.label == row.method
+        fill, aside = fills[row.label]
         handles.append(
             axes.errorbar(
                 [x],
@@ -44,7 +68,9 @@ def cost_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
                 color=look.colour,
                 marker=look.marker,
                 markersize=5,
-                markerfacecolor=look.colour if bare else "white",
+                fillstyle=fill,
+                markerfacecoloralt="white",
+                transform=axes.transData + ScaledTranslation(aside / 72, 0, figure.dpi_scale_trans),
                 linestyle="none",
                 elinewidth=0.8,
                 capsize=2,
@@ -60,7 +86,8 @@ def cost_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     return Drawing(
         name="accuracy-over-cost",
         caption=f"Top-1 accuracy, mean over the test label distributions, against {what}; whiskers"
-        f" are 95 % t intervals over seeds (none below three seeds).{left_out}",
+        f" are 95 % t intervals over seeds (none below three seeds)."
+        f" Strategies of one method stand side by side at one cost.{left_out}",
         figure=figure,
         head=("method", "macs_millions", "training_seconds", "mean_top1", "half_width", "n"),
         data=tuple(

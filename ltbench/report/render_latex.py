@@ -205,7 +205,7 @@ def render_document(
         lines += [
             r"\begin{figure}[p]",
             r"\centering",
-            rf"\includegraphics[width=\linewidth,height=0.85\textheight,keepaspectratio]{{{file}}}",
+            rf"\includegraphics[width=\linewidth,height=0.78\textheight,keepaspectratio]{{{file}}}",
             rf"\caption{{{escape_latex(caption)}}}",
             r"\end{figure}",
             r"\clearpage",

@@ -15,7 +15,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo", "----")
 Line = str | tuple[float, tuple[float, ...]]
-DASHES: tuple[Line, ...] = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2, 2, 2)))
+# Each repeats within the handle of a legend, or it would look like a full line there.
+DASHES: tuple[Line, ...] = (
+    "-",
+    (0, (4, 1.4)),
+    (0, (3.5, 1.2, 1, 1.2)),
+    (0, (1.9, 1.1)),
+    (0, (3.5, 1.1, 1, 1.1, 1, 1.1)),
+    (0, (6.5, 2.4)),
+)
 DOTTED: Line = (0, (1, 1.2))  # kept for rows that know the true test prior
 EXPERT_COLOURS = ("#440154", "#21918C", "#E06C00", "#5A5A5A", "#3B7DD8", "#A0004F")
 
@@ -41,7 +49,7 @@ RC: Any = {
     "ytick.major.width": 0.6,
     "legend.frameon": False,
     "hatch.linewidth": 0.5,
-    "legend.handlelength": 2.2,
+    "legend.handlelength": 3.0,
     "pdf.fonttype": 42,  # editable text; many venues refuse Type 3 fonts
     "text.parse_math": False,  # "$" in a name is a dollar sign
 }
@@ -60,7 +68,7 @@ def looks(rows: Iterable[tuple[str, str]]) -> dict[str, Look]:
     """One look per label, from pairs of label and method; independent of their order.
 
     Colour and marker tell methods apart, the line tells the strategies of one method apart. From
-    the eighth method on, colours come again with another line.
+    the eighth method on, colours come again with another marker and line.
     """
     members: dict[str, set[str]] = defaultdict(set)
     for label, method in rows:
@@ -70,5 +78,6 @@ def looks(rows: Iterable[tuple[str, str]]) -> dict[str, Look]:
         again, place = divmod(number, len(COLOURS))
         for strategy, label in enumerate(sorted(members[method])):
             line = DASHES[(again + strategy) % len(DASHES)]
-            found[label] = Look(COLOURS[place], MARKERS[place], line)
+            marker = MARKERS[(place + again) % len(MARKERS)]
+            found[label] = Look(COLOURS[place], marker, line)
     return found
