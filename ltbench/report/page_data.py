@@ -6,8 +6,8 @@ import json
 import math
 from collections.abc import Sequence
 
-from ltbench.report.contents_shift import top1
 from ltbench.report.contents_uniform import recalls_of
+from ltbench.report.page_shift import stored_top1
 from ltbench.report.position import position
 from ltbench.report.rows import Row
 from ltbench.report.schema import Evaluation
@@ -24,16 +24,18 @@ def shift_data(section: Section) -> Json | None:
 
     A fixed predictor is known by its recalls on the uniform set: under class weights pi its
     accuracy is ``sum_c pi_c recall_c``, exactly. For a row that adapts only the stored accuracies
-    are known; the page interpolates between them, linearly in the log of the ratio, and says so.
+    are known, put on the same footing (:func:`stored_top1`); the page interpolates between them,
+    linearly in the log of the ratio, and says so.
     """
     tests = section.shifts
     if len(tests) < 2 or section.uniform is None:
         return None
     rows = [row for row in section.rows if row.seeds]
+    places = _places(section, rows)
     return {
-        "place": _places(section, rows),
+        "place": places,
         "tests": [{"short": t.short, "x": round(position(t), 6)} for t in tests],
-        "rows": [_row(row, section) for row in rows],
+        "rows": [_row(row, section, places) for row in rows],
     }
 
 
@@ -52,17 +54,17 @@ def _places(section: Section, rows: Sequence[Row]) -> list[int | None]:
     return [places.get(c) for c in range(len(section.rank))]
 
 
-def _row(row: Row, section: Section) -> Json:
+def _row(row: Row, section: Section, places: Sequence[int | None]) -> Json:
     found = recalls_of(row, section.uniform or "").values()
     fixed = row.strategy == FIXED and bool(found) and not row.uses_true_prior
-    known = [row.cell(test.name, top1) for test in section.shifts]
+    known = [] if fixed else [stored_top1(row, section, test, places) for test in section.shifts]
     recalls = [mean_of(r.per_class[c] for r in found) for c in range(len(section.rank))]
     return {
         "label": row.label,
         "true_prior": row.uses_true_prior,
         "seeds": len(row.seeds),
         "recalls": [_short(value) for value in recalls] if fixed else None,
-        "top1": [_short(None if cell is None else cell.mean) for cell in known],
+        "top1": [_short(value) for value in known],
     }
 
 

@@ -1,0 +1,61 @@
+"""Accuracies of adaptive rows on the same footing as the exact ones of the page's shift control."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ltbench.report.adaptation import comparisons
+from ltbench.report.contents_uniform import recalls_of
+from ltbench.report.position import position
+from ltbench.report.rows import Row
+from ltbench.report.sections import Section, TestSet
+from ltbench.report.statistics import mean_of
+
+
+def class_weights(places: Sequence[int | None], x: float) -> list[float]:
+    """``pi_c`` proportional to ``exp(-|x| k / (C - 1))``, k the place of c, reversed for x > 0.
+
+    ``places`` counts from the most frequent class; a class without a place weighs nothing.
+    """
+    last = max(1, sum(place is not None for place in places) - 1)
+    weights = [
+        0.0 if k is None else math.exp(-abs(x) * (last - k if x > 0 else k) / last) for k in places
+    ]
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]
+
+
+def stored_top1(
+    row: Row, section: Section, test: TestSet, places: Sequence[int | None]
+) -> float | None:
+    """The stored mean of an adaptive row, less what its draws lack against exact re-weighting.
+
+    Stored sets have whole numbers of images, exact rows have none; the difference (tenths of a
+    point) would rank one kind above the other. Per seed: ``adapted + (exact - drawn)``, the bracket
+    of ``none`` of the same trial on the same draws. Where a seed lacks it, the stored mean itself.
+    """
+    compared = comparisons(row, section.everything, test.name)
+    weights = class_weights(places, position(test))
+    found: list[float | None] = []
+    for seed, comparison in compared.items():
+        exact = _exact_plain(row, section, seed, weights)
+        if exact is None or comparison.plain is None:
+            return mean_of(c.adapted for c in compared.values())
+        found.append(comparison.adapted + exact - comparison.plain)
+    return mean_of(found)
+
+
+def _exact_plain(row: Row, section: Section, seed: int, weights: Sequence[float]) -> float | None:
+    own = row.latest[seed]
+    same = (own.trial.trial, own.method, own.method_params)
+    for other in section.everything:
+        e = other.latest.get(seed)
+        if e is None or e.strategy != "none" or same != (e.trial.trial, e.method, e.method_params):
+            continue
+        recalls = recalls_of(other, section.uniform or "").get(seed)
+        known = None if recalls is None else recalls.per_class
+        if known is None or any(r is None and w for r, w in zip(known, weights, strict=True)):
+            return None
+        return math.fsum(w * (r or 0.0) for r, w in zip(known, weights, strict=True))
+    return None
