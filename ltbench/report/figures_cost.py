@@ -76,6 +76,13 @@ def cost_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
                 capsize=2,
             )
         )
+    # A shifted transform does not tell the axes its data.
+    widths = [y.half_width or 0.0 for _, _, y in points]
+    ends = [
+        (x, y.mean + s * w) for (_, x, y), w in zip(points, widths, strict=True) for s in (-1, 1)
+    ]
+    axes.update_datalim(ends)
+    axes.autoscale_view()
     unit = "MACs of one image (millions)" if by_macs else "training time (s, wall clock)"
     axes.set_xlabel(unit)
     axes.set_ylabel("mean top-1 accuracy (%)")

@@ -23,6 +23,7 @@ DASHES: tuple[Line, ...] = (
     (0, (1.9, 1.1)),
     (0, (3.5, 1.1, 1, 1.1, 1, 1.1)),
     (0, (6.5, 2.4)),
+    (0, (4.5, 1.2, 2, 1.2)),
 )
 DOTTED: Line = (0, (1, 1.2))  # kept for rows that know the true test prior
 EXPERT_COLOURS = ("#440154", "#21918C", "#E06C00", "#5A5A5A", "#3B7DD8", "#A0004F")
@@ -77,7 +78,7 @@ def looks(rows: Iterable[tuple[str, str]]) -> dict[str, Look]:
     for number, method in enumerate(sorted(members)):
         again, place = divmod(number, len(COLOURS))
         for strategy, label in enumerate(sorted(members[method])):
-            line = DASHES[(again + strategy) % len(DASHES)]
+            line = DASHES[(again + again // len(MARKERS) + strategy) % len(DASHES)]
             marker = MARKERS[(place + again) % len(MARKERS)]
             found[label] = Look(COLOURS[place], marker, line)
     return found

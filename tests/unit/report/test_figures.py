@@ -10,6 +10,7 @@ import pytest
 
 from ltbench.report.figures import build_figures, legend_columns, save_figure
 from ltbench.report.figures_classes import running_mean
+from ltbench.report.figures_cost import cost_figure
 from ltbench.report.records import read_records
 from ltbench.report.sections import Section, build_sections
 from ltbench.report.style import COLOURS, looks
@@ -37,7 +38,7 @@ def test_files_are_written_and_hold_the_numbers(tmp_path: Path) -> None:
             recall=lambda c, s: None if c == 3 else 60.0 - c,
         )
     section = section_of(tmp_path / "r")
-    drawings = build_figures(section, looks_of(section))  # type: ignore[arg-type]
+    drawings = build_figures(section, looks((row.label, row.method) for row in section.rows))
     assert [d.name for d in drawings] == [
         *("accuracy-over-shift", "accuracy-per-class", "expert-weights", "groups")
     ]
@@ -84,3 +85,17 @@ def test_legend_columns_shrink_with_long_labels() -> None:
     assert legend_columns(["ce", "ride", "sade", "x", "y"]) == 4
     assert legend_columns(["a very long label of some method" * 2] * 2) == 1
     assert legend_columns([]) >= 0
+
+
+def test_the_points_over_cost_are_inside_the_axes(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for seed in range(3):
+        results.add("ce", seed, flat(60.0 + seed))
+        results.add("ce", seed, flat(70.0 + seed), strategy="em", label="ce+em")
+    section = section_of(tmp_path)
+    drawing = cost_figure(section, looks((row.label, row.method) for row in section.rows))
+    assert drawing is not None
+    (axes,) = drawing.figure.axes
+    low, high = axes.get_ylim()
+    assert low < 61.0 < 71.0 < high
+    assert axes.get_xlim()[1] > 10.0

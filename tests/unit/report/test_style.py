@@ -8,9 +8,9 @@ def test_no_two_of_a_hundred_methods_look_alike() -> None:
     assert len(set(found.values())) == 100
 
 
-def test_six_strategies_of_one_method_have_six_lines_and_one_colour() -> None:
-    found = looks((f"sade+{i}", "sade") for i in range(6))
-    assert len({look.line for look in found.values()}) == 6
+def test_seven_strategies_of_one_method_have_seven_lines_and_one_colour() -> None:
+    found = looks((f"sade+{i}", "sade") for i in range(7))
+    assert len({look.line for look in found.values()}) == 7
     assert len({look.colour for look in found.values()}) == 1
 
 
