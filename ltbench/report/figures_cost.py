@@ -86,8 +86,7 @@ def cost_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     unit = "MACs of one image (millions)" if by_macs else "training time (s, wall clock)"
     axes.set_xlabel(unit)
     axes.set_ylabel("mean top-1 accuracy (%)")
-    axes.set_xlim(left=0)
-    axes.margins(x=0.12)
+    axes.set_xlim(0, 1.15 * max(x for _, x, _ in points))  # room for those that stand aside
     legend_below(figure, handles, names)
     what = "multiply-accumulates of one test image" if by_macs else "wall time of one training"
     return Drawing(
