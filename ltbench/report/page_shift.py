@@ -35,7 +35,7 @@ def stored_top1(
     point) would rank one kind above the other. Per seed: ``adapted + (exact - drawn)``, the bracket
     of ``none`` of the same trial on the same draws. Where a seed lacks it, the stored mean itself.
     """
-    compared = comparisons(row, section.everything, test.name)
+    compared = comparisons(row, section.everything, {}, test.name)
     weights = class_weights(places, position(test))
     found: list[float | None] = []
     for seed, comparison in compared.items():
