@@ -12,6 +12,7 @@ from typing import Any
 
 from ltbench.errors import InputError
 from ltbench.settings import check_ranges, read, setting
+from ltbench.study import StudyPart
 
 
 class _Checked:
@@ -213,7 +214,8 @@ class MethodOverrides:
 class Protocol:
     """One benchmark setting; ``name`` and ``version`` go with every score.
 
-    ``variant`` names what was overridden of the file, empty for the protocol as it stands.
+    ``variant`` names what was overridden of the file, empty for the protocol as it stands. ``study``
+    lists what ``ltbench reproduce`` runs; no result depends on it.
     """
 
     name: str
@@ -229,6 +231,7 @@ class Protocol:
     methods: dict[str, MethodOverrides] = field(default_factory=dict)
     strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
+    study: tuple[StudyPart, ...] = ()
     variant: str = ""
     origin: str = ""
 

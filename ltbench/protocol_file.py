@@ -13,6 +13,7 @@ from ltbench.names import check_name, split_list
 from ltbench.protocol import MethodOverrides, Protocol, Recipe
 from ltbench.protocol_registry import find_protocols
 from ltbench.settings import read, show
+from ltbench.study import check_parts
 
 # What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
 _NO_VARIANT = (
@@ -143,6 +144,7 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
     for method in protocol.methods:
         protocol.recipe_for(method)
     _check_subsets(protocol, where)
+    check_parts(protocol.study, where)
     if protocol.data.path and not Path(protocol.data.path).is_absolute():
         data = dataclasses.replace(
             protocol.data, path=str((path.parent / protocol.data.path).resolve())

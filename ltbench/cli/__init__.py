@@ -14,7 +14,7 @@ import click
 from ltbench.version import __version__
 
 COMMANDS = (
-    *("run", "evaluate", "tune", "report", "list", "show", "status", "data"),
+    *("run", "evaluate", "tune", "reproduce", "report", "list", "show", "status", "data"),
     *("new", "check", "diff", "clean"),
 )
 

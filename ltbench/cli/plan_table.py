@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
 from ltbench.execute.plan import Plan
 from ltbench.execute.progress import duration
+from ltbench.execute.study import PlannedPart
 
 
-def print_plan(plan: Plan, console: Console) -> None:
+def print_plan(plan: Plan, console: Console, *, part: str = "") -> None:
+    """``part``: the name of the part of a study that the plan is."""
     protocol = plan.protocol
     variant = f" ({protocol.variant})" if protocol.variant else ""
     title = f"{protocol.name} {protocol.version}{variant}: {len(plan.trials)} trials"
+    title = f"{part}: {title}" if part else title
     table = Table(title=title, title_justify="left", header_style="bold")
     for heading in ("trial", "seed", "rows", "state", "time", "disk"):
         table.add_column(
@@ -40,3 +45,23 @@ def print_plan(plan: Plan, console: Console) -> None:
             markup=False,
             highlight=False,
         )
+
+
+def print_study_total(planned: Sequence[PlannedPart], console: Console) -> None:
+    """What the whole study still takes on this machine."""
+    seconds = sum(part.seconds for part in planned)
+    size = sum(part.bytes for part in planned)
+    trials = sum(not trial.complete for part in planned for trial in part.plan.trials)
+    jobs = max(part.plan.jobs for part in planned)
+    device = planned[0].plan.trials[0].job.settings.device
+    told = (
+        f"about {duration(seconds)} and {size / 1e6:.0f} MB on this machine ({device}, up to {jobs} "
+        "at a time; a rough estimate)"
+        if seconds
+        else "nothing is left but the report"
+    )
+    console.print(
+        f"study: {trials} trials to do; {told}",
+        markup=False,
+        highlight=False,
+    )

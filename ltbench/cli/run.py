@@ -17,6 +17,10 @@ from ltbench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ltbench.execute.local import Outcome
+    from ltbench.execute.plan import Plan
     from ltbench.execute.process import Spare
 
 EPILOG = """\b
@@ -86,8 +90,6 @@ def _execute(
 
     from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan
-    from ltbench.execute.local import execute
-    from ltbench.execute.progress import RunProgress
     from ltbench.execute.request import Request, prepare
     from ltbench.protocol_file import parse_seeds
 
@@ -117,6 +119,24 @@ def _execute(
         print_plan(plan, console)
     if dry_run:
         return 0
+    outcome = run_plan(plan, console, quiet=quiet, spare=spare)
+    if not outcome.signal and not quiet:
+        where = "" if str(results) == "results" else f" --results {_quoted(str(results))}"
+        console.print(
+            f"{len(outcome.finished)} of {len(plan.trials)} trials done; `ltbench report{where}` "
+            "writes tables and figures",
+            markup=False,
+        )
+    return outcome.exit_code
+
+
+def run_plan(
+    plan: Plan, console: Console, *, quiet: bool, spare: Spare | None = None
+) -> Outcome:
+    """Executes ``plan``, telling how it goes, what failed and how to continue."""
+    from ltbench.execute.local import execute
+    from ltbench.execute.progress import RunProgress
+
     with RunProgress(plan, console, quiet=quiet) as progress:
         outcome = execute(plan, listen=progress, spare=spare)
     if outcome.signal:
@@ -126,14 +146,7 @@ def _execute(
         console.print(f"failed: {failure.label}: {failure.error}", style="red", markup=False)
         if failure.log.exists():
             console.print(f"        log: {failure.log}", markup=False)
-    if not outcome.signal and not quiet:
-        where = "" if str(results) == "results" else f" --results {_quoted(str(results))}"
-        console.print(
-            f"{len(outcome.finished)} of {len(plan.trials)} trials done; `ltbench report{where}` "
-            "writes tables and figures",
-            markup=False,
-        )
-    return outcome.exit_code
+    return outcome
 
 
 def _quoted(argument: str) -> str:

@@ -96,6 +96,9 @@ def _show_protocol(protocol: Any) -> None:
         click.echo(f"\n[strategies.{name}]")
         for key, value in settings.items():
             click.echo(f"{key} = {_plain(value)}")
+    for part in protocol.study:
+        click.echo(f"\n[study: {part.name}]")
+        _show_fields(part)
     _show_counts(protocol)
 
 
