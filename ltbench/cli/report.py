@@ -15,6 +15,7 @@ Examples:
   ltbench report
   ltbench report --protocol cifar100-lt --output paper/tables
   ltbench report --results results/published --strict
+  ltbench report --results results/published --readme results/published/README.md
   ltbench report --methods 'ce,sade,sade+none' --columns F50,U,B50,Mean --decimals 2
 """
 
@@ -67,6 +68,13 @@ def _row_list(
 )
 @click.option("--no-figures", is_flag=True, help="Tables only.")
 @click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.md",
+    help="Also write the main tables of all protocols as one Markdown page; notes/*.md beside it "
+    "are put in as they are.",
+)
+@click.option(
     "--cite",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.bib",
@@ -84,6 +92,7 @@ def command(
     siunitx: bool,
     strict: bool,
     no_figures: bool,
+    readme: Path | None,
     cite: Path | None,
 ) -> None:
     """Print tables and write them, with figures, as LaTeX, Markdown, CSV and one HTML page.
@@ -108,6 +117,7 @@ def command(
         selection=Selection(methods, columns, group_by or "", decimals),
         siunitx=siunitx,
         template=template,
+        readme=readme,
         console=Console(),
     )
     if cite is not None:

@@ -14,6 +14,7 @@ from ltbench.report.contents import build_tables
 from ltbench.report.overview import FOLDER, build_overview, overview_table
 from ltbench.report.page import render_index
 from ltbench.report.part import Part
+from ltbench.report.readme import render_readme
 from ltbench.report.records import Records, Unreadable, read_records
 from ltbench.report.render_html import render_html
 from ltbench.report.schema import Failure
@@ -54,6 +55,7 @@ def build_report(
     selection: Selection = Selection(),  # noqa: B008 (frozen)
     siunitx: bool = False,
     template: Path | None = None,
+    readme: Path | None = None,
 ) -> ReportOutcome:
     """Reads ``results`` and writes ``output`` (by default ``<results>/report``).
 
@@ -66,6 +68,7 @@ def build_report(
         selection: which methods and columns to show, in which blocks, with how many decimals.
         siunitx: write the LaTeX tables with ``S`` columns of that package.
         template: a jinja2 file of the user's own, filled with sections and tables.
+        readme: where to write one Markdown page of the main tables of all sections.
 
     Raises:
         InputError: no such folder, no readable evaluation, a name that is not there, or what
@@ -101,6 +104,9 @@ def build_report(
     files.append(_write_parquet(chosen, target))
     if template is not None:
         files.append(fill_template(template, target, shown))
+    if readme is not None:
+        write_report_text(readme, render_readme(shown, readme, target, __version__))
+        files.append(readme)
     page, index = target / "report.html", target / "index.md"
     write_report_text(page, render_html(parts, homeless, records.unreadable, __version__))
     write_report_text(index, render_index(parts, homeless, records.unreadable, __version__))

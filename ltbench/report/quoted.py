@@ -55,3 +55,16 @@ def quoted_rows(protocol: str, variant: str) -> list[Quoted]:
                 )
             )
     return found
+
+
+def published_epochs(protocol: str) -> int | None:
+    """The longest budget stated by a source of published figures for this protocol, or for the one
+    of which it differs in budget only; None where none is."""
+    found = []
+    for source in _sources():
+        others = source.get("other_budget", [])
+        assert isinstance(others, list)
+        epochs = source.get("epochs")
+        if (source["protocol"] == protocol or protocol in others) and isinstance(epochs, int):
+            found.append(epochs)
+    return max(found, default=None)
