@@ -23,14 +23,15 @@ Examples:
 
 \b
 What to expect (estimates, as --dry-run makes one for the machine at hand):
-  digits-lt          5 minutes on 2 idle CPU cores
+  digits-lt          a few minutes on 2 idle CPU cores
   cifar100-lt-short  3 hours on 2 idle CPU cores, for the one seed it asks for
   cifar100-lt        11 days on 2 idle CPU cores: there use --parts and --seeds;
                      one GPU: 4 hours of training, evaluation apart (by a step time
                      that was assumed, never measured);
                      cluster: the same command on every node over one shared
-                     results folder; each trial is done by the node that claims it
-                     first, so at best the time is that of the longest trial.
+                     results folder with working file locks (not tried); a trial is
+                     done by the node that claims it first, so at best the time is
+                     that of the longest trial.
 
 \b
 The same command again skips what is finished, resumes what was interrupted and

@@ -71,6 +71,7 @@ def copied(first: Path, tmp_path: Path) -> Path:
         (["list"], ["ltbench list methods", "--plugin"]),
         (["show"], ["ltbench show sade --protocol", "--plugin"]),
         (["status"], ["ltbench status --results"]),
+        (["reproduce"], ["ltbench reproduce digits-lt", "--parts", "--dry-run", "--data-dir"]),
         (["data"], ["ltbench data prepare", "check", "where"]),
         (["data", "prepare"], ["--data-dir", "PROTOCOL"]),
         (["data", "check"], ["--data-dir", "PROTOCOL"]),
@@ -90,7 +91,7 @@ def test_help_has_examples(words: list[str], expected: list[str], ltbench: Comma
 def test_help_imports_nothing_slow(command: list[str], environment: dict[str, str]) -> None:
     """Seconds differ between machines, what is imported does not."""
     slow = {"torch", "torchvision", "numpy", "pandas", "matplotlib", "sklearn", "pyarrow", "rich"}
-    for words in ([], ["run"], ["report"], ["data", "prepare"], ["list"], ["show"], ["status"]):
+    for words in ([], ["run"], ["report"], ["data", "prepare"], ["list"], ["show"], ["reproduce"]):
         done = subprocess.run(
             [command[0], "-X", "importtime", *command[1:], *words, "--help"],
             env=environment,
