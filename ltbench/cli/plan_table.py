@@ -56,7 +56,7 @@ def print_study_total(planned: Sequence[PlannedPart], console: Console) -> None:
     device = planned[0].plan.trials[0].job.settings.device
     told = (
         f"about {duration(seconds)} and {size / 1e6:.0f} MB on this machine ({device}, up to {jobs} "
-        "at a time; a rough estimate)"
+        "at a time; a rough estimate of training and views, strategies that fit a prior come on top)"
         if seconds
         else "nothing is left but the report"
     )

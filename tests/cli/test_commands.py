@@ -91,7 +91,8 @@ def test_help_has_examples(words: list[str], expected: list[str], ltbench: Comma
 def test_help_imports_nothing_slow(command: list[str], environment: dict[str, str]) -> None:
     """Seconds differ between machines, what is imported does not."""
     slow = {"torch", "torchvision", "numpy", "pandas", "matplotlib", "sklearn", "pyarrow", "rich"}
-    for words in ([], ["run"], ["report"], ["data", "prepare"], ["list"], ["show"], ["reproduce"]):
+    names = ("run", "report", "list", "show", "status", "reproduce")
+    for words in ([], ["data", "prepare"], *([name] for name in names)):
         done = subprocess.run(
             [command[0], "-X", "importtime", *command[1:], *words, "--help"],
             env=environment,
