@@ -27,8 +27,8 @@ machine at hand; rows that fit a test prior take minutes more each on CIFAR):
   digits-lt          a few minutes on 2 idle CPU cores
   cifar100-lt-short  3 hours on 2 idle CPU cores, for the one seed it asks for
   cifar100-lt        11 days on 2 idle CPU cores: there use --parts and --seeds;
-                     one GPU: 4 hours (by a step time that was assumed, never
-                     measured);
+                     one GPU: 4 hours (by a step time that was assumed and
+                     never measured);
                      cluster: the same command on every node over one shared
                      results folder with working file locks (not tried); a trial is
                      done by the node that claims it first, so at best the time is
