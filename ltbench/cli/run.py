@@ -130,9 +130,7 @@ def _execute(
     return outcome.exit_code
 
 
-def run_plan(
-    plan: Plan, console: Console, *, quiet: bool, spare: Spare | None = None
-) -> Outcome:
+def run_plan(plan: Plan, console: Console, *, quiet: bool, spare: Spare | None = None) -> Outcome:
     """Executes ``plan``, telling how it goes, what failed and how to continue."""
     from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
