@@ -78,11 +78,11 @@ def comparisons(
     for seed, adapted in sorted(row.results.get(distribution, {}).items()):
         own = row.latest[seed]
         oracle = known.get(own.trial.trial, {}).get(distribution)
-        found[seed] = compare(adapted, _plain(own, rows, distribution), oracle)
+        found[seed] = compare(adapted, unadapted(own, rows, distribution), oracle)
     return found
 
 
-def _plain(own: Evaluation, rows: Iterable[Row], distribution: str) -> Distribution | None:
+def unadapted(own: Evaluation, rows: Iterable[Row], distribution: str) -> Distribution | None:
     """``none`` of the same trial and method."""
     for row in rows:
         e = row.latest.get(own.seed)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ltbench.report.adaptation import comparisons
-from ltbench.report.contents_uniform import recalls_of
+from ltbench.report.adaptation import comparisons, unadapted
 from ltbench.report.position import position
 from ltbench.report.rows import Row
 from ltbench.report.sections import Section, TestSet
@@ -47,15 +46,10 @@ def stored_top1(
 
 
 def _exact_plain(row: Row, section: Section, seed: int, weights: Sequence[float]) -> float | None:
-    own = row.latest[seed]
-    same = (own.trial.trial, own.method, own.method_params)
-    for other in section.everything:
-        e = other.latest.get(seed)
-        if e is None or e.strategy != "none" or same != (e.trial.trial, e.method, e.method_params):
-            continue
-        recalls = recalls_of(other, section.uniform or "").get(seed)
-        known = None if recalls is None else recalls.per_class
-        if known is None or any(r is None and w for r, w in zip(known, weights, strict=True)):
-            return None
-        return math.fsum(w * (r or 0.0) for r, w in zip(known, weights, strict=True))
-    return None
+    plain = unadapted(row.latest[seed], section.everything, section.uniform or "")
+    if plain is None or plain.recalls is None:
+        return None
+    known = plain.recalls.per_class
+    if any(r is None and w for r, w in zip(known, weights, strict=True)):
+        return None
+    return math.fsum(w * (r or 0.0) for r, w in zip(known, weights, strict=True))
