@@ -117,7 +117,7 @@ def test_everything_used_is_cited_once(ltbench_here: CommandLine, tmp_path: Path
     assert text.count("{") == text.count("}")
     for words in ("Menon and Jayasumana", "Wang and Lian", "Zhang and Hooi", "Alpaydin", "Cao,"):
         assert text.count(words) == 1, words
-    assert re.search(r"^% sade, stability, test distributions of digits-lt$", text, re.MULTILINE)
+    assert re.search(r"^% sade, stability, .*test distributions of digits-lt$", text, re.MULTILINE)
     assert "no reference" not in text
 
 
