@@ -82,7 +82,7 @@ def score(folder: Path, task: Task) -> dict[str, dict[str, list[float]]]:
             scores = {BASELINE: source_likelihoods(test.logits, source)}
             for name, (strategy, options) in CANDIDATES.items():
                 rng = torch.Generator().manual_seed(number)
-                scores[name] = get_strategy(strategy, **options).adapt(test, source, rng).scores
+                scores[name] = get_strategy(strategy, **options).adapt(test, source, rng).logits
             for name, values in scores.items():
                 right = metrics.correct(values, labels[chosen]).double().mean().item()
                 found[name].setdefault(test_set.name, []).append(100 * right)
@@ -117,8 +117,8 @@ def main(
 ) -> None:
     overrides = {
         "train.holdout": holdout,
-        "test.permuted.ratios": f"[{permuted}]",
-        "test.permuted.number": "5",
+        "test.permuted.ratios": [float(permuted)],
+        "test.permuted.number": 5,
     }
     try:
         loaded = load_protocol_config(protocol, overrides)
