@@ -19,9 +19,8 @@ from ltbench.strategy import Strategy, UnlabelledTest
 
 REGISTRIES = load_registries()
 STRATEGIES = [pytest.param(p, id=name) for name, p in sorted(REGISTRIES.strategies.plugins.items())]
-ORDER_MATTERS = {"stability", "entropy", "pseudo-label", "bn-adapt", "tent", "tilt"}
-"""They take the images in a shuffled order, batch by batch; ``tilt`` holds out a random half of them
-(without ``fallback`` it is invariant: tests/unit/labelshift)."""
+ORDER_MATTERS = {"stability", "entropy", "pseudo-label", "bn-adapt", "tent"}
+"""They take the images in a shuffled order, batch by batch."""
 WITHOUT_PAPER = {"none", "oracle", "entropy", "pseudo-label", "tilt", "tilt-holdout"}
 """``none`` does nothing, ``oracle`` is Bayes' rule, the next two are comparisons in SADE's ablation that
 has no code, the last two are our own."""

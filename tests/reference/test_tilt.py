@@ -156,8 +156,8 @@ def test_inside_the_family_the_tilt_is_chosen_and_outside_em() -> None:
     inside, _ = draw(prior_of(1.0), 2000)
     permuted = torch.tensor([1, 20, 2, 15, 20, 2, 15, 1]) / 76.0
     outside, _ = draw(permuted.double(), 2000)
-    assert adapt(inside).diagnostics["chosen"] == "tilt[degree=1]"
-    adapted = adapt(outside)
+    assert adapt(inside, degree=2, fallback=True).diagnostics["chosen"] == "tilt[degree=1]"
+    adapted = adapt(outside, degree=2, fallback=True)
     assert str(adapted.diagnostics["chosen"]).startswith("em[")
     assert adapted.prior is not None
     np.testing.assert_allclose(adapted.prior, permuted, atol=0.05)
@@ -205,7 +205,8 @@ def test_an_estimator_is_scored_on_images_that_it_has_not_seen() -> None:
 
 def test_of_one_image_nothing_is_held_out() -> None:
     scores, _ = draw(prior_of(0.5), 1)
-    assert adapt(scores).diagnostics["chosen"] == "tilt[degree=1]"
+    adapted = adapt(scores, degree=2, fallback=True)
+    assert adapted.diagnostics["chosen"] == "tilt[degree=1]"
 
 
 # -- the correction by a hold-out ------------------------------------------------------------------
