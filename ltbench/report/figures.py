@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,12 +20,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ltbench.files import write_atomically, write_text
+from ltbench.report.names import digest
 from ltbench.report.style import COLUMN_WIDTH, FONT_SIZE, RC, Look
 
 if TYPE_CHECKING:
     from ltbench.report.sections import Section
 
 DPI = 200
+LONGEST = 54  # characters of a label in a legend of one column
 _LEGEND_LINE = 0.145  # inches
 _CHARACTER = 0.051  # inches: about the width of one at 7 pt
 
@@ -152,9 +155,40 @@ def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
     return [*paths, path]
 
 
-def short_label(label: str, longest: int = 40) -> str:
-    """Legends have no room for a label that is longer than a line."""
-    return label if len(label) <= longest else f"{label[: longest - 1]}…"
+def short_labels(labels: Sequence[str], longest: int = LONGEST) -> list[str]:
+    """As long as there is room for; strategies differ at the end, so what goes is in the middle.
+
+    Where that leaves two labels alike, both carry a digest.
+    """
+    cut = [_cut(label, longest) for label in labels]
+    return [
+        text
+        if cut.count(text) == 1 or text == label
+        else f"{_cut(label, longest - 7)} {digest(label)}"
+        for text, label in zip(cut, labels, strict=True)
+    ]
+
+
+def wrapped_labels(labels: Sequence[str], longest: int) -> list[str]:
+    """In two lines where one has no room: the parameters of the strategy in the second."""
+    return ["\n".join(_split(label, longest)) for label in short_labels(labels, 2 * longest - 4)]
+
+
+def _split(label: str, longest: int) -> list[str]:
+    if len(label) <= longest:
+        return [label]
+    ends = [m.end() for m in re.finditer(r"[+,…]|.(?=\[)|.(?=\+)", label)]
+    fitting = [end for end in ends if len(label) - longest <= end <= longest]
+    # Before a bracket rather than within one.
+    at = min(fitting, key=lambda end: (label[end] != "[", -end), default=longest)
+    return [label[:at], label[at:]]
+
+
+def _cut(label: str, longest: int) -> str:
+    if len(label) <= longest:
+        return label
+    tail = longest // 3
+    return f"{label[: longest - tail - 1]}…{label[-tail:]}"
 
 
 def small_text() -> float:

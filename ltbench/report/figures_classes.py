@@ -12,7 +12,7 @@ from ltbench.report.figures import (
     legend_below,
     legend_height,
     new_figure,
-    short_label,
+    short_labels,
     small_text,
 )
 from ltbench.report.figures_rows import leading_rows
@@ -25,6 +25,7 @@ from ltbench.report.style import Look
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DOTTED_ROWS = 6  # the single classes of more rows are a cloud in which nothing is read
 FEW_CLASSES = 20  # up to here every class is a tick and nothing is smoothed
 
 
@@ -52,26 +53,27 @@ def class_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     classes = len(order)
     smooth = classes > FEW_CLASSES
     window = max(3, classes // 10) | 1 if smooth else 1
-    names = [short_label(row.label) for row in rows]
+    names = short_labels([row.label for row in rows])
     figure = new_figure(2.45 + legend_height(names))
     axes = figure.add_subplot()
     x = list(range(1, classes + 1))
     lines = []
     data: list[tuple[object, ...]] = []
-    for row in rows:
+    dotted = smooth and len(rows) <= DOTTED_ROWS
+    every = max(1, classes // 10) if smooth else 1
+    for place, row in enumerate(rows):
         look = looks[row.label]
         raw = _mean_recalls(row, uniform, order)
         shown = running_mean(raw, window)
-        if smooth:
+        if dotted:
             axes.plot(x, _gaps(raw), ".", color=look.colour, alpha=0.35, markersize=2.8, mew=0)
-        every = max(1, classes // 10)
         lines += axes.plot(
             x,
             _gaps(shown),
             color=look.colour,
             marker=look.marker,
             linestyle=look.line,
-            markevery=every if smooth else 1,
+            markevery=(place * every // len(rows), every),  # not all at the same ranks
         )
         data += [
             (row.label, i + 1, c, section.class_names[c], section.train_counts[c], raw[i], shown[i])
@@ -81,15 +83,12 @@ def class_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     _ticks(axes, section, order, smooth=smooth)
     axes.set_ylabel("recall on the uniform set (%)")
     legend_below(figure, lines, names)
-    text = (
-        f"Lines: running mean over {window} classes (fewer at the ends); dots: single classes."
-        if smooth
-        else ""
-    )
+    text = f" Lines: running mean over {window} classes (fewer at the ends)" if smooth else ""
+    text += "; dots: single classes." if dotted else "." if smooth else ""
     return Drawing(
         name="accuracy-per-class",
         caption=f"Recall of each class on the uniform test set, mean over seeds, over the training"
-        f" rank of the classes (1 = most frequent).{f' {text}' if smooth else ''}{left_out}",
+        f" rank of the classes (1 = most frequent).{text}{left_out}",
         figure=figure,
         head=("method", "rank", "class", "class_name", "train_count", "recall", "shown"),
         data=tuple(data),

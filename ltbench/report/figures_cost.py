@@ -5,33 +5,30 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from matplotlib.markers import MarkerStyle
 from matplotlib.transforms import ScaledTranslation
 
 from ltbench.report.contents_cost import macs, training_seconds
 from ltbench.report.contents_shift import mean_over
-from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_label
+from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_labels
 from ltbench.report.figures_rows import leading_rows
 from ltbench.report.rows import Row
 from ltbench.report.sections import Section
 from ltbench.report.statistics import summarise
 from ltbench.report.style import Look
 
-FILLS = MarkerStyle.fillstyles
 APART = 5.0  # points
 
 
-def _fills(rows: Sequence[Row]) -> dict[str, tuple[str, float]]:
-    """Per label how its marker is filled and how many points it stands aside.
+def _asides(rows: Sequence[Row]) -> dict[str, float]:
+    """How many points each label stands aside.
 
-    Strategies of one training share one x and nearly one y: side by side, each filled in its way,
-    the bare method in full.
+    Strategies of one training share one x and nearly one y.
     """
     members: dict[str, list[str]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.label != row.method):
         members[row.method].append(row.label)
     return {
-        label: (FILLS[k % len(FILLS)], APART * (k - (len(labels) - 1) / 2))
+        label: APART * (k - (len(labels) - 1) / 2)
         for labels in members.values()
         for k, label in enumerate(labels)
     }
@@ -52,30 +49,29 @@ def cost_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
             points.append((row, x, y))
     if len(points) < 2 or len(section.shifts) < 2:
         return None
-    names = [short_label(row.label) for row, _, _ in points]
+    names = short_labels([row.label for row, _, _ in points])
     figure = new_figure(2.1 + legend_height(names))
     axes = figure.add_subplot()
     handles = []
-    fills = _fills([row for row, _, _ in points])
+    asides = _asides([row for row, _, _ in points])
     for row, x, y in points:
         look = looks[row.label]
-        fill, aside = fills[row.label]
-        handles.append(
-            axes.errorbar(
-                [x],
-                [y.mean],
-                yerr=None if y.half_width is None else [y.half_width],
-                color=look.colour,
-                marker=look.marker,
-                markersize=5,
-                fillstyle=fill,
-                markerfacecoloralt="white",
-                transform=axes.transData + ScaledTranslation(aside / 72, 0, figure.dpi_scale_trans),
-                linestyle="none",
-                elinewidth=0.8,
-                capsize=2,
-            )
+        shift = ScaledTranslation(asides[row.label] / 72, 0, figure.dpi_scale_trans)
+        point, _, _ = axes.errorbar(
+            [x],
+            [y.mean],
+            yerr=None if y.half_width is None else [y.half_width],
+            color=look.colour,
+            marker=look.marker,
+            markersize=5,
+            fillstyle=look.fill,
+            markerfacecoloralt="white",
+            transform=axes.transData + shift,
+            linestyle="none",
+            elinewidth=0.8,
+            capsize=2,
         )
+        handles.append(point)  # without its whiskers, which would touch those of the next entry
     # A shifted transform does not tell the axes its data.
     widths = [y.half_width or 0.0 for _, _, y in points]
     ends = [

@@ -8,7 +8,14 @@ import matplotlib
 import numpy as np
 
 from ltbench.report.aggregate import SMALLEST_BLOCKS, critical_difference, mean_ranks, profile
-from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_label
+from ltbench.report.figures import (
+    Drawing,
+    legend_below,
+    legend_height,
+    new_figure,
+    short_labels,
+    wrapped_labels,
+)
 from ltbench.report.figures_rows import MOST
 from ltbench.report.overview import Overview
 from ltbench.report.style import RC, Look
@@ -25,17 +32,17 @@ def profile_figure(overview: Overview, looks: Mapping[str, Look]) -> Drawing:
     ranks = dict(zip(overview.scores, mean_ranks(overview.blocks), strict=True))
     labels = sorted(sorted(overview.scores, key=lambda label: ranks[label])[:MOST])
     thresholds = np.linspace(0.0, 100.0, 201)
-    names = [short_label(label) for label in labels]
+    names = short_labels(labels)
     figure = new_figure(2.1 + legend_height(names))
     axes = figure.add_subplot()
     lines = []
     data: list[tuple[object, ...]] = []
-    for label in labels:
+    for place, label in enumerate(labels):
         share = profile(overview.scores[label], thresholds)
         look = looks[label]
         lines += axes.plot(
             thresholds, share, color=look.colour, linestyle=look.line, marker=look.marker,
-            markevery=25,
+            markevery=(place * 25 // len(labels), 25),
         )  # fmt: skip
         data += [(label, t, s) for t, s in zip(thresholds.tolist(), share.tolist(), strict=True)]
     axes.set_xlabel("top-1 accuracy (%)")
@@ -72,7 +79,7 @@ def difference_figure(overview: Overview) -> Drawing | None:
     for y, index in enumerate(order):
         axes.plot([ranks[index]], [y], "o", color="black")
         axes.plot([ranks[index], ranks[index] + distance], [y, y], color="#777777", linewidth=0.8)
-    axes.set_yticks(range(methods), [short_label(labels[i], 26) for i in order])
+    axes.set_yticks(range(methods), wrapped_labels([labels[i] for i in order], 26))
     axes.invert_yaxis()
     axes.set_xlabel(f"mean rank (bar: critical difference {distance:.2f})")
     return Drawing(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import NullFormatter
 
 from ltbench.report.contents_prior import estimating_rows, true_prior
-from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_label
+from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, wrapped_labels
 from ltbench.report.figures_rows import leading_rows
 from ltbench.report.rows import Row
 from ltbench.report.sections import Section, TestSet
@@ -46,9 +46,10 @@ def prior_figure(section: Section) -> Drawing | None:
     tall = 2.0 if len(rows) == 1 else 1.7
     figure = new_figure(0.4 + tall * down + legend_height(names, width), width)
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    titles = wrapped_labels([row.label for row in rows], 36)
     handles: dict[int, PathCollection] = {}
     data: list[tuple[object, ...]] = []
-    for panel, row in zip(grid.flat, rows, strict=False):
+    for panel, row, title in zip(grid.flat, rows, titles, strict=False):
         for i, test in enumerate(tests):
             truth, estimate = truths[test.name], estimated_prior(row, test.name)
             if truth is None or estimate is None:
@@ -73,7 +74,7 @@ def prior_figure(section: Section) -> Drawing | None:
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter(lambda value, position: f"{value:g}")
             axis.set_minor_formatter(NullFormatter())
-        panel.set_title(short_label(row.label, 24), loc="left", pad=3.0)
+        panel.set_title(title, loc="left", pad=3.0)
     for panel in list(grid.flat)[len(rows) :]:
         panel.set_axis_off()
     for panel in list(grid.flat)[max(0, len(rows) - across) : len(rows)]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ltbench.report.figures import Drawing, new_figure, short_label
+from ltbench.report.figures import Drawing, new_figure, wrapped_labels
 from ltbench.report.figures_rows import leading_rows
 from ltbench.report.regret import oracles, regret
 from ltbench.report.sections import Section
@@ -30,7 +30,9 @@ def regret_figure(section: Section) -> Drawing | None:
     import seaborn  # takes a second, and no other figure needs it
 
     width = max(COLUMN_WIDTH, 0.9 + 0.36 * len(tests))
-    figure = new_figure(0.75 + 0.22 * len(rows), width)
+    names = wrapped_labels([row.label for row in rows], 28)
+    tall = 0.26 if any("\n" in name for name in names) else 0.22
+    figure = new_figure(0.75 + tall * len(rows), width)
     axes = seaborn.heatmap(
         np.array(values, dtype=np.float64),  # what is not known becomes NaN and stays empty
         ax=figure.add_subplot(),
@@ -42,7 +44,7 @@ def regret_figure(section: Section) -> Drawing | None:
         annot_kws={"fontsize": 6, "color": "black"},
         cbar_kws={"label": "regret (points)", "pad": 0.02, "fraction": 0.05},
         xticklabels=[test.short for test in tests],
-        yticklabels=[short_label(row.label, 26) for row in rows],
+        yticklabels=names,
     )
     axes.grid(visible=False)
     axes.tick_params(length=0, labelrotation=0)

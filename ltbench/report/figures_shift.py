@@ -14,7 +14,7 @@ from ltbench.report.figures import (
     legend_below,
     legend_height,
     new_figure,
-    short_label,
+    short_labels,
 )
 from ltbench.report.figures_rows import leading_rows
 from ltbench.report.position import position
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
+BANDED_ROWS = 6  # the bands of more rows hide one another
 _AXIS = "test label distribution (forward – uniform – backward)"
 
 
@@ -46,7 +47,7 @@ def shift_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     rows = sorted([*plain, *told], key=lambda row: row.label)
     if len(tests) < 2 or not rows:
         return None
-    names = [short_label(row.label) for row in rows]
+    names = short_labels([row.label for row in rows])
     knowing = any(row.uses_true_prior for row in rows)
     if knowing:
         names.append("(dotted: true prior)")
@@ -57,7 +58,8 @@ def shift_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     for row in rows:
         cells = [row.cell(test.name, top1) for test in tests]
         look = looks[row.label]
-        lines.append(_draw(axes, tests, cells, look, faint=row.uses_true_prior))
+        band = not row.uses_true_prior and (len(plain) <= BANDED_ROWS or row.label == row.method)
+        lines.append(_draw(axes, tests, cells, look, faint=row.uses_true_prior, band=band))
         data += [
             (row.label, row.uses_true_prior, test.name, position(test), *_numbers(cell))
             for test, cell in zip(tests, cells, strict=True)
@@ -65,12 +67,13 @@ def shift_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     if knowing:
         lines += axes.plot([], [], linestyle=DOTTED, linewidth=0.9, color="#777777")
     _axis(axes, tests)
+    of = "" if len(plain) <= BANDED_ROWS else " of the methods with their own strategy"
     axes.set_xlabel(_AXIS)
     axes.set_ylabel("top-1 accuracy (%)")
     legend_below(figure, lines, names)
     return Drawing(
         name="accuracy-over-shift",
-        caption="Top-1 accuracy over the test label distributions; bands are 95 % t intervals"
+        caption=f"Top-1 accuracy over the test label distributions; bands{of} are 95 % t intervals"
         f" over seeds (none below three seeds). Dotted: knows the true test prior.{left_out}",
         figure=figure,
         head=("method", "uses_true_prior", "distribution", "x", "top1", "half_width", "n"),
@@ -91,8 +94,9 @@ def weights_figure(section: Section) -> Drawing | None:
     figure = new_figure(0.5 + 1.45 * down + legend_height(names, width), width)
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     data: list[tuple[object, ...]] = []
+    titles = short_labels([row.label for row in rows])
     handles: dict[int, Line2D] = {}
-    for panel, row in zip(grid.flat, rows, strict=False):
+    for panel, row, title in zip(grid.flat, rows, titles, strict=False):
         for expert in range(row.experts):
             cells = [row.cell(test.name, expert_weight(expert)) for test in tests]
             handles[expert] = _draw(panel, tests, cells, expert_look(expert))
@@ -101,7 +105,7 @@ def weights_figure(section: Section) -> Drawing | None:
                 for test, cell in zip(tests, cells, strict=True)
             ]
         _axis(panel, tests)
-        panel.set_title(short_label(row.label), loc="left", pad=3.0)
+        panel.set_title(title, loc="left", pad=3.0)
         panel.set_ylim(-0.03, 1.03)
     for panel in list(grid.flat)[len(rows) :]:
         panel.set_axis_off()
@@ -134,6 +138,7 @@ def _draw(
     look: Look,
     *,
     faint: bool = False,
+    band: bool = True,
 ) -> Line2D:
     x = [position(test) for test in tests]
     (line,) = axes.plot(
@@ -147,7 +152,7 @@ def _draw(
         markeredgewidth=0.7,
     )
     banded = [cell for cell in cells if cell is not None and cell.half_width is not None]
-    if banded and not faint:  # a reference needs no band, and overlapping ones hide the methods
+    if banded and band:
         pairs = [(math.nan, math.nan) if c is None else _band(c) for c in cells]
         low, high = zip(*pairs, strict=True)
         axes.fill_between(x, low, high, color=look.colour, alpha=0.12, linewidth=0)

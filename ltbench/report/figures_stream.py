@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ltbench.report import style
-from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_label
+from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_labels
 from ltbench.report.sections import Section, TestSet
 from ltbench.report.streams import (
     Curve,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _HEAD = ("method", "arrival", "order", "distribution", "measure", "share", "top1", "n")
+_EVERY = 5  # points from one marker to the next
 
 
 def stream_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
@@ -41,7 +42,7 @@ def stream_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None
     drawn = [row for row in rows if row.arrival == arrival]
     others = style.looks((row.label, row.method) for row in drawn)
     looks = {**others, **looks}  # a row that has streams alone has no look in the report yet
-    names = [short_label(row.label) for row in drawn]
+    names = short_labels([row.label for row in drawn])
     knowing = any(row.uses_true_prior for row in drawn)
     if knowing:
         names.append("(dotted: true prior)")
@@ -49,8 +50,11 @@ def stream_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
     handles: list[Line2D] = []
     for axes, (test, order) in zip(grid.flat, panels, strict=True):
-        lines = [_draw(axes, row, test, order, looks[row.label]) for row in drawn]
-        handles = handles or [line for line in lines if line is not None]
+        lines = [
+            _draw(axes, row, test, order, looks[row.label], place / len(drawn))
+            for place, row in enumerate(drawn)
+        ]
+        handles = handles or lines
         measure = "so far" if order == "random" else "now"
         axes.set_title(f"{test.short}, {order} order, {arrival}", loc="left", pad=3.0)
         axes.set_ylabel(f"accuracy {measure} (%)")
@@ -92,13 +96,17 @@ def _shares(curve: Curve, order: str) -> Curve:
     return shares
 
 
-def _draw(axes: Axes, row: StreamRow, test: TestSet, order: str, look: Look) -> Line2D | None:
+def _draw(axes: Axes, row: StreamRow, test: TestSet, order: str, look: Look, turn: float) -> Line2D:
+    """``turn`` in [0, 1): where the first marker stands, so that lines do not share their places."""
     curve = _curve(row, test.name, order)
     shown = np.array([np.nan]) if curve is None else curve
     (line,) = axes.plot(
         _shares(shown, order),
         shown,
         color=look.colour,
+        marker=look.marker,
+        markevery=(int(turn * _EVERY), _EVERY),
+        markerfacecolor="white" if row.uses_true_prior else look.colour,
         linestyle=DOTTED if row.uses_true_prior else look.line,
         linewidth=0.9 if row.uses_true_prior else None,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ltbench.report.contents_stability import agreement_of, stable_rows
 from ltbench.report.contents_uniform import recalls_of
-from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_label
+from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_labels
 from ltbench.report.figures_rows import leading_rows
 from ltbench.report.figures_shift import expert_look
 from ltbench.report.schema import GROUPS
@@ -32,7 +32,7 @@ def groups_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None
     if uniform is None or not rows:
         return None
     groups = [g for g in _ALL if g == "all" or section.groups[g]]
-    names = [short_label(row.label) for row in rows]
+    names = short_labels([row.label for row in rows])
     figure = new_figure(2.1 + legend_height(names))
     axes = figure.add_subplot()
     bars = []
@@ -76,7 +76,9 @@ def agreement_figure(section: Section) -> Drawing | None:
     grid = figure.subplots(down, across, sharey=True, squeeze=False)
     handles: dict[int, BarContainer] = {}
     data: list[tuple[object, ...]] = []
-    for panel, row in zip(grid.flat, rows, strict=False):
+    for panel, row, title in zip(
+        grid.flat, rows, short_labels([row.label for row in rows]), strict=False
+    ):
         for e in range(row.experts):
             found = agreement_of(row, section, e)
             cells = [found.get(g) for g in groups]
@@ -87,7 +89,7 @@ def agreement_figure(section: Section) -> Drawing | None:
                 (row.label, e + 1, g, *_numbers(c)) for g, c in zip(groups, cells, strict=True)
             ]
         panel.set_xticks(range(len(groups)), groups)
-        panel.set_title(short_label(row.label), loc="left", pad=3.0)
+        panel.set_title(title, loc="left", pad=3.0)
         panel.grid(visible=False, axis="x")
     for panel in list(grid.flat)[len(rows) :]:
         panel.set_axis_off()

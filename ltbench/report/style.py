@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.typing import FillStyleType
 
 COLUMN_WIDTH = 3.5  # inches: one column of a two-column paper
 FONT_SIZE = 8.0
 
 # Okabe and Ito's palette without its yellow, which is not seen on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo", "----")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# As many as a figure has rows at most: no two bars of a figure share one.
+HATCHES = (
+    *("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo", "----", "||||", "//", "**", "xx"),
+    *("..", "OO"),
+)
+FILLS: tuple[FillStyleType, ...] = ("full", "left", "bottom", "right", "top")
 Line = str | tuple[float, tuple[float, ...]]
 # Each repeats within the handle of a legend, or it would look like a full line there.
 DASHES: tuple[Line, ...] = (
@@ -58,27 +66,40 @@ RC: Any = {
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, marker and line of one method in every figure."""
+    """Colour, marker, its filling and the line of one row in every figure.
+
+    An empty marker is kept for rows that know the true test prior.
+    """
 
     colour: str
     marker: str
     line: Line
+    fill: FillStyleType = "full"
 
 
 def looks(rows: Iterable[tuple[str, str]]) -> dict[str, Look]:
     """One look per label, from pairs of label and method; independent of their order.
 
-    Colour and marker tell methods apart, the line tells the strategies of one method apart. From
-    the eighth method on, colours come again with another marker and line.
+    The colour tells methods apart; marker and line, or marker and filling where there are no lines,
+    tell the rows of one method apart. They step together in cycles whose lengths share no factor:
+    56 rows of one colour differ as lines, 40 as points. Each colour starts at another marker, so
+    that seven methods of seven rows (points: five) differ without colour, too. From the eighth
+    method on colours come again, and their cycles go on.
     """
     members: dict[str, set[str]] = defaultdict(set)
     for label, method in rows:
         members[method].add(label)
     found: dict[str, Look] = {}
+    steps = [0] * len(COLOURS)
     for number, method in enumerate(sorted(members)):
-        again, place = divmod(number, len(COLOURS))
-        for strategy, label in enumerate(sorted(members[method])):
-            line = DASHES[(again + again // len(MARKERS) + strategy) % len(DASHES)]
-            marker = MARKERS[(place + again) % len(MARKERS)]
-            found[label] = Look(COLOURS[place], marker, line)
+        place = number % len(COLOURS)
+        for label in sorted(members[method]):
+            step = steps[place]
+            steps[place] += 1
+            found[label] = Look(
+                colour=COLOURS[place],
+                marker=MARKERS[(place + step) % len(MARKERS)],
+                line=DASHES[step % len(DASHES)],
+                fill=FILLS[step % len(FILLS)],
+            )
     return found

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ltbench.report.figures import build_figures, legend_columns, save_figure
+from ltbench.report.figures import (
+    build_figures,
+    legend_columns,
+    save_figure,
+    short_labels,
+    wrapped_labels,
+)
 from ltbench.report.figures_classes import running_mean
 from ltbench.report.figures_cost import cost_figure
 from ltbench.report.records import read_records
@@ -72,8 +78,6 @@ def test_a_label_looks_alike_everywhere_and_strategies_share_a_colour() -> None:
     assert found == looks(reversed(pairs))
     assert found["sade"].colour == found["sade+none"].colour != found["ce"].colour
     assert found["sade"].line != found["sade+none"].line
-    many = looks((f"m{i:02d}", f"m{i:02d}") for i in range(28))
-    assert len({(look.colour, look.line) for look in many.values()}) == 28
     assert len(set(COLOURS)) == 7
 
 
@@ -85,6 +89,24 @@ def test_legend_columns_shrink_with_long_labels() -> None:
     assert legend_columns(["ce", "ride", "sade", "x", "y"]) == 4
     assert legend_columns(["a very long label of some method" * 2] * 2) == 1
     assert legend_columns([]) >= 0
+
+
+def test_labels_without_room_keep_both_ends_and_stay_apart() -> None:
+    long = [f"balanced-softmax+tilt[{'x' * 40}={i},fallback=False]" for i in range(3)]
+    short = short_labels(["ce", *long, "sade+tilt[degree=1]"], 40)
+    assert (short[0], short[-1]) == ("ce", "sade+tilt[degree=1]")
+    assert len(set(short)) == 5
+    assert max(map(len, short)) <= 40
+    assert short_labels(["balanced-softmax+tilt[a=1,b=2]"], 20) == ["balanced-soft…1,b=2]"]
+
+
+def test_a_long_label_breaks_before_its_parameters() -> None:
+    labels = ["ce", "balanced-softmax+tilt[degree=1,fallback=False]", "m" * 60]
+    assert wrapped_labels(labels, 28) == [
+        "ce",
+        "balanced-softmax+tilt\n[degree=1,fallback=False]",
+        f"{'m' * 28}\n{'m' * 6}…{'m' * 17}",
+    ]
 
 
 def test_the_points_over_cost_are_inside_the_axes(tmp_path: Path) -> None:
