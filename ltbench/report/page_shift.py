@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ltbench.report.adaptation import comparisons, unadapted
+from ltbench.report.adaptation import unadapted
 from ltbench.report.position import position
+from ltbench.report.regret import common_draws
 from ltbench.report.rows import Row
 from ltbench.report.sections import Section, TestSet
 from ltbench.report.statistics import mean_of
@@ -34,15 +35,19 @@ def stored_top1(
     point) would rank one kind above the other. Per seed: ``adapted + (exact - drawn)``, the bracket
     of ``none`` of the same trial on the same draws. Where a seed lacks it, the stored mean itself.
     """
-    compared = comparisons(row, section.everything, {}, test.name)
     weights = class_weights(places, position(test))
-    found: list[float | None] = []
-    for seed, comparison in compared.items():
+    stored: list[float | None] = []
+    level: list[float | None] = []
+    for seed, adapted in sorted(row.results.get(test.name, {}).items()):
+        plain = unadapted(row.latest[seed], section.everything, test.name)
+        pairs = common_draws(adapted, plain)
+        before = mean_of(draw.top1 for _, draw in pairs)
+        after = mean_of(draw.top1 for draw in ([draw for draw, _ in pairs] or adapted.draws))
         exact = _exact_plain(row, section, seed, weights)
-        if exact is None or comparison.plain is None:
-            return mean_of(c.adapted for c in compared.values())
-        found.append(comparison.adapted + exact - comparison.plain)
-    return mean_of(found)
+        stored.append(after)
+        if after is not None and before is not None and exact is not None:
+            level.append(after + exact - before)
+    return mean_of(level if len(level) == len(stored) else stored)
 
 
 def _exact_plain(row: Row, section: Section, seed: int, weights: Sequence[float]) -> float | None:
