@@ -51,6 +51,16 @@ def seeds_of(cells: Sequence[Value]) -> Value:
     return found[0] if found else 0
 
 
+MEAN = Column("mean", "Mean", explained=" Mean is over the distributions of a seed first.")
+WORST = Column("worst", "Worst", explained=" Worst is the lowest cell.")
+REGRET = Column(
+    "regret",
+    "Regret",
+    explained=" Regret: points behind the oracle of the same trial, which knows the true test prior;"
+    f" {MISSING} where the bias of the training posterior is unknown or not fitted.",
+)
+
+
 def columns_of(tests: Sequence[TestSet], digits: int = 1) -> tuple[Column, ...]:
     return tuple(Column(test.name, test.short, digits) for test in tests)
 
@@ -67,10 +77,10 @@ def main_table(section: Section, ltbench_version: str) -> Table | None:
     ends: list[Column] = []
     if several:
         picks += [mean_over(tests), worst(tests)]
-        ends += [Column("mean", "Mean"), Column("worst", "Worst")]
+        ends += [MEAN, WORST]
     if any(regrets(row) for row in section.rows):
         picks.append(regrets)
-        ends.append(Column("regret", "Regret"))
+        ends.append(REGRET)
     lower = frozenset([len(picks) - 1] if picks[-1] is regrets else [])
     marks = Marks(section.rows, picks, lower)
 
@@ -80,13 +90,7 @@ def main_table(section: Section, ltbench_version: str) -> Table | None:
 
     what = f"Top-1 accuracy (%) on the test label distributions ({shift_legend(tests)}) of"
     text = caption(section, what, section.rows, tests, ltbench_version)
-    if several:
-        text += " Mean is over the distributions of a seed first; Worst is the lowest cell."
-    if lower:
-        text += (
-            " Regret: points behind the oracle of the same trial, which knows the true test prior;"
-            f" {MISSING} where the bias of the training posterior is unknown or not fitted."
-        )
+    text += "".join(column.explained for column in ends)
     summary = mean_over(tests) if several else picks[0]
     return Table(
         name="main",

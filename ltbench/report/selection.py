@@ -84,7 +84,12 @@ def select_columns(table: Table, chosen: Selection) -> Table:
         replace(block, rows=tuple(tuple(row[i] for i in kept) for row in block.rows))
         for block in table.blocks
     )
-    return replace(table, columns=tuple(table.columns[i] for i in kept), blocks=blocks)
+    caption = table.caption
+    for i, column in enumerate(table.columns):
+        if i not in kept and column.explained:
+            caption = caption.replace(column.explained, "")
+    columns = tuple(table.columns[i] for i in kept)
+    return replace(table, caption=caption, columns=columns, blocks=blocks)
 
 
 def _can_go(column: Column) -> bool:

@@ -15,12 +15,16 @@ Value = Summary | str | int | None
 
 @dataclass(frozen=True)
 class Column:
-    """``key`` heads the CSV column, ``header`` the printed one."""
+    """``key`` heads the CSV column, ``header`` the printed one.
+
+    ``explained``: the part of the table's caption that is about this column and goes with it.
+    """
 
     key: str
     header: str
     digits: int = 1
     text: bool = False  # left-aligned; repeated in every part of a table that is split
+    explained: str = ""
 
 
 @dataclass(frozen=True)

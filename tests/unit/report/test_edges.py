@@ -155,6 +155,8 @@ def test_selection_of_methods_columns_and_decimals(tmp_path: Path) -> None:
     assert "67.55" in text
     assert "| ce " not in text
     assert "of 5 rows are not shown" in text
+    assert "Mean is over" in text
+    assert "Worst is" not in text, "a caption explains the columns that are there"
     for bad in (
         Selection(methods=("sad",)),
         Selection(columns=("F11",)),
