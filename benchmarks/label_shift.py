@@ -1,4 +1,4 @@
-"""Where the default of `em` and the first one of `tilt` come from: a simulation in which no real test label occurs.
+"""The default of `em` and the first of `tilt`: from a simulation in which no real test label occurs.
 
     python benchmarks/label_shift.py
 
