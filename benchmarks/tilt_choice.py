@@ -41,8 +41,8 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
     "em": ("em", {}),
     "tilt[degree=1,fallback=false]": ("tilt", {"degree": 1, "fallback": False}),
     "tilt[degree=2,fallback=false]": ("tilt", {"degree": 2, "fallback": False}),
-    "tilt[degree=1,fallback=true]": ("tilt", {"degree": 1}),
-    "tilt[degree=2,fallback=true]": ("tilt", {"degree": 2}),
+    "tilt[degree=1,fallback=true]": ("tilt", {"degree": 1, "fallback": True}),
+    "tilt[degree=2,fallback=true]": ("tilt", {"degree": 2, "fallback": True}),
     "oracle": ("oracle", {}),
 }
 DRAWS = 5
