@@ -13,34 +13,17 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ltbench.method import Architecture, Method, NoHyper
+from ltbench.methods.train.sade import Sade, SadeHyper
 
 
-class PlainExperts(Method[NoHyper]):
-    """L = sum_e CE(z_e, y), three experts on SADE's network; every bias is 0."""
+class PlainExperts(Sade):
+    """L = sum_e CE(z_e, y): SADE with every bias 0, and ``tau`` without effect."""
 
     name: ClassVar = "plain-experts"
     title: ClassVar = "Three plain experts"
+    strategy: ClassVar = "none"
 
-    def architecture(self) -> Architecture:
-        return Architecture(experts=3, head="cosine", reduced=True)
-
-    def loss_stage(self, progress: float) -> int:
-        return 0
-
-    def loss(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        *,
-        progress: float,
-        rng: torch.Generator | None = None,
-    ) -> Tensor:
-        batch, experts, classes = logits.shape
-        each = logits.reshape(batch * experts, classes)
-        return F.cross_entropy(each, targets.repeat_interleave(experts), reduction="sum") / batch
-
-    def bias(self) -> Tensor:
-        return torch.zeros(3, len(self.counts), device=self.counts.device)
+    def __init__(self, counts: Tensor, hyper: SadeHyper) -> None:
+        super().__init__(counts, hyper)
+        self._bias = torch.zeros_like(self._bias)
