@@ -93,7 +93,8 @@ def _normalisation(task: Task) -> tuple[Tensor, Tensor]:
 
 
 def now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    """In microseconds: of two records of one seed the later one counts."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -14,6 +14,7 @@ from ltbench.report.statistics import LEVEL, SMALLEST_N
 RESAMPLES = 10_000
 SMALLEST_BLOCKS = 8  # below, the critical difference spans most of the ranks
 _BATCH = 500
+_DIGITS = 9
 
 Scores = Sequence[NDArray[np.float64]]
 """One array of the seeds' scores per setting (a test distribution of a protocol)."""
@@ -73,7 +74,8 @@ def mean_ranks(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean rank of each method, 1 the best; blocks: ``(N, K)`` scores; ties share their ranks."""
     from scipy.stats import rankdata
 
-    ranks: NDArray[np.float64] = rankdata(-blocks, axis=1).mean(axis=0)
+    # Rounded far below one image: means that are equal as fractions are ties, too.
+    ranks: NDArray[np.float64] = rankdata(-blocks.round(_DIGITS), axis=1).mean(axis=0)
     return ranks
 
 

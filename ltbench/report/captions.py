@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ltbench.report.bias import ESTIMATE_MARK, bias_note
+from ltbench.report.diagnostics import failure_notes
 from ltbench.report.rows import Row
 from ltbench.report.sections import Section, TestSet
 from ltbench.report.statistics import SMALLEST_N
@@ -72,6 +73,7 @@ def _span(numbers: Iterable[int]) -> str:
 def row_notes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
     """Failures, estimates, rows with fewer draws than others, and the notes of the section."""
     notes = [note for row in rows if (note := bias_note(row)) is not None]
+    notes += failure_notes(section, rows)
     first = [row.label for row in rows if row.first_draw_only]
     if first:
         notes.append(

@@ -36,6 +36,10 @@ class Node:
         found = self.value.get(key)
         return None if found is None else Node(found, self, key)
 
+    def has(self, key: str) -> bool:
+        """Whether there is an entry ``key``, be it null."""
+        return isinstance(self.value, dict) and key in self.value
+
     def at(self, key: str) -> Node:
         found = self.get(key)
         if found is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ltbench.report.statistics import SMALLEST_N, half_width, mean_of
+from ltbench.report.statistics import SMALLEST_N, TIE, half_width, mean_of, tied
 
 ALPHA = 0.05
 POWER = 0.8
@@ -38,11 +38,14 @@ class Difference:
 
 
 def paired(first: PerSeed, second: PerSeed) -> Difference | None:
-    """``first - second`` over the seeds that both have; ``None`` where they share none."""
+    """``first - second`` over the seeds that both have; ``None`` where they share none.
+
+    A seed in which either is infinite is not shared: infinities have no difference.
+    """
     differences = [
         a - b
         for seed, a in sorted(first.items())
-        if a is not None and (b := second.get(seed)) is not None
+        if a is not None and (b := second.get(seed)) is not None and math.isfinite(a - b)
     ]
     mean = mean_of(differences)
     if mean is None:
@@ -52,8 +55,8 @@ def paired(first: PerSeed, second: PerSeed) -> Difference | None:
         half_width=half_width(differences),
         p=_p_value(differences),
         n=len(differences),
-        better=sum(d > 0 for d in differences),
-        equal=sum(d == 0 for d in differences),
+        better=sum(d > TIE for d in differences),
+        equal=sum(abs(d) <= TIE for d in differences),
     )
 
 
@@ -119,25 +122,39 @@ def tied_with_best(
 ) -> set[int]:
     """The best of ``means`` and all that Holm-corrected tests against it cannot tell from it.
 
+    Equal means (:func:`~ltbench.report.statistics.tied`) lead jointly, and a row is told apart only
+    where it is from each of the leaders that it can be tested against. An infinite mean is never
+    best nor tied.
     p_value: of the difference of a row and the best; None where it cannot be tested, which is a tie.
     Empty where nothing could be tested.
     """
-    present = [(mean, index) for index, mean in enumerate(means) if mean is not None]
+    present = {i: mean for i, mean in enumerate(means) if mean is not None and math.isfinite(mean)}
     if not present:
         return set()
-    leader = (min if lower else max)(present, key=lambda pair: pair[0])[1]
-    found = {index: p_value(index, leader) for _, index in present if index != leader}
+    best = (min if lower else max)(present.values())
+    leaders = [index for index, mean in present.items() if tied(mean, best)]
+    found = {index: _against(index, leaders, p_value) for index in present if index != leaders[0]}
     tested = [(index, p) for index, p in found.items() if p is not None]
     adjusted = holm([p for _, p in tested])
     apart = {index for (index, _), p in zip(tested, adjusted, strict=True) if p < ALPHA}
-    return {leader, *found} - apart if tested else set()
+    return {*leaders, *found} - (apart - {*leaders}) if tested else set()
+
+
+def _against(
+    index: int, leaders: Sequence[int], p_value: Callable[[int, int], float | None]
+) -> float | None:
+    """The largest p of ``index`` against the joint leaders; a leader's own, where testable, is 1."""
+    found = [p for other in leaders if other != index and (p := p_value(index, other)) is not None]
+    if not found:
+        return None
+    return 1.0 if index in leaders else max(found)
 
 
 def pooled_sd(rows: Sequence[PerSeed]) -> float | None:
     """Root of the mean variance over seeds, weighted by degrees of freedom."""
     squares, freedom = 0.0, 0
     for values in rows:
-        present = [value for value in values.values() if value is not None]
+        present = [v for v in values.values() if v is not None and math.isfinite(v)]
         mean = mean_of(present)
         if mean is not None and len(present) > 1:
             squares += math.fsum((value - mean) ** 2 for value in present)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ltbench.report.adaptation import Comparison, comparisons
 from ltbench.report.captions import caption, marked, row_notes, shift_legend
-from ltbench.report.contents_shift import LABEL, SEEDS, blocks, columns_of, seeds_of
+from ltbench.report.contents_shift import LABEL, SEEDS, at, blocks, columns_of, seeds_of
+from ltbench.report.diagnostics import detail_notes
+from ltbench.report.infinite import infinite_notes
 from ltbench.report.regret import oracles
 from ltbench.report.rows import Row
 from ltbench.report.schema import Draw
 from ltbench.report.sections import Section, TestSet
 from ltbench.report.statistics import mean_of, summarise
-from ltbench.report.tables import Block, Column, Table, Value
+from ltbench.report.tables import Block, Column, Shown, Table, Value
 
 Cases = Mapping[str, Mapping[int, Comparison]]
-INFINITE = "∞"
 _COLUMNS = (
     Column("test", "Test", text=True),
     SEEDS,
@@ -60,8 +60,20 @@ def adaptation_table(section: Section, ltbench_version: str) -> Table | None:
         caption=caption(section, what, rows, tests, ltbench_version) + explained,
         columns=(LABEL, *_COLUMNS),
         blocks=tuple(Block(tuple(lines(row))) for row in rows),
-        notes=row_notes(section, rows),
+        notes=(
+            *infinite_notes(
+                rows,
+                "Prior KL",
+                {t.short: at(t.name, prior_kl) for t in tests},
+            ),
+            *detail_notes(section, rows),
+            *row_notes(section, rows),
+        ),
     )
+
+
+def prior_kl(draw: Draw) -> float | None:
+    return draw.prior_kl
 
 
 def adapts(row: Row) -> bool:
@@ -86,8 +98,6 @@ def _cells(cases: Cases) -> tuple[Value, ...]:
             numbers = [pick(found[seed]) for found in cases.values()]
             # A mean over some of the test sets is another quantity than one over all.
             values.append(None if None in numbers else mean_of(numbers))
-        if any(value is not None and math.isinf(value) for value in values):
-            return INFINITE
         return summarise(values)
 
     picks: tuple[Callable[[Comparison], float | None], ...] = (
@@ -101,7 +111,12 @@ def _cells(cases: Cases) -> tuple[Value, ...]:
     cells = [cell(pick) for pick in picks]
     flags = [case.collapsed for found in cases.values() for case in found.values()]
     known = [flag for flag in flags if flag is not None]
-    return (seeds_of(cells[1:2]), *cells, f"{sum(known)}/{len(known)}" if known else None)
+    return (seeds_of(cells[1:2]), *cells, _share(known))
+
+
+def _share(flags: Sequence[bool]) -> Value:
+    n, of = sum(flags), len(flags)
+    return Shown(f"{n}/{of}", n, of) if flags else None
 
 
 def exact_table(section: Section, ltbench_version: str) -> Table | None:

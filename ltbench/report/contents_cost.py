@@ -10,14 +10,14 @@ from ltbench.report.rows import Row
 from ltbench.report.schema import Evaluation
 from ltbench.report.sections import Section
 from ltbench.report.statistics import Summary, mean_of
-from ltbench.report.tables import NOT_APPLICABLE, Column, Table, Value
+from ltbench.report.tables import NOT_APPLICABLE, Column, Shown, Table, Value
 
 _COLUMNS = (
     LABEL,
-    Column("experts", "Experts"),
+    Column("experts", "Experts", plain=True),
     PARAMETERS,
     Column("macs", "MACs (M)", digits=2),
-    Column("epochs", "Epochs"),
+    Column("epochs", "Epochs", plain=True),
     SEEDS,
     Column("images_per_second", "Images/s", digits=0),
     Column("training_seconds", "Training (s)"),
@@ -34,14 +34,13 @@ def cost_table(section: Section, ltbench_version: str) -> Table | None:
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
         if row.evaluations:
-            epochs = {e.trial.cost.epochs for e in row.latest.values()}
             devices = sorted({e.trial.device for e in row.latest.values()} - {""})
             yield (
                 marked(row),
                 row.experts,
                 row.parameters,
                 _number(macs(row)),
-                next(iter(epochs)) or NOT_APPLICABLE if len(epochs) == 1 else "several",
+                _epochs({e.trial.cost.epochs for e in row.latest.values()}),
                 len(row.seeds),
                 _number(_mean(row, lambda e: e.trial.cost.images_per_second)),
                 _number(training_seconds(row)),
@@ -63,6 +62,12 @@ def cost_table(section: Section, ltbench_version: str) -> Table | None:
         columns=_COLUMNS,
         blocks=blocks(section, lines),
     )
+
+
+def _epochs(found: set[int | None]) -> Value:
+    if len(found) > 1:
+        return Shown("several")
+    return next(iter(found)) or NOT_APPLICABLE
 
 
 def macs(row: Row) -> float | None:

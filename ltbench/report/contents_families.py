@@ -8,7 +8,7 @@ from ltbench.report.captions import caption, marked, row_notes
 from ltbench.report.contents_shift import LABEL, SEEDS, blocks, seeds_of, top1
 from ltbench.report.rows import Row
 from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import Summary, mean_of, summarise
+from ltbench.report.statistics import Summary, mean_of, summarise, tied
 from ltbench.report.tables import Column, Table, Value
 
 
@@ -63,7 +63,10 @@ def mean_cell(row: Row, tests: Sequence[TestSet]) -> Summary | None:
 def worst_cell(row: Row, tests: Sequence[TestSet]) -> Summary | None:
     cells = [row.cell(test.name, top1) for test in tests]
     present = [cell for cell in cells if cell is not None]
-    return min(present, key=lambda cell: cell.mean) if len(present) == len(cells) else None
+    if len(present) < len(cells):
+        return None
+    lowest = min(cell.mean for cell in present)
+    return next(cell for cell in present if tied(cell.mean, lowest))
 
 
 def _explain(tests: Sequence[TestSet]) -> str:

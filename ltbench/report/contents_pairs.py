@@ -11,8 +11,9 @@ from ltbench.report.contents_shift import SEEDS, at, mean_over
 from ltbench.report.rows import Row
 from ltbench.report.sections import Section, TestSet
 from ltbench.report.statistics import Summary, mean_of
-from ltbench.report.tables import MISSING, Block, Column, Table, Value
+from ltbench.report.tables import Block, Column, Shown, Table, Value
 
+_DIGITS = 9  # equal means stay in the order of their rows
 ALL_PAIRS = 12  # rows; with more, each row is compared with the best one and the next in order
 
 
@@ -23,7 +24,9 @@ def pairs_table(section: Section, ltbench_version: str) -> Table | None:
     if len(rows) < 2 or not tests:
         return None
     means = {row.label: mean_over(tests)(row) for row in rows}
-    ordered = sorted(rows, key=lambda row: -(mean_of(means[row.label].values()) or 0.0))
+    ordered = sorted(
+        rows, key=lambda row: -round(mean_of(means[row.label].values()) or 0.0, _DIGITS)
+    )
     found = [
         (a, b, difference)
         for a, b in _pairs(ordered)
@@ -36,7 +39,7 @@ def pairs_table(section: Section, ltbench_version: str) -> Table | None:
     ends = [tests[0], tests[-1]] if len(tests) > 1 else []
     lines: list[tuple[Value, ...]] = []
     for a, b, difference in found:
-        p = MISSING if difference.p is None else _p_text(next(adjusted))
+        p = None if difference.p is None else _p_value(next(adjusted))
         at_ends = [_cell(paired(at(t.name)(a), at(t.name)(b))) for t in ends]
         share = 100.0 * _improvement(a, b, tests)
         improvement = Summary(share, None, difference.n)
@@ -56,7 +59,7 @@ def pairs_table(section: Section, ltbench_version: str) -> Table | None:
             Column("second", "Second", text=True),
             SEEDS,
             Column("difference", "Mean", digits=2),
-            Column("p", "p (Holm)"),
+            Column("p", "p (Holm)", plain=True),
             Column("improvement", "P(better) %", digits=0),
             *[Column(t.name, t.short, digits=2) for t in ends],
         ),
@@ -83,5 +86,5 @@ def _improvement(a: Row, b: Row, tests: Sequence[TestSet]) -> float:
     return mean_of(d.probability for d in found if d is not None) or 0.0
 
 
-def _p_text(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+def _p_value(p: float) -> Shown:
+    return Shown("<0.001" if p < 0.001 else f"{p:.3f}", p)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ltbench.report.captions import caption, marked, row_notes, shift_legend
 from ltbench.report.contents_shift import LABEL, SEEDS, columns_of, seeds_of
+from ltbench.report.diagnostics import detail_notes
 from ltbench.report.rows import Row
 from ltbench.report.schema import GROUPS, Draw
 from ltbench.report.sections import Section
@@ -67,7 +68,7 @@ def prior_table(section: Section, ltbench_version: str) -> Table | None:
             Block(tuple(_truth(section, groups)), "the truth"),
             *(Block(tuple(lines(row))) for row in rows),
         ),
-        notes=row_notes(section, rows),
+        notes=(*detail_notes(section, rows), *row_notes(section, rows)),
     )
 
 

@@ -13,7 +13,7 @@ from ltbench.report.statistics import Summary, summarise
 from ltbench.report.tables import Block, Column, Table, Value
 
 _SOURCE = Column("source", "Source", text=True)
-_N = Column("n", "n")
+_N = Column("n", "n", plain=True)
 
 
 def quoted_table(section: Section, ltbench_version: str) -> Table | None:

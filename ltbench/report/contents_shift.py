@@ -10,13 +10,13 @@ from ltbench.report.regret import mean_regret, oracles
 from ltbench.report.rows import Row
 from ltbench.report.schema import Draw
 from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import Summary, mean_of
-from ltbench.report.tables import KNOWS_PRIOR, MISSING, Block, Column, Table, Value
+from ltbench.report.statistics import Summary, mean_of, tied
+from ltbench.report.tables import KNOWS_PRIOR, MISSING, Block, Column, Shown, Table, Value
 
 LABEL = Column("method", "Method", text=True)
-PARAMETERS = Column("parameters", "Params")
-SEEDS = Column("n", "n")
-EXPERT = Column("expert", "Expert")
+PARAMETERS = Column("parameters", "Params", plain=True)
+SEEDS = Column("n", "n", plain=True)
+EXPERT = Column("expert", "Expert", plain=True)
 
 
 def blocks(
@@ -44,10 +44,10 @@ def top1(draw: Draw) -> float | None:
 
 
 def seeds_of(cells: Sequence[Value]) -> Value:
-    """The number of seeds behind a row; a span where its cells differ."""
+    """The number of seeds behind a row; a span where its cells differ, stored as its low end."""
     found = sorted({cell.n for cell in cells if isinstance(cell, Summary)})
     if len(found) > 1:
-        return f"{found[0]}–{found[-1]}"
+        return Shown(f"{found[0]}–{found[-1]}", found[0])
     return found[0] if found else 0
 
 
@@ -126,8 +126,11 @@ def worst(tests: Sequence[TestSet]) -> Pick:
     def pick(row: Row) -> dict[int, float | None]:
         found = [row.top1(test.name) for test in tests]
         means = [mean_of(values.values()) for values in found]
-        present = [(mean, i) for i, mean in enumerate(means) if mean is not None]
-        return found[min(present)[1]] if len(present) == len(tests) else {}
+        present = [mean for mean in means if mean is not None]
+        if len(present) < len(tests):
+            return {}
+        lowest = min(present)
+        return next(v for v, mean in zip(found, present, strict=True) if tied(mean, lowest))
 
     return pick
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ltbench.report.captions import shift_legend
 from ltbench.report.contents_shift import LABEL, SEEDS, columns_of, seeds_of
+from ltbench.report.latest import duplicate_notes
 from ltbench.report.sections import Section
 from ltbench.report.statistics import SMALLEST_N, mean_of, summarise
 from ltbench.report.streams import StreamRow, stream_rows
@@ -67,6 +68,11 @@ def stream_table(section: Section, ltbench_version: str) -> Table | None:
             Column("mean", "Mean"),
         ),
         blocks=tuple(blocks),
+        notes=tuple(
+            note
+            for row in rows
+            for note in duplicate_notes(f"{row.label}, {row.arrival}", row.replaced, row.undecided)
+        ),
     )
 
 

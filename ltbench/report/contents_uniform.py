@@ -15,6 +15,7 @@ from ltbench.report.contents_shift import (
     blocks,
     seeds_of,
 )
+from ltbench.report.infinite import infinite_notes
 from ltbench.report.marks import Marks, Pick
 from ltbench.report.rows import Row
 from ltbench.report.schema import GROUPS, Recalls
@@ -44,7 +45,8 @@ def groups_table(section: Section, ltbench_version: str) -> Table | None:
         return None
     measured = (*GROUPS, "all")
     picks: list[Pick] = [_group(uniform, name) for name in measured]
-    picks += [at(uniform, lambda draw: draw.nll), at(uniform, lambda draw: draw.ece)]
+    nll = at(uniform, lambda draw: draw.nll)
+    picks += [nll, at(uniform, lambda draw: draw.ece)]
     marks = Marks(section.rows, picks, lower=frozenset({4, 5}))
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
@@ -64,6 +66,7 @@ def groups_table(section: Section, ltbench_version: str) -> Table | None:
         columns=(LABEL, PARAMETERS, SEEDS, *group_columns(section), NLL, ECE),
         blocks=blocks(section, lines),
         notes=(
+            *infinite_notes(section.rows, "NLL", {"the uniform set": nll}),
             *row_notes(section, section.rows),
             *marks.notes(section.rows, "All", _group(uniform, "all")),
         ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ from matplotlib.figure import Figure
 
 from ltbench.files import write_atomically, write_text
 from ltbench.report.names import digest
+from ltbench.report.render_text import csv_text
 from ltbench.report.style import COLUMN_WIDTH, FONT_SIZE, RC, Look
 
 if TYPE_CHECKING:
@@ -146,12 +145,8 @@ def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
             path = folder / f"{drawing.name}.{kind}"
             write_atomically(path, partial(render, drawing.figure, kind), durable=False)
             paths.append(path)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(drawing.head)
-    writer.writerows(["" if value is None else value for value in row] for row in drawing.data)
     path = folder / f"{drawing.name}.csv"
-    write_text(path, table.getvalue(), durable=False)
+    write_text(path, csv_text([drawing.head, *drawing.data]), durable=False)
     return [*paths, path]
 
 

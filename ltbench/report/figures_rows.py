@@ -26,7 +26,7 @@ def leading_rows(rows: Sequence[Row], section: Section, most: int = MOST) -> tup
 
     def order(row: Row) -> tuple[bool, bool, float]:
         mean = means[row.label]
-        return (row.strategy != "none", mean is None, -(mean or 0.0))
+        return (row.strategy != "none", mean is None, -round(mean or 0.0, 9))  # equal: in order
 
     chosen = {row.label for row in sorted(rows, key=order)[:most]}
     text = (

@@ -35,38 +35,44 @@ def _resampled(sizes: tuple[int, ...], resamples: int) -> NDArray[np.uint8]:
     return np.concatenate(parts, axis=1)
 
 
-def resampled_means(
-    values: NDArray[np.float32], sizes: tuple[int, ...], resamples: int = RESAMPLES
+def resampled_hits(
+    hits: NDArray[np.int64], sizes: tuple[int, ...], resamples: int = RESAMPLES
 ) -> NDArray[np.float64]:
-    """Means of ``values`` ``(N, R)`` over resampled images, ``(B, R)``.
+    """Sums of the counts ``hits`` ``(N, R)`` over resampled images, ``(B, R)``, in whole numbers.
+
+    Exact: single precision, which is fast, holds whole numbers up to 2^24.
 
     Images are drawn with replacement inside each class, as often as the class has images, and the
     same resamples serve every column, so that differences of columns are paired.
     """
     times = _resampled(sizes, resamples)
+    largest = len(hits) * int(hits.max(initial=0))
+    exact: type[np.float32 | np.float64] = np.float32 if largest < 2**24 else np.float64
     parts = [
-        times[start : start + _CHUNK].astype(np.float32) @ values
+        times[start : start + _CHUNK].astype(exact) @ hits.astype(exact)
         for start in range(0, resamples, _CHUNK)
     ]
-    means: NDArray[np.float64] = np.concatenate(parts).astype(np.float64) / len(values)
-    return means
+    sums: NDArray[np.float64] = np.concatenate(parts).astype(np.float64)
+    return sums
 
 
 def image_intervals(rows: Sequence[Row], name: str) -> tuple[dict[str, Summary], bool]:
     """Per row: accuracy (%) on draw 0 of ``name`` and half its bootstrap interval; and if stratified.
 
-    Seeds meet the same images: an image counts with its mean over the seeds.
+    Seeds meet the same images: an image counts with its mean over the seeds. Counted in whole hits
+    and divided once, so that equal fractions print alike.
     """
-    grouped: dict[tuple[int, ...], list[tuple[str, NDArray[np.float32], int]]] = defaultdict(list)
+    grouped: dict[tuple[int, ...], list[tuple[str, NDArray[np.int64], int]]] = defaultdict(list)
     for found in rows_bits(rows, name):
-        mean = found.correct.mean(axis=0, dtype=np.float32)
-        grouped[found.sizes].append((found.row.label, mean, len(found.seeds)))
+        hits = found.correct.sum(axis=0, dtype=np.int64)
+        grouped[found.sizes].append((found.row.label, hits, len(found.seeds)))
     intervals: dict[str, Summary] = {}
     for sizes, found_rows in grouped.items():
-        values = np.stack([mean for _, mean, _ in found_rows], axis=1)
+        hits = np.stack([own for _, own, _ in found_rows], axis=1)
         tail = 50.0 * (1.0 - LEVEL)
-        low, high = np.percentile(resampled_means(values, sizes), [tail, 100.0 - tail], axis=0)
-        for i, (label, mean, n) in enumerate(found_rows):
-            half = 50.0 * float(high[i] - low[i])
-            intervals[label] = Summary(100.0 * float(mean.mean(dtype=np.float64)), half, n)
+        low, high = np.percentile(resampled_hits(hits, sizes), [tail, 100.0 - tail], axis=0)
+        for i, (label, own, n) in enumerate(found_rows):
+            most = n * len(own)
+            half = 50.0 * float(high[i] - low[i]) / most
+            intervals[label] = Summary(100 * int(own.sum()) / most, half, n)
     return intervals, all(len(sizes) > 1 for sizes in grouped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _KINDS = {"forward": "F", "backward": "B"}
 _PARTS = {"many-only": 0, "medium-only": 1, "few-only": 2}
@@ -44,6 +45,11 @@ def short_name(name: str, kind: str, ratio: float | None) -> str:
     if kind in _KINDS and ratio is not None and name == f"{kind}{ratio:g}":
         return f"{_KINDS[kind]}{ratio:g}"
     return name
+
+
+def listed(names: Sequence[str], of: int, most: int = 4) -> str:
+    """``"F50, U"``; of more than ``most`` names their number among ``of`` test sets."""
+    return ", ".join(names) if len(names) <= most else f"{len(names)} of {of} test sets"
 
 
 def digest(text: str) -> str:

@@ -14,7 +14,7 @@ from ltbench.report.contents_shift import at
 from ltbench.report.sections import Section
 from ltbench.report.statistics import Summary
 from ltbench.report.strictness import epochs
-from ltbench.report.tables import Block, Column, Table
+from ltbench.report.tables import Block, Column, Shown, Table, Value
 
 FOLDER = "overall"
 
@@ -95,7 +95,7 @@ def overview_table(overview: Overview, ltbench_version: str) -> Table:
     ranks = dict(zip(overview.scores, mean_ranks(overview.blocks), strict=True))
     found = {label: iqm(scores) for label, scores in overview.scores.items()}
     lines = [
-        (label, _seeds(scores), _cell(found[label], scores), Summary(ranks[label], None, 0))
+        (label, _seeds(scores), _cell(found[label], scores), Summary(float(ranks[label]), None, 0))
         for label, scores in sorted(overview.scores.items(), key=lambda item: -found[item[0]].value)
     ]
     names = "; ".join(section.title for section in overview.sections)
@@ -116,7 +116,7 @@ def overview_table(overview: Overview, ltbench_version: str) -> Table:
         f" somewhere and rows that know the true prior are left out. ltbench {ltbench_version}.",
         columns=(
             Column("method", "Method", text=True),
-            Column("n", "n"),
+            Column("n", "n", plain=True),
             Column("iqm", "IQM"),
             Column("rank", "Rank", digits=2),
         ),
@@ -127,9 +127,9 @@ def overview_table(overview: Overview, ltbench_version: str) -> Table:
     )
 
 
-def _seeds(scores: Sequence[NDArray[np.float64]]) -> str:
+def _seeds(scores: Sequence[NDArray[np.float64]]) -> Value:
     sizes = sorted({len(values) for values in scores})
-    return str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
+    return sizes[0] if len(sizes) == 1 else Shown(f"{sizes[0]}–{sizes[-1]}", sizes[0])
 
 
 def _cell(interval: Interval, scores: Sequence[NDArray[np.float64]]) -> Summary:

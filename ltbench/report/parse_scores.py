@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 
 from ltbench.report.checks import Malformed, Node
-from ltbench.report.schema import GROUPS, Distribution, Draw, ExactScore, PriorError, Recalls
+from ltbench.report.schema import (
+    GROUPS,
+    Diagnostics,
+    Distribution,
+    Draw,
+    ExactScore,
+    PriorError,
+    Recalls,
+)
 
 
 def canonical(value: object) -> str:
@@ -64,7 +73,7 @@ def _draw(number: str, node: Node, experts: int, classes: int) -> Draw:
         n=node.at("n").integer(low=0),
         top1=node.at("top1").per_cent(),
         macro=_maybe(node.get("macro"), 100.0),
-        nll=_maybe(node.get("nll"), None),
+        nll=_nll(node),
         ece=_maybe(node.get("ece"), 100.0),
         expert_top1=_vector(node.get("expert_top1"), experts, 100.0),
         expert_weights=_vector(node.get("expert_weights"), experts, None),
@@ -73,7 +82,22 @@ def _draw(number: str, node: Node, experts: int, classes: int) -> Draw:
         if exact
         else None,
         prior=_vector(node.get("prior"), classes, None),
+        diagnostics=_diagnostics(node.get("diagnostics")),
     )
+
+
+def _diagnostics(node: Node | None) -> Diagnostics | None:
+    if node is None or not isinstance(node.value, dict):
+        return None
+    return Diagnostics(**{name: node.value.get(name) for name in Diagnostics.__struct_fields__})
+
+
+def _nll(node: Node) -> float | None:
+    """Whoever writes the key has measured it: null is infinite, which JSON lacks."""
+    if not node.has("nll"):
+        return None
+    found = node.get("nll")
+    return math.inf if found is None else found.number()
 
 
 def _prior_error(node: Node) -> PriorError:

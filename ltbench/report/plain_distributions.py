@@ -6,6 +6,7 @@ careful reading of :mod:`ltbench.report.parse_scores`, which says what is wrong 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any
@@ -32,6 +33,7 @@ class _Agreement(msgspec.Struct):
 class _Draw(Draw, frozen=True, kw_only=True):
     """The only draw of a uniform set also holds the recalls."""
 
+    nll: float | msgspec.UnsetType | None = msgspec.UNSET  # type: ignore[assignment]
     per_class: _Scores | None = None
     groups: _Groups | None = None
     experts: list[_Recalls] | None = None
@@ -108,6 +110,10 @@ def _draws(found: Mapping[str, _Draw], experts: int, classes: int) -> tuple[Draw
         if not (key.isascii() and key.isdecimal()):
             raise _UnusualError
         msgspec.structs.force_setattr(draw, "number", int(key))
+        if draw.nll is None:
+            msgspec.structs.force_setattr(draw, "nll", math.inf)
+        elif draw.nll is msgspec.UNSET:
+            msgspec.structs.force_setattr(draw, "nll", None)
         _check_length(draw.expert_top1, experts)
         _check_length(draw.expert_weights, experts)
         _check_length(draw.prior, classes)

@@ -32,7 +32,7 @@ def oracles(rows: Sequence[Row]) -> dict[str, dict[str, Distribution]]:
             ):
                 continue
             known = chosen.get(evaluation.trial.trial)
-            if known is None or _rank(evaluation) < _rank(known):
+            if known is None or _rank(evaluation) <= _rank(known):  # equal: the latest counts
                 chosen[evaluation.trial.trial] = evaluation
     return {trial: {d.name: d for d in e.distributions} for trial, e in chosen.items()}
 

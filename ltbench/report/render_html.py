@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -14,7 +15,7 @@ from ltbench.report.part import Part
 from ltbench.report.records import Unreadable
 from ltbench.report.schema import Failure
 from ltbench.report.statistics import Summary
-from ltbench.report.tables import Value, printed
+from ltbench.report.tables import Shown, Value, printed
 
 if TYPE_CHECKING:
     from ltbench.report.figures import Drawing
@@ -77,10 +78,13 @@ def _cell(value: Value, digits: int) -> dict[str, object]:
     return {"text": shown.main, "uncertainty": shown.uncertainty, "best": shown.best}
 
 
-def _sort_key(value: Value) -> str:
+def _sort_key(value: Value | float) -> str:
     """What a column is sorted by, beside what it prints; empty sorts last."""
-    if isinstance(value, Summary):
-        return repr(value.mean)
+    if isinstance(value, Shown):
+        value = value.stored
+    if isinstance(value, Summary | float):
+        number = float(value.mean if isinstance(value, Summary) else value)
+        return "Infinity" if number == math.inf else repr(number)  # as the page's script reads it
     if isinstance(value, int):
         return str(value)
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -89,7 +90,7 @@ def _character(c: str) -> str:
 
 
 def render_latex(table: Table, label: str, *, siunitx: bool = False) -> str:
-    """A ``table`` environment; needs the packages booktabs, graphicx and xcolor.
+    """A ``table`` environment; its first lines are comments that name the packages it needs.
 
     A table wider than the text is scaled down to it, none is scaled up. With ``siunitx`` numbers
     stand in ``S`` columns, aligned at the decimal point; that package is needed then (version 3).
@@ -98,6 +99,7 @@ def render_latex(table: Table, label: str, *, siunitx: bool = False) -> str:
     columns = "".join(_column_type(table, i, numeric) for i in range(len(table.columns)))
     width = len(table.columns)
     lines = [
+        *_needs(table, bool(numeric)),
         r"\begin{table}[htbp]",
         r"\centering",
         rf"\caption{{{escape_latex(table.caption)}}}",
@@ -128,6 +130,16 @@ def render_latex(table: Table, label: str, *, siunitx: bool = False) -> str:
     return "\n".join([*lines, r"\end{table}", ""])
 
 
+def _needs(table: Table, siunitx: bool) -> list[str]:
+    """The packages of this very fragment, as a comment that can be copied."""
+    packages = ["booktabs", "graphicx"]
+    packages += ["xcolor"] if any(block.quoted for block in table.blocks) else []
+    packages += ["siunitx"] if siunitx else []
+    needed = " ".join(rf"\usepackage{{{name}}}" for name in packages)
+    settings = [r"% and, for bold numbers, \sisetup{detect-all}"] if siunitx else []
+    return [f"% needs {needed}", *settings]
+
+
 def _line(cells: list[str]) -> str:
     return " & ".join(cells) + r" \\"
 
@@ -147,8 +159,10 @@ def _column_type(table: Table, place: int, numeric: frozenset[int]) -> str:
         printed(row[place], column.digits)
         for block in table.blocks
         for row in block.rows
-        if isinstance(row[place], Summary)
+        if isinstance(row[place], Summary) and _finite(row[place])
     ]
+    if not cells:
+        return "r"
     whole = max(len(cell.main.split(".")[0].removeprefix("-")) for cell in cells)
     sign = "-" if any(cell.main.startswith("-") for cell in cells) else ""
     wide = max((cell.uncertainty for cell in cells), key=len)
@@ -158,13 +172,17 @@ def _column_type(table: Table, place: int, numeric: frozenset[int]) -> str:
     return f"S[table-format={form},separate-uncertainty,table-align-uncertainty]"
 
 
+def _finite(value: Value) -> bool:
+    return isinstance(value, Summary) and math.isfinite(value.mean)
+
+
 def _head(text: str, braced: bool) -> str:
     return f"{{{escape_latex(text)}}}" if braced else escape_latex(text)
 
 
 def _aligned(value: Value, digits: int) -> str:
     """For an ``S`` column: numbers as siunitx reads them, anything else in braces."""
-    if not isinstance(value, Summary):
+    if not _finite(value):
         return f"{{{cell_latex(value, digits)}}}"
     cell = printed(value, digits)
     text = rf"{cell.main} \pm {cell.uncertainty}" if cell.uncertainty else cell.main
@@ -175,7 +193,7 @@ def cell_latex(value: Value, digits: int) -> str:
     cell = printed(value, digits)
     text = escape_latex(cell.main)
     if cell.main.startswith("-") and isinstance(value, Summary):
-        text = rf"$-${text[1:]}"
+        text = rf"$-${{}}{text[1:]}" if math.isinf(value.mean) else rf"$-${text[1:]}"
     text = rf"\textbf{{{text}}}" if cell.best else text
     return rf"{text}\,{{\scriptsize$\pm${cell.uncertainty}}}" if cell.uncertainty else text
 

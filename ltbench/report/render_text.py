@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
+from collections.abc import Iterable, Sequence
 
 from ltbench.report.statistics import Summary
-from ltbench.report.tables import Table, Value, printed
+from ltbench.report.tables import Column, Shown, Table, Value, printed
 
 
 def escape_markdown(text: str) -> str:
@@ -46,36 +48,51 @@ def _cell(value: Value, digits: int) -> str:
 
 
 def render_csv(table: Table) -> str:
-    """Per number its mean, half-width and n; empty where there is none."""
-    measured = {
-        i
-        for block in table.blocks
-        for row in block.rows
-        for i, value in enumerate(row)
-        if value is None or isinstance(value, Summary)
-    }
+    """Numbers in full precision, ``inf`` where infinite, empty where there is none; never a sign.
+
+    A measured column has its half-width and its n beside it.
+    """
     marks = any(block.title for block in table.blocks)
-    head: list[str] = []
-    for i, column in enumerate(table.columns):
-        head.append(column.key)
-        if i in measured and column.key != "parameters":
-            head += [f"{column.key}_half_width", f"{column.key}_n"]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*head, "block"] if marks else head)
+    head: list[object] = []
+    for column in table.columns:
+        head += [column.key]
+        head += [f"{column.key}_half_width", f"{column.key}_n"] if _wide(column) else []
+    lines = [[*head, "block"] if marks else head]
     for block in table.blocks:
         for row in block.rows:
             cells: list[object] = []
-            for i, (value, column) in enumerate(zip(row, table.columns, strict=True)):
-                wide = i in measured and column.key != "parameters"
-                cells += _numbers(value, wide)
-            writer.writerow([*cells, block.title] if marks else cells)
+            for value, column in zip(row, table.columns, strict=True):
+                cells += _numbers(value) if _wide(column) else [_number(value, column)]
+            lines.append([*cells, block.title] if marks else cells)
+    return csv_text(lines)
+
+
+def csv_text(lines: Iterable[Sequence[object]]) -> str:
+    """Any lines as CSV that other programs read as numbers: ``inf``, and empty for None and NaN."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([_stored(value) for value in line] for line in lines)
     return buffer.getvalue()
 
 
-def _numbers(value: Value, wide: bool) -> list[object]:
+def _stored(value: object) -> object:
+    if isinstance(value, float):  # NumPy's are floats, too, and print otherwise
+        return "" if math.isnan(value) else repr(float(value))
+    return "" if value is None else value
+
+
+def _wide(column: Column) -> bool:
+    return not (column.text or column.plain)
+
+
+def _numbers(value: Value) -> tuple[object, object, object]:
+    """Number, half-width and n."""
     if isinstance(value, Summary):
-        width = "" if value.half_width is None else repr(value.half_width)
-        return [repr(value.mean), width, value.n]
-    shown: object = "" if value is None else value
-    return [shown, "", ""] if wide else [shown]
+        return value.mean, value.half_width, value.n or None
+    if isinstance(value, Shown):
+        return value.stored, None, value.of
+    return (None if isinstance(value, str) else value), None, None
+
+
+def _number(value: Value, column: Column) -> object:
+    return value if column.text else _numbers(value)[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ltbench.report.bias import BiasEstimate
+from ltbench.report.latest import duplicate_notes, latest, order
 from ltbench.report.names import digest, distribution_order
 from ltbench.report.schema import Distribution, Draw, Evaluation, Failure, Training
 from ltbench.report.statistics import Summary, mean_of, summarise
@@ -53,6 +54,8 @@ class Row:
     """Per seed, where the row stands on an estimate of the prior in the logits."""
     first_draw_only: bool = False
     strategy: str = ""
+    undecided: tuple[int, ...] = ()
+    """Seeds with records of different numbers of which no clock tells the latest."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -154,22 +157,22 @@ def _labels(keys: list[RowKey]) -> dict[RowKey, str]:
 
 def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
     """Where a seed was evaluated more than once, the latest record counts and a note says so."""
+    evaluations = sorted(evaluations, key=lambda e: (e.seed, *order(e.created, e.evaluation)))
+    found: dict[tuple[str, int], list[tuple[str, Distribution]]] = defaultdict(list)
+    for e in evaluations:
+        for distribution in e.distributions:
+            found[distribution.name, e.seed].append((e.created, distribution))
     results: dict[str, dict[int, Distribution]] = {}
     replaced: set[int] = set()
-    for e in sorted(evaluations, key=lambda e: (e.created, e.evaluation)):
-        for distribution in e.distributions:
-            found = results.setdefault(distribution.name, {})
-            if e.seed in found and not found[e.seed].same_scores(distribution):
-                replaced.add(e.seed)
-            found[e.seed] = distribution
-    if replaced:
-        seeds = ", ".join(str(seed) for seed in sorted(replaced))
-        notes.append(
-            f"{label}: several records with different numbers for seed {seeds};"
-            " the latest one is shown"
-        )
+    undecided: set[int] = set()
+    for (name, seed), records in found.items():
+        one = latest(records, lambda r: r[0], lambda r, other: r[1].same_scores(other[1]))
+        results.setdefault(name, {})[seed] = one.record[1]
+        replaced |= {seed} if one.replaced else set()
+        undecided |= {seed} if one.undecided else set()
+    notes += duplicate_notes(label, replaced, undecided)
     first = evaluations[0]
-    order = {d.name: distribution_order(d.name, d.kind, d.ratio) for d in first.distributions}
+    places = {d.name: distribution_order(d.name, d.kind, d.ratio) for d in first.distributions}
     return Row(
         label=label,
         method=first.method,
@@ -178,11 +181,12 @@ def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
         uses_true_prior=first.uses_true_prior,
         experts=first.experts,
         parameters=first.parameters,
-        results={n: results[n] for n in sorted(results, key=lambda n: order.get(n, (9, 0.0, n)))},
-        evaluations=tuple(sorted(evaluations, key=lambda e: (e.seed, e.created, e.evaluation))),
+        results={n: results[n] for n in sorted(results, key=lambda n: places.get(n, (9, 0.0, n)))},
+        evaluations=tuple(evaluations),
         biases={e.seed: e.bias for e in evaluations if e.bias is not None},
         first_draw_only=first.first_draw_only,
         strategy=first.strategy,
+        undecided=tuple(sorted(undecided)),
     )
 
 

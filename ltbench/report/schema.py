@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -35,6 +35,20 @@ class ExactScore(msgspec.Struct, frozen=True):
     se: Positive
 
 
+class Diagnostics(msgspec.Struct, frozen=True):
+    """Of what a strategy says of its own work, the parts that a reader of a table must know.
+
+    Diagnostics are free-form: only plain ``true``, ``false`` and numbers mean something here.
+    """
+
+    converged: Any = None
+    failed: Any = None
+    clipped: Any = None
+    rank: Any = None
+    at_limit: Any = None
+    chosen: Any = None
+
+
 class Draw(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Scores on one drawn test set, as in the record; accuracies in per cent."""
 
@@ -44,12 +58,14 @@ class Draw(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     top1: PerCent
     macro: PerCent | None = None
     nll: float | None = None
+    """Infinite where the record has null (a class that is there was ruled out); None: no key."""
     ece: PerCent | None = None
     expert_top1: tuple[PerCent, ...] | None = None
     expert_weights: tuple[Positive, ...] | None = None
     prior: tuple[Positive, ...] | None = None
     prior_error: PriorError | None = None
     exact: ExactScore | None = None
+    diagnostics: Diagnostics | None = None
 
     def same_scores(self, other: Draw) -> bool:
         """Errors of priors and exact scores are not compared: older records lack them."""

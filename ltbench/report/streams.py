@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.report.bits import Bits
+from ltbench.report.latest import latest, order
 from ltbench.report.names import digest
 from ltbench.report.statistics import Summary, summarise
 from ltbench.report.stream_records import Stream, StreamRecord
@@ -27,6 +28,8 @@ class StreamRow:
     predicts: str
     uses_true_prior: bool
     records: tuple[StreamRecord, ...]
+    replaced: tuple[int, ...] = ()
+    undecided: tuple[int, ...] = ()
 
     def found(self, distribution: str, order: str) -> list[Stream]:
         """Of every seed that has it."""
@@ -39,8 +42,8 @@ class StreamRow:
 
 def stream_rows(records: Iterable[StreamRecord]) -> list[StreamRow]:
     """Largest batches first, then by label; rows of one label that differ otherwise are told apart."""
-    grouped: dict[tuple[int, str, str, str, str], dict[int, StreamRecord]] = {}
-    for record in sorted(records, key=lambda r: (r.created, r.trial.trial)):
+    grouped: dict[tuple[int, str, str, str, str], dict[int, list[StreamRecord]]] = {}
+    for record in sorted(records, key=lambda r: order(r.created, r.trial.trial)):
         key = (
             -_size(record.arrival),
             record.arrival,
@@ -48,11 +51,12 @@ def stream_rows(records: Iterable[StreamRecord]) -> list[StreamRow]:
             record.predicts,
             record.identity,
         )
-        grouped.setdefault(key, {})[record.seed] = record
+        grouped.setdefault(key, {}).setdefault(record.seed, []).append(record)
     rows = []
     for (size, arrival, label, predicts, identity), by_seed in sorted(grouped.items()):
         alike = [key for key in grouped if key[:3] == (size, arrival, label)]
-        members = tuple(by_seed[seed] for seed in sorted(by_seed))
+        found = {s: latest(by_seed[s], lambda r: r.created, _same) for s in sorted(by_seed)}
+        members = tuple(one.record for one in found.values())
         rows.append(
             StreamRow(
                 label=label if len(alike) == 1 else f"{label} ({digest(predicts + identity)})",
@@ -61,9 +65,17 @@ def stream_rows(records: Iterable[StreamRecord]) -> list[StreamRow]:
                 predicts=predicts,
                 uses_true_prior=members[0].uses_true_prior,
                 records=members,
+                replaced=tuple(seed for seed, one in found.items() if one.replaced),
+                undecided=tuple(seed for seed, one in found.items() if one.undecided),
             )
         )
     return rows
+
+
+def _same(one: StreamRecord, other: StreamRecord) -> bool:
+    return {k: s.top1 for k, s in one.streams.items()} == {
+        k: s.top1 for k, s in other.streams.items()
+    }
 
 
 def _size(arrival: str) -> int:

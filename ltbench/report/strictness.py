@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 
 from ltbench.errors import InputError
+from ltbench.report.latest import duplicate_notes
 from ltbench.report.sections import Section
+from ltbench.report.streams import stream_rows
 
 
 def related(sections: Sequence[Section]) -> list[list[Section]]:
@@ -36,6 +38,19 @@ def refuse_mixtures(sections: Sequence[Section]) -> None:
         mixed = code_versions(section)
         if mixed:
             raise InputError(f"--strict: {section.title}: {mixed}")
+        for label, seeds in _undecided(section):
+            (note,) = duplicate_notes(label, (), seeds)
+            raise InputError(f"--strict: {section.title}: {note}; remove all but one of them")
+
+
+def _undecided(section: Section) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Rows with seeds of which no clock tells the record that counts."""
+    for row in section.everything:
+        if row.undecided:
+            yield row.label, row.undecided
+    for stream in stream_rows(section.streams):
+        if stream.undecided:
+            yield f"{stream.label}, {stream.arrival}", stream.undecided
 
 
 def code_versions(section: Section) -> str:

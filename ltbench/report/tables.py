@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ltbench.report.statistics import Summary
 
 MISSING = "–"  # not measured
 NOT_APPLICABLE = "n/a"  # cannot be measured: the group has no class
+INFINITE = "∞"
 KNOWS_PRIOR = "knows the true test prior"
 
-Value = Summary | str | int | None
+
+@dataclass(frozen=True)
+class Shown:
+    """A number that is printed in its own way; ``stored`` is what files for computing hold.
+
+    ``of``: how many it is a part of or comes from, where that is said.
+    """
+
+    text: str
+    stored: float | int | None = None
+    of: int | None = None
+
+
+Value = Summary | Shown | str | int | None
+"""A text in a column of numbers can only be :data:`NOT_APPLICABLE`."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +40,7 @@ class Column:
     header: str
     digits: int = 1
     text: bool = False  # left-aligned; repeated in every part of a table that is split
+    plain: bool = False  # single numbers: in CSV one column, without half-width and n
     explained: str = ""
 
 
@@ -53,6 +70,9 @@ class Table:
             for row in block.rows:
                 if len(row) != len(self.columns):
                     raise ValueError(f"{self.name}: {len(row)} values in a row, not as headed")
+                for value, column in zip(row, self.columns, strict=True):
+                    if isinstance(value, str) and not column.text and value != NOT_APPLICABLE:
+                        raise ValueError(f"{self.name}: text {value!r} in column {column.key}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +90,8 @@ def printed(value: Value, digits: int) -> Printed:
         return Printed(MISSING)
     if isinstance(value, str):
         return Printed(value)
+    if isinstance(value, Shown):
+        return Printed(value.text)
     if isinstance(value, int):
         return Printed(f"{value:,}")
     if value.half_width is None:
@@ -79,5 +101,7 @@ def printed(value: Value, digits: int) -> Printed:
 
 
 def _fixed(number: float, digits: int) -> str:
+    if math.isinf(number):
+        return INFINITE if number > 0 else f"-{INFINITE}"
     text = f"{number:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0.0 else text  # never "-0.0"

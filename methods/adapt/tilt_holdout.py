@@ -52,7 +52,11 @@ class TiltHoldout(Strategy[TiltHoldoutHyper]):
         measured = torch.stack([likeliest(inside, weights_for(held.labels, q)) for q in priors])
         found = likeliest(source_likelihoods(test.logits, source))
         exponent = root(measured - found)
-        facts: dict[str, Json] = {"exponents": [exponent.item()], "uncorrected": found.item()}
+        facts: dict[str, Json] = {
+            "exponents": [exponent.item()],
+            "uncorrected": found.item(),
+            "at_limit": exponent.abs().item() >= GRID[-1].item(),
+        }
         return predict_at(tilted(exponent[None], features), test, source, facts)
 
 

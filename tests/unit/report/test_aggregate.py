@@ -17,7 +17,7 @@ from ltbench.report.aggregate import (
     profile,
 )
 from ltbench.report.bits import correct_bits
-from ltbench.report.images import image_intervals, resampled_means
+from ltbench.report.images import image_intervals, resampled_hits
 from ltbench.report.records import read_records
 from ltbench.report.sections import build_sections
 
@@ -57,12 +57,12 @@ def test_bootstrap_spread_is_the_stratified_standard_error() -> None:
     """Closed form: sum over classes of n_c p_c (1 - p_c), over N squared."""
     sizes, right = (50, 30, 20), (40, 15, 4)
     bits = [k < r for n, r in zip(sizes, right, strict=True) for k in range(n)]
-    values = np.array(bits, dtype=np.float32)[:, None]
-    means = resampled_means(values, sizes, resamples=20_000)[:, 0]
+    values = np.array(bits, dtype=np.int64)[:, None]
+    means = resampled_hits(values, sizes, resamples=20_000)[:, 0] / 100
     variance = sum(r * (n - r) / n for n, r in zip(sizes, right, strict=True)) / 100**2
     assert means.mean() == pytest.approx(0.59, abs=2e-3)
     assert means.std() == pytest.approx(variance**0.5, rel=0.03)
-    whole = resampled_means(values, (100,), resamples=20_000)[:, 0]
+    whole = resampled_hits(values, (100,), resamples=20_000)[:, 0] / 100
     assert whole.std() == pytest.approx((0.59 * 0.41 / 100) ** 0.5, rel=0.03)
     assert means.std() < whole.std()  # that is what stratifying is for
 
