@@ -111,7 +111,8 @@ class Adapted:
     logits: ``(N, C)`` scores for exactly the images adapted on, in their order.
     frozen: ``(N, E, C) -> (N, C)``, a predictor that may be applied to other images.
     expert_weights: ``(E,)``, sums to 1. prior: ``(C,)`` estimated label distribution.
-    diagnostics: small JSON-serialisable facts.
+    diagnostics: small JSON-serialisable facts. The report tells its readers of ``converged`` False
+    and ``failed`` True.
     """
 
     logits: Tensor

@@ -64,7 +64,8 @@ def _row_list(
 @click.option(
     "--strict",
     is_flag=True,
-    help="Stop with exit code 2 at an unreadable record and at mixed budgets or versions.",
+    help="Stop with exit code 2 at an unreadable record, at mixed budgets or versions, and where a"
+    " seed has two results and no clock tells the later.",
 )
 @click.option("--no-figures", is_flag=True, help="Tables only.")
 @click.option(

@@ -15,10 +15,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """softmax(inverse_temperature l + shift): shift ``(C,)`` float64 of mean 0."""
+    """softmax(inverse_temperature l + shift): shift ``(C,)`` float64 of mean 0; whether the fit ended
+    before its limit of iterations."""
 
     inverse_temperature: float
     shift: Tensor
+    converged: bool = True
 
     def __call__(self, scores: Tensor) -> Tensor:
         """``(N, C)`` log-posteriors, each image up to a constant, to calibrated ones (normalised)."""
@@ -57,4 +59,4 @@ def fit_bcts(scores: Tensor, labels: Tensor, weights: Tensor, penalty: float) ->
         objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
     )
     shift = torch.from_numpy(found.x[1:] - found.x[1:].mean())
-    return Calibration(float(found.x[0]), shift)
+    return Calibration(float(found.x[0]), shift, converged=found.status != 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ltbench.report.names import listed
+from ltbench.report.names import counted, listed
 from ltbench.report.rows import Row
 from ltbench.report.schema import Diagnostics
 from ltbench.report.sections import Section
@@ -13,10 +13,8 @@ Fact = Callable[[Diagnostics], bool]
 
 FAILURES: tuple[tuple[str, Fact], ...] = (
     ("did not converge before its limit of iterations", lambda d: d.converged is False),
-    (
-        "found no estimate and fell back to the training prior",
-        lambda d: d.failed is True,
-    ),
+    ("found no estimate and fell back to the training prior", lambda d: d.failed is True),
+    ("stopped calibrating at its limit of iterations", lambda d: d.calibrated is False),
 )
 """Told with every table: such a draw does not show what the strategy is meant to do."""
 
@@ -57,11 +55,10 @@ def _notes(section: Section, row: Row, facts: Sequence[tuple[str, Fact]]) -> lis
         hits = [(name, seed) for name, seed, told in found if fact(told)]
         if hits:
             names = [test.short for test in section.test_sets if test.name in {n for n, _ in hits}]
-            seeds = f"{len({s for _, s in hits})} of {len({s for _, s, _ in found})} seeds"
+            seeds = counted(len({s for _, s in hits}), len({s for _, s, _ in found}), "seed")
             where = listed(names, len({name for name, _, _ in found}))
-            notes.append(
-                f"{row.label}: {text} in {len(hits)} of {len(found)} draws ({seeds}; {where})"
-            )
+            draws = counted(len(hits), len(found), "draw")
+            notes.append(f"{row.label}: {text} in {draws} ({seeds}; {where})")
     return notes
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from ltbench.report.marks import Pick
-from ltbench.report.names import listed
+from ltbench.report.names import counted, listed
 from ltbench.report.rows import Row
 from ltbench.report.tables import INFINITE
 
@@ -30,7 +30,7 @@ def _note(row: Row, what: str, picks: Mapping[str, Pick]) -> str:
     if not places:
         return ""
     parts = [
-        f"in {n} of {of} seed{'' if of == 1 else 's'} ({listed(names, len(picks))})"
+        f"in {counted(n, of, 'seed')} ({listed(names, len(picks))})"
         for (n, of), names in places.items()
     ]
     return (

@@ -49,7 +49,14 @@ def short_name(name: str, kind: str, ratio: float | None) -> str:
 
 def listed(names: Sequence[str], of: int, most: int = 4) -> str:
     """``"F50, U"``; of more than ``most`` names their number among ``of`` test sets."""
-    return ", ".join(names) if len(names) <= most else f"{len(names)} of {of} test sets"
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"all {of} test sets" if len(names) == of else f"{len(names)} of {of} test sets"
+
+
+def counted(n: int, of: int, what: str) -> str:
+    """``"4 of 5 seeds"``, ``"1 of 1 seed"``."""
+    return f"{n} of {of} {what}{'' if of == 1 else 's'}"
 
 
 def digest(text: str) -> str:

@@ -43,6 +43,7 @@ class Diagnostics(msgspec.Struct, frozen=True):
 
     converged: Any = None
     failed: Any = None
+    calibrated: Any = None
     clipped: Any = None
     rank: Any = None
     at_limit: Any = None

@@ -70,5 +70,9 @@ class BctsEm(Strategy[BctsEmHyper]):
             logits=predict(test.logits),
             frozen=predict,
             prior=found.prior,
-            diagnostics={**found.to_json(), "temperature": temperature},
+            diagnostics={
+                **found.to_json(),
+                "temperature": temperature,
+                "calibrated": calibrate.converged,
+            },
         )

@@ -234,6 +234,7 @@ def test_bcts_em_finds_the_prior_where_em_does_not() -> None:
     np.testing.assert_allclose(found_prior(calibrated), SHIFTED, atol=0.035)
     assert bayes_agreement(calibrated, x, SHIFTED) > bayes_agreement(plain, x, SHIFTED) + 0.05
     assert calibrated.diagnostics["temperature"] == pytest.approx(2, abs=0.2)
+    assert calibrated.diagnostics["calibrated"] is True
 
 
 def test_bcts_em_sees_no_shift_on_the_hold_out_itself() -> None:

@@ -248,7 +248,9 @@ def test_images_of_one_class_end_at_the_end_of_the_grid() -> None:
     held = draw(prior_of(0.0), 2000, seed=4)
     scores = torch.full((20, C), -50.0).double()
     scores[:, 0] = 0
-    assert exponents(adapt(scores, "tilt-holdout", held)) == [3.0]
+    adapted = adapt(scores, "tilt-holdout", held)
+    assert exponents(adapted) == [3.0]
+    assert adapted.diagnostics["at_limit"] is True
 
 
 def test_the_root_is_the_crossing_nearest_to_uniform() -> None:

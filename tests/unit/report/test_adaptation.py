@@ -21,7 +21,7 @@ from ltbench.report.render_latex import render_latex
 from ltbench.report.schema import Distribution, Draw
 from ltbench.report.sections import Section, build_sections
 from ltbench.report.statistics import Summary
-from ltbench.report.tables import Table
+from ltbench.report.tables import Shown, Table
 
 from .builder import Results, flat
 
@@ -149,8 +149,8 @@ def test_the_table_holds_gain_regret_errors_and_flags(tmp_path: Path) -> None:
     row = table["sade", "U"]
     assert (row["unadapted"], row["adapted"], row["gain"], row["regret"]) == (50, 40.5, -9.5, 19.5)
     assert (row["prior_l1"], row["prior_kl"]) == (pytest.approx(0.2), 0.5)
-    assert row["collapsed"] == "2/2"
-    assert table["sade", "all 5"]["collapsed"] == "10/10"
+    assert row["collapsed"] == Shown("2/2", 2, 2)
+    assert table["sade", "all 5"]["collapsed"] == Shown("10/10", 10, 10)
 
 
 def test_rows_that_a_selection_hides_stay_references(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_rows_that_a_selection_hides_stay_references(tmp_path: Path) -> None:
 def test_an_infinite_divergence_is_shown_as_such(tmp_path: Path) -> None:
     table = adaptation_table(section_of(tmp_path, kl=None), "1")
     row = table_of(table)["sade", "U"]
-    assert row["prior_kl"] == "∞"
+    assert row["prior_kl"] == math.inf
     assert row["prior_l1"] == pytest.approx(0.2)
     assert table is not None
     assert r"$\infty$" in render_latex(table, "label")

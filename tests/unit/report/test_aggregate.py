@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ltbench.report import images
 from ltbench.report.aggregate import (
     critical_difference,
     interquartile_mean,
@@ -19,7 +20,10 @@ from ltbench.report.aggregate import (
 from ltbench.report.bits import correct_bits
 from ltbench.report.images import image_intervals, resampled_hits
 from ltbench.report.records import read_records
+from ltbench.report.rows import Row
+from ltbench.report.schema import Training
 from ltbench.report.sections import build_sections
+from ltbench.report.strata import RowBits
 
 from .builder import Results, flat
 
@@ -51,6 +55,10 @@ def test_critical_difference_of_the_literature(k: int, n: int, expected: float) 
 
 def test_ranks_share_ties() -> None:
     assert mean_ranks(np.array([[3.0, 1.0, 1.0], [2.0, 5.0, 1.0]])).tolist() == [1.5, 1.75, 2.75]
+
+
+def test_ranks_of_equal_fractions_are_shared() -> None:
+    assert mean_ranks(np.array([[100 * 0.58, 58.0, 1.0]])).tolist() == [1.5, 1.5, 3.0]
 
 
 def test_bootstrap_spread_is_the_stratified_standard_error() -> None:
@@ -91,3 +99,25 @@ def test_bits_that_do_not_fit_are_no_bits(tmp_path: Path, text: str) -> None:
     (section,) = build_sections(read_records(tmp_path))[0]
     found = section.rows[0].evaluations[0].distributions[0]
     assert correct_bits(replace(found, correct=text)) is None
+
+
+def test_accuracies_on_test_images_are_hits_over_images(tmp_path: Path) -> None:
+    """400 images, 7 hits: 1.75 per cent exactly, in every number of seeds; no single precision."""
+    bits = np.zeros((7, 400), dtype=bool)
+    for seed in range(7):
+        bits[seed, seed * 7 : seed * 7 + 7] = True  # other images in every seed
+    row = Row("ce", "ce", Training("ce", "{}", "1", ""))
+    for seeds in range(1, 8):
+        found = RowBits(row, tuple(range(seeds)), bits[:seeds], (400,))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(images, "rows_bits", lambda rows, name, found=found: [found])
+            cell = image_intervals([row], "uniform")[0]["ce"]
+        assert cell.mean == 1.75
+        assert cell.half_width is not None
+        resolution = cell.half_width * seeds * 400 * 1000 / 50  # percentiles of 1000 resamples
+        assert resolution == pytest.approx(round(resolution), abs=1e-6)
+
+
+def test_resampled_hits_are_whole_numbers_beyond_single_precision() -> None:
+    hits = np.full((3, 1), 2**23 + 1, dtype=np.int64)
+    assert (resampled_hits(hits, (3,), resamples=50) == 3 * (2**23 + 1)).all()

@@ -84,3 +84,30 @@ def test_pooled_sd_by_hand() -> None:
     rows = [{0: 1.0, 1: 3.0}, {0: 5.0, 1: 5.0, 2: 8.0}, {0: 9.0}]
     assert pooled_sd(rows) == pytest.approx(math.sqrt((2.0 + 6.0) / 3))
     assert pooled_sd([{0: 1.0}]) is None
+
+
+def test_equal_means_lead_jointly_whatever_their_last_bit() -> None:
+    """Two leaders equal as fractions: one steady, one noisy; the third is told from the steady one."""
+    steady = dict(enumerate([97.0, 97.0, 97.01, 96.99, 97.0]))
+    noisy = dict(enumerate([98.0, 96.0, 98.5, 95.5, 97.0]))
+    third = dict(enumerate([95.9, 96.1, 95.9, 96.1, 96.0]))
+    far = dict(enumerate([50.0, 50.1, 49.9, 50.0, 50.05]))
+    for nudge in (-1e-13, 0.0, 1e-13):
+        moved = {seed: value + nudge for seed, value in steady.items()}
+        assert best_or_tied([[moved, noisy, third, far]], [False]) == [{0, 1, 2}]
+        assert best_or_tied([[noisy, moved, third, far]], [False]) == [{0, 1, 2}]
+    assert best_or_tied([[steady, third, far]], [False]) == [{0}]  # told from its only leader
+
+
+def test_an_infinite_mean_is_neither_best_nor_tied() -> None:
+    finite = dict(enumerate([1.5, 1.6, 1.55]))
+    infinite = {0: math.inf, 1: 1.0, 2: 1.0}
+    other = dict(enumerate([1.6, 1.5, 1.6]))
+    assert best_or_tied([[finite, infinite, other]], [True]) == [{0, 2}]
+    assert best_or_tied([[finite, infinite]], [True]) == [set()]  # nothing to compare with
+
+
+def test_ties_of_seeds_do_not_hang_on_the_last_bit() -> None:
+    found = paired({0: 50.0, 1: 60.0}, {0: 50.0 + 1e-13, 1: 50.0})
+    assert found is not None
+    assert (found.better, found.equal, found.probability) == (1, 1, 0.75)

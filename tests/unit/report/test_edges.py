@@ -19,6 +19,7 @@ from ltbench.report.figures import build_figures, save_figure
 from ltbench.report.quoted import quoted_rows
 from ltbench.report.records import read_records
 from ltbench.report.regret import oracles, regret
+from ltbench.report.render_latex import render_latex
 from ltbench.report.render_macros import macro_word
 from ltbench.report.render_text import render_markdown
 from ltbench.report.sections import Section, build_sections
@@ -194,6 +195,40 @@ def test_quoted_figures_stand_apart_with_their_gap(tmp_path: Path) -> None:
     assert len(table.blocks) == 2  # no gap
     assert quoted_rows("cifar100-lt", "recipe.epochs=40") == []
     assert "quoted" not in tables_of_variant(tmp_path)
+
+
+def test_a_fragment_names_the_packages_that_it_needs(tmp_path: Path) -> None:
+    results = Results(tmp_path, protocol="cifar100-lt", ratios=(10, 50))
+    results.add("ce", 0, flat(50))
+    tables = tables_of(tmp_path)
+    plain = "% needs \\usepackage{booktabs} \\usepackage{graphicx}"
+    assert render_latex(tables["main"], "x").splitlines()[0] == plain
+    assert render_latex(tables["quoted"], "x").splitlines()[0] == f"{plain} \\usepackage{{xcolor}}"
+    aligned = render_latex(tables["main"], "x", siunitx=True).splitlines()
+    assert aligned[0] == f"{plain} \\usepackage{{siunitx}}"
+    assert aligned[1].startswith("%")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+def test_a_fragment_compiles_with_the_packages_that_it_names(tmp_path: Path) -> None:
+    results = Results(tmp_path, protocol="cifar100-lt", ratios=(10, 50))
+    results.add("ce", 0, flat(50))
+    for name, table in tables_of(tmp_path).items():
+        fragment = render_latex(table, name)
+        packages = fragment.splitlines()[0].removeprefix("% needs ")
+        text = (
+            f"\\documentclass{{article}}{packages}\\begin{{document}}\n{fragment}\\end{{document}}"
+        )
+        (tmp_path / "m.tex").write_text(text, encoding="utf-8")
+        if name in ("main", "quoted"):
+            done = subprocess.run(
+                ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "m.tex"],
+                cwd=tmp_path,
+                capture_output=True,
+                check=False,
+                timeout=120,
+            )
+            assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
 
 
 def tables_of_variant(tmp_path: Path) -> dict[str, Table]:

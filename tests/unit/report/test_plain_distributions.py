@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def facts(distributions: tuple[Distribution, ...]) -> list[object]:
     """All that a report reads, as plain values."""
     fields = (
         "number", "n", "top1", "macro", "nll", "ece", "expert_top1", "expert_weights", "prior",
-        "prior_l1", "prior_kl", "exact_top1", "exact_se",
+        "prior_l1", "prior_kl", "exact_top1", "exact_se", "diagnostics",
     )  # fmt: skip
     return [
         (
@@ -100,3 +101,34 @@ def test_an_unusual_but_right_record_is_read_by_the_careful_way() -> None:
     assert plain_distributions(msgspec.json.encode(found), experts, classes) is None
     read = {d.name: d for d in careful(found, experts, classes)}
     assert read["uniform"].draws[0].top1 == 100.0
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda draw: draw.update(nll=None), math.inf),
+        (lambda draw: draw.pop("nll"), None),
+        (lambda draw: draw.update(nll=2), 2.0),
+    ],
+)
+def test_a_null_loss_is_infinite_and_an_absent_one_not_measured(
+    change: Callable[[dict[str, Any]], object], expected: float | None
+) -> None:
+    found, experts, classes = record(RECORDS[0])
+    change(found["uniform"]["draws"]["0"])
+    plain = plain_distributions(json.dumps(found).encode(), experts, classes)
+    assert plain is not None
+    assert facts(plain) == facts(careful(found, experts, classes))
+    assert [d.draws[0].nll for d in plain if d.name == "uniform"] == [expected]
+
+
+def test_diagnostics_of_any_form_are_read_both_ways() -> None:
+    for form in ({"converged": False, "rank": "full", "more": [1]}, [1], "text", None, 3):
+        found, experts, classes = record(RECORDS[0])
+        found["uniform"]["draws"]["0"]["diagnostics"] = form
+        content = json.dumps(found).encode()
+        read = careful(found, experts, classes)
+        plain = plain_distributions(content, experts, classes)
+        assert plain is None or facts(plain) == facts(read)
+        told = [d.draws[0].diagnostics for d in read if d.name == "uniform"]
+        assert [one is not None for one in told] == [isinstance(form, dict)]
