@@ -38,7 +38,7 @@ def detail_notes(section: Section, rows: Sequence[Row]) -> list[str]:
     """As :func:`failure_notes`, of what is less than a failure; a singular confusion table, too."""
     classes = len(section.train_counts)
     singular: Fact = lambda d: d.clipped is not None and _positive(d.rank) and d.rank < classes  # noqa: E731
-    text = f"met a singular confusion table (rank below {classes}) and took the solution nearest to no shift"
+    text = f"met a confusion table that does not tell all weights (singular: rank below {classes})"
     return [n for row in rows for n in _notes(section, row, (*DETAILS, (text, singular)))]
 
 

@@ -54,7 +54,7 @@ def test_failures_are_told_with_every_table_of_the_row(
     ("found", "text"),
     [
         ({"clipped": 2, "rank": 4, "failed": False}, "set negative weights to 0"),
-        ({"clipped": 0, "rank": 3, "failed": False}, "singular confusion table (rank below 4)"),
+        ({"clipped": 0, "rank": 3, "failed": False}, "(singular: rank below 4)"),
         ({"at_limit": True}, "stopped at the end of the range"),
         ({"chosen": "em[strength=1]"}, "took a fall-back (EM)"),
     ],
