@@ -50,7 +50,7 @@ def test_spans_follow_one_another_and_cover_all_epochs(shares: list[float], spar
 
 def test_no_phase_and_what_is_none_break_the_contract() -> None:
     for phases in ((), ("heads",)):
-        with pytest.raises(ContractError, match="at least one ltbench.Phase"):
+        with pytest.raises(ContractError, match=r"at least one ltbench\.Phase"):
             phase_spans(phases, 10)  # type: ignore[arg-type]
 
 
