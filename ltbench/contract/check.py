@@ -51,12 +51,11 @@ class Finding:
 
 
 def by_cause(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Findings in their order, those that do not hold for the same reason together."""
-    groups: dict[tuple[object, ...], list[Finding]] = {}
+    """Findings in their order, those that do not hold for the same reason together, advice last."""
+    groups: dict[object, list[Finding]] = {}
     for i, finding in enumerate(findings):
-        key = (i,) if finding.holds else (finding.cause, finding.advice)
-        groups.setdefault(key, []).append(finding)
-    return list(groups.values())
+        groups.setdefault(i if finding.holds else finding.cause, []).append(finding)
+    return [sorted(group, key=lambda finding: finding.advice) for group in groups.values()]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ Memory = dict[str, Any]
 """Places such as ``self.seen``, and what lies there as nested tuples and dicts that compare by ``==``."""
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
-_LIBRARIES = frozenset({*sys.stdlib_module_names, "torch", "numpy", "scipy", "pandas", "ltbench"})
+_LIBRARIES = frozenset({*sys.stdlib_module_names, "torch", "numpy", "scipy", "pandas"})
 _OPENED = (nn.Module, torch.optim.Optimizer, SimpleNamespace, Method, Strategy, Session)
 _DEPTH = 8
 
@@ -37,7 +37,7 @@ def places(plugin: object) -> Iterator[tuple[str, object]]:
         yield f"self.{name}", value
     modules: dict[str, ModuleType | None] = {}
     for cls in type(plugin).__mro__:
-        if cls.__module__.split(".")[0] in _LIBRARIES:
+        if _of_a_library(cls.__module__):
             continue
         modules[cls.__module__] = sys.modules.get(cls.__module__)
         for name, value in vars(cls).items():
@@ -112,16 +112,25 @@ def _inside(value: Any) -> dict[str, Any] | None:
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
     if isinstance(value, FunctionType):
-        if value.__module__.split(".")[0] in _LIBRARIES:
+        if _of_a_library(value.__module__):
             return None
         kept = {"defaults": value.__defaults__, "keywords": value.__kwdefaults__}
         return {**vars(value), **kept}
     if isinstance(value, type | ModuleType):
         return None
-    own = type(value).__module__.split(".")[0] not in _LIBRARIES
-    if own or isinstance(value, _OPENED) or dataclasses.is_dataclass(value):
+    if (
+        not _of_a_library(type(value).__module__)
+        or isinstance(value, _OPENED)
+        or dataclasses.is_dataclass(value)
+    ):
         return getattr(value, "__dict__", None)
     return None
+
+
+def _of_a_library(module: str) -> bool:
+    """Also of ltbench itself, but for the folders of methods, where anybody may put a file."""
+    first = module.split(".")[0]
+    return first in _LIBRARIES or (first == "ltbench" and not module.startswith("ltbench.methods."))
 
 
 def _bytes(value: Tensor) -> bytes:

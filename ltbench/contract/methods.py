@@ -315,10 +315,10 @@ def bias_is_that_of_the_loss(case: MethodCase) -> None:
 
 
 METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
-    Property(training_identity_can_be_trained),
-    Property(a_post_hoc_method_has_the_loss_of_its_trainer),
     Property(architecture_and_phases),
     Property(loss_is_a_finite_scalar),
+    Property(training_identity_can_be_trained),
+    Property(a_post_hoc_method_has_the_loss_of_its_trainer),
     Property(loss_teaches_every_expert),
     Property(loss_survives_extreme_logits),
     Property(loss_has_no_side_effects),
