@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from ltbench.contract.memory import difference, global_randomness, learnable, memory
-from ltbench.contract.method_case import PROGRESS, MethodCase, differ, loss_of, seeded
+from ltbench.contract.method_case import (
+    PROGRESS,
+    MethodCase,
+    differ,
+    expected_loss,
+    loss_of,
+    losses_differ,
+    seeded,
+)
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.method import Architecture, Method, Phase
 
@@ -214,9 +222,9 @@ def image_order_does_not_matter(case: MethodCase) -> None:
     """The order of the images in a batch does not change the loss."""
     logits, targets = case.example()
     order = torch.randperm(len(targets), generator=seeded())
-    one = loss_of(case.build(), logits, targets, 0.9)
-    other = loss_of(case.build(), logits[order], targets[order], 0.9)
-    require(not differ(one, other), f"it is {one:g}, and {other:g} in another order")
+    one = expected_loss(case.build(), logits, targets, 0.9)
+    other = expected_loss(case.build(), logits[order], targets[order], 0.9)
+    require(not losses_differ(one, other), f"it is {one[0]:g}, and {other[0]:g} in another order")
 
 
 def class_names_do_not_matter(case: MethodCase) -> None:
@@ -240,9 +248,12 @@ def _same_under_new_names(case: MethodCase, new: Tensor) -> None:
     method = case.build()
     way_out = "; set uses_class_order = True where the numbers of classes have a meaning"
     for progress in PROGRESS:
-        one = loss_of(method, logits, targets, progress)
-        other = loss_of(renamed, logits[..., old], new[targets], progress)
-        require(not differ(one, other), f"the loss is {one:g}, and {other:g} renumbered{way_out}")
+        one = expected_loss(method, logits, targets, progress)
+        other = expected_loss(renamed, logits[..., old], new[targets], progress)
+        require(
+            not losses_differ(one, other),
+            f"the loss is {one[0]:g}, and {other[0]:g} renumbered{way_out}",
+        )
     require(
         not differ(renamed.predict(logits[..., old]), method.predict(logits)[:, old]),
         f"predict depends on the number of a class{way_out}",

@@ -506,6 +506,8 @@ ALLOWED = [
     "self.at = progress; self.half = 0.5 * progress",
     # a memo that grows
     "self.memo = getattr(self, 'memo', {}); self.memo[progress] = progress ** 2",
+    # noise for every logit: draws belong to numbers of classes, their distribution does not
+    "logits = logits + 0.1 * torch.randn(logits.shape, generator=rng).to(logits.device)",
     # the last value, to look at
     "self.last = logits.detach().mean().item()",
 ]
@@ -514,7 +516,8 @@ ALLOWED = [
 @pytest.mark.parametrize("line", ALLOWED)
 def test_what_is_a_function_of_the_call_is_no_state(tmp_path: Path, line: str) -> None:
     found = findings(tmp_path / "mine.py", METHOD, LOSS, f"{line}\n        {LOSS}")
-    assert [finding for finding in found if not finding.holds] == []
+    noisy = {"bias_is_that_of_the_loss"} if "randn" in line else set()  # then it is none
+    assert {finding.name for finding in found if not finding.holds} == noisy
 
 
 OF_NUMBERS = "return F.cross_entropy(logits[:, 0] + torch.arange(logits.shape[2]), targets)"
