@@ -63,8 +63,8 @@ def _trainer(row: ResolvedRow) -> str:
 def _refuse(kind: str, plugin: Plugin[Any], finding: Finding | None) -> None:
     if finding is not None:
         raise InputError(
-            f"{kind} {plugin.name!r} would give wrong numbers: {finding.told}; nothing was started "
-            f"(`ltbench check {_target(plugin)}` tells more)"
+            f"{kind} {plugin.name!r} ({plugin.origin}) cannot be used: {finding.told}; nothing was "
+            f"started, `ltbench check {_target(plugin)}` tells more"
         )
 
 

@@ -129,6 +129,8 @@ def loss_has_no_side_effects(case: MethodCase) -> None:
 
 def loss_stage_tells_when_the_loss_changes(case: MethodCase) -> None:
     """Where `loss_stage` is the same for two values of progress, so is the loss."""
+    if case.plugin.cls.loss_stage is Method.loss_stage:  # never the same, hence always right
+        return
     method, example = case.build(), case.example()
     by_stage: dict[object, float] = {}
     for progress in torch.linspace(0, 0.995, 200).tolist():
