@@ -107,6 +107,8 @@ def class_names_do_not_matter(case: StrategyCase) -> None:
     straight = _probabilities(case)
     renamed = _probabilities(case.renumbered(order))
     apart = (renamed - straight[:, list(order)]).abs().max().item()
+    if apart <= 1e-3:
+        return
     # Draws belong to numbers of classes: what another seed would change is no dependence on them.
     by_chance = max((_probabilities(case, k) - straight).abs().max().item() for k in (1, 2, 3))
     require(
