@@ -27,7 +27,7 @@ class ContractError(LtbenchError):
 
 
 class DivergedError(LtbenchError):
-    """The training loss became NaN or infinite, in 1-based ``epoch`` and ``step``, at rate ``lr``."""
+    """Loss, weights or logits became NaN or infinite, in 1-based ``epoch`` and ``step``, at rate ``lr``."""
 
     def __init__(self, message: str, epoch: int, step: int, lr: float) -> None:
         super().__init__(message)

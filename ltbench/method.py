@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 from ltbench.errors import InputError
+from ltbench.fields import one_of, positive_number, true_or_false, whole_number
 from ltbench.hyper import Hyper, Json
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ class Architecture:
 
     experts: number of experts E; from 2 on they share the stem and the first stage.
     head: ``linear`` (with bias) or ``cosine`` (both sides L2-normalised, times ``scale``).
+    scale: above 0; read by the cosine head only.
     reduced: second and third stage at 3/4 of their width.
+
+    Raises :class:`InputError`, one line that names the field, for any other value.
     """
 
     experts: int = 1
@@ -52,21 +56,23 @@ class Architecture:
     reduced: bool = False
 
     def __post_init__(self) -> None:
-        if self.experts < 1:
-            raise InputError(f"experts = {self.experts} must be at least 1")
-        if self.head not in ("linear", "cosine"):
-            raise InputError(f"head = {self.head!r} must be linear or cosine")
+        whole_number("Architecture: experts", self.experts, at_least=1)
+        one_of("Architecture: head", self.head, ("linear", "cosine"))
+        positive_number("Architecture: scale", self.scale)
+        true_or_false("Architecture: reduced", self.reduced)
 
 
 @dataclass(frozen=True)
 class Phase:
     """A part of training. The learning-rate schedule runs once over each phase.
 
-    share: fraction of the epochs, relative to the other phases.
+    name: any text. share: fraction of the epochs, relative to the other phases; above 0.
     train: which weights learn, ``all`` or ``heads`` (the rest is frozen, BatchNorm included).
     sampler: ``instance`` (each image once an epoch) or ``class-balanced`` (classes equally likely,
     as many images an epoch).
     reset_heads: whether the heads start from fresh weights.
+
+    Raises :class:`InputError`, one line that names the field, for any other value.
     """
 
     name: str = "train"
@@ -74,6 +80,14 @@ class Phase:
     train: Literal["all", "heads"] = "all"
     sampler: Literal["instance", "class-balanced"] = "instance"
     reset_heads: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise InputError(f"Phase: name = {self.name!r} must be a text, for example 'heads'")
+        positive_number("Phase: share", self.share)
+        one_of("Phase: train", self.train, ("all", "heads"))
+        one_of("Phase: sampler", self.sampler, ("instance", "class-balanced"))
+        true_or_false("Phase: reset_heads", self.reset_heads)
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,13 @@ class NoHyper(Hyper):
 class Method(ABC, Generic[H]):
     """A way to train on long-tailed data; one file in ``methods/train`` or a third party's plugin.
 
-    counts: ``(C,)`` training images per class, int64, on the device that trains.
+    counts: ``(C,)`` training images per class, int64, on the device that trains (in evaluation on
+    the CPU); whatever is made from them in ``__init__`` is on the right device by itself.
+
+    A method is a rule, not a memory: ``loss`` and ``predict`` depend on their arguments, the counts
+    and the hyper-parameters alone. What a call leaves behind (a counter, a running mean, a queue) is
+    in no checkpoint, so that a resumed run would give other numbers; a weight of the method's own is
+    in no optimiser. ``ltbench check`` finds both and ``ltbench run`` refuses them.
     """
 
     name: ClassVar[str]
@@ -95,22 +115,29 @@ class Method(ABC, Generic[H]):
     """The test-time strategy of the method's own paper; a bare method name is evaluated with it."""
     version: ClassVar[int] = 1
     """Raised when what training computes changes."""
+    uses_class_order: ClassVar[bool] = False
+    """Whether the numbers of the classes have a meaning here, as for groups of neighbouring classes.
+    False: renumbering them changes nothing, which ``check`` tries."""
 
     def __init__(self, counts: Tensor, hyper: H) -> None:
         self.counts = counts
         self.hyper = hyper
 
     def training_identity(self) -> tuple[str, Mapping[str, Json]]:
-        """Which registered method does the training, and its hyper-parameters.
+        """Which registered method does the training, and its hyper-parameters, as JSON.
 
-        A post-hoc method names the one whose trial it is evaluated on.
+        Two rows with the same answer are evaluated on one trial. The default is the method itself. A
+        post-hoc method, which differs in ``predict`` only, names the one whose trial it is evaluated
+        on: ``return "ce", {}``. Loss and architecture must then be that method's.
         """
         return self.name, self.hyper.training_part()
 
     def architecture(self) -> Architecture:
+        """The network that it asks for: one expert with a linear head unless it says otherwise."""
         return Architecture()
 
     def phases(self) -> tuple[Phase, ...]:
+        """The stages of training in their order: one, all weights, each image once an epoch."""
         return (Phase(),)
 
     @abstractmethod
@@ -124,8 +151,11 @@ class Method(ABC, Generic[H]):
     ) -> Tensor:
         """The training loss.
 
-        logits: ``(B, E, C)`` float32; targets: ``(B,)`` int64; progress: epoch / epochs in [0, 1);
-        rng: a seeded generator for losses that sample. Returns a scalar ``()``.
+        logits: ``(B, E, C)`` float32; targets: ``(B,)`` int64, both on the device that trains;
+        progress: epoch / epochs in [0, 1). rng: for losses that sample, the only source of
+        randomness; it lives on the CPU whatever the device, so that every device draws the same
+        (``torch.rand(n, generator=rng).to(logits.device)``), and is seeded by seed and epoch, so that
+        a resumed run draws the same. Returns a scalar ``()`` and changes none of its inputs.
         """
 
     def loss_stage(self, progress: float) -> Hashable:

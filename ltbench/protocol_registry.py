@@ -31,7 +31,10 @@ class ProtocolFiles:
         self.files[name], self._origins[name] = path, origin
 
     def get(self, name: str) -> Path:
-        """Raises :class:`InputError` for a name that is unknown or claimed twice."""
+        """``my_set`` and ``my-set`` are the same. Raises :class:`InputError` for a name that is unknown
+        or claimed twice."""
+        if name not in self.files:
+            name = name if name.replace("_", "-") not in self.files else name.replace("_", "-")
         if name in self.clashes:  # neither is picked silently
             raise InputError(self.clashes[name])
         if name not in self.files:

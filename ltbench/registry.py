@@ -88,7 +88,7 @@ class Registry(Generic[P]):
         return self.plugins[name]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one load, one identity
 class Registries:
     methods: Registry[Method[Any]]
     strategies: Registry[Strategy[Any]]

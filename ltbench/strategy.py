@@ -109,7 +109,10 @@ class Adapted:
     """What adaptation returned.
 
     logits: ``(N, C)`` scores for exactly the images adapted on, in their order.
-    frozen: ``(N, E, C) -> (N, C)``, a predictor that may be applied to other images.
+    frozen: ``(N, E, C) -> (N, C)``, what was learnt as a predictor of logits: it may be applied to
+    other images, one by one or many at once, and gives the same scores for those adapted on. None
+    where the outcome is no function of an image's logits. From it the exact accuracy under any prior
+    is computed, and :class:`ltbench.session.Accumulating` needs it.
     expert_weights: ``(E,)``, sums to 1. prior: ``(C,)`` estimated label distribution.
     diagnostics: small JSON-serialisable facts. The report tells its readers of ``converged`` False
     and ``failed`` True.
@@ -140,17 +143,27 @@ class Session(ABC):
 
 
 class Strategy(ABC, Generic[H]):
-    """A way to adapt to an unknown test label distribution; one file in ``methods/adapt``."""
+    """A way to adapt to an unknown test label distribution; one file in ``methods/adapt``.
+
+    One instance adapts to many test sets, in any order and with some left out that are known already:
+    nothing may be remembered from one :meth:`adapt` to the next. State belongs into a :class:`Session`.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     reference: ClassVar[Reference | None] = None
     hyper_type: ClassVar[type[Hyper]] = NoHyper
     needs: ClassVar[frozenset[Need]] = frozenset()
+    """What it is given beyond logits: ``views`` (``test.views``), ``true_prior`` (``test.true_prior``;
+    marks the row as one that knows it), ``bias`` (``source.bias``, if need be an estimate), ``holdout``
+    (labelled held-out training images), ``network`` (``source.network`` and ``test.images``; draw 0
+    only). Each is refused where it is not declared."""
     min_experts: ClassVar[int] = 1
     uses_predict: ClassVar[bool] = True
     """Whether the outcome may depend on the method's ``predict``. False: on logits and bias alone,
     so that a post-hoc method and the method it is trained as give the same row, kept once."""
+    uses_class_order: ClassVar[bool] = False
+    """Whether the numbers of the classes have a meaning here; else renumbering changes nothing."""
     version: ClassVar[int] = 1
 
     def __init__(self, hyper: H) -> None:
@@ -158,7 +171,12 @@ class Strategy(ABC, Generic[H]):
 
     @abstractmethod
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        """Adapts to ``test`` and predicts it. ``rng``: the only source of randomness."""
+        """Adapts to ``test`` and predicts it.
+
+        rng: the only source of randomness, a CPU generator seeded by seed, strategy, test set and
+        draw. Everything else is on the CPU, too, but a network, which may be on another device; it
+        takes images from the CPU.
+        """
 
     def session(self, source: Source, rng: torch.Generator) -> Session | None:
         """A fresh online session, or None where the strategy works on whole test sets only.

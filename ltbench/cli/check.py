@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from ltbench.cli.options import plugin_option
+
+if TYPE_CHECKING:
+    from ltbench.contract.check import Finding
 
 EPILOG = """\b
 Examples:
@@ -21,29 +27,36 @@ Examples:
 def command(target: str, plugins: tuple[str, ...], quiet: bool) -> int:
     """Run the contract tests on one plugin and say what is missing.
 
-    Exit code 1 where something must be changed; what is only advisable is told as advice.
+    MISSING is what would make numbers wrong or a run fail: exit code 1, and `ltbench run` refuses such
+    a method or strategy before any training. What is only good to have is told as advice.
     """
-    from ltbench.contract.check import checks_of
+    from ltbench.contract.check import by_cause, checks_of
 
-    missing = advice = done = 0
-    plugin = ""
-    for check in checks_of(target, plugins):
-        finding = check.finding()
-        done += 1
-        if finding.plugin != plugin and not quiet:
-            plugin = finding.plugin
+    findings = [check.finding() for check in checks_of(target, plugins)]
+    for plugin in dict.fromkeys(finding.plugin for finding in findings):
+        if not quiet:
             click.echo(plugin)
-        if finding.holds:
-            if not quiet:
-                click.echo(f"  ok       {finding.sentence}")
-            continue
-        missing += not finding.advice
-        advice += finding.advice
-        click.echo(f"  {'advice ' if finding.advice else 'MISSING'}  {finding.sentence}")
-        click.echo(f"           {finding.reason}")
-    kept = done - missing - advice
-    parts = [f"{kept} of {done} properties kept"]
+        for told in by_cause(finding for finding in findings if finding.plugin == plugin):
+            if told[0].holds:
+                if not quiet:
+                    click.echo(f"  ok       {told[0].sentence}")
+            else:
+                _tell(told)
+    kept = sum(finding.holds for finding in findings)
+    missing = sum(not finding.holds and not finding.advice for finding in findings)
+    advice = len(findings) - kept - missing
+    parts = [f"{kept} of {len(findings)} properties kept"]
     parts += [f"{missing} missing"] if missing else []
     parts += [f"{advice} to consider"] if advice else []
     click.echo(", ".join(parts))
     return 1 if missing else 0
+
+
+def _tell(found: Sequence[Finding]) -> None:
+    """What does not hold for one and the same reason: the reason once, then whatever it concerns."""
+    first = found[0]
+    click.echo(f"  {'advice ' if first.advice else 'MISSING'}  {first.sentence}")
+    click.echo(f"           {first.told}")
+    if len(found) > 1:
+        others = ", ".join(finding.name for finding in found[1:])
+        click.echo(f"           for the same reason not kept: {others}")

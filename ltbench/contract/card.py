@@ -25,18 +25,22 @@ class Card:
     registries: Registries
 
 
-def name_title_and_version(card: Card) -> None:
-    """It has a usable name, a title and a version."""
+def name_and_version(card: Card) -> None:
+    """It has a usable name and a version."""
     cls = card.plugin.cls
     try:
         check_name(cls.name, "name")
     except InputError as error:
         raise Unmet(str(error)) from None
-    require(str(cls.title).strip(), "title is empty; tables print it beside the name")
     require(
         type(cls.version) is int and cls.version >= 1,
         f"version = {cls.version!r} must be a whole number from 1 on",
     )
+
+
+def title(card: Card) -> None:
+    """It has a title; tables print it beside the name."""
+    require(card.plugin.cls.title.strip(), "title is empty")
 
 
 def docstring(card: Card) -> None:
@@ -144,10 +148,11 @@ def an_unknown_hyper_parameter_is_refused(card: Card) -> None:
 
 
 _BOTH: tuple[Property[Card], ...] = (
-    Property(name_title_and_version),
+    Property(name_and_version),
+    Property(title, advice=True),
     Property(docstring, advice=True),
     Property(reference, advice=True),
-    Property(published_settings),
+    Property(published_settings, advice=True),
     Property(hyper_parameters_are_typed_and_frozen),
     Property(hyper_parameters_have_help, advice=True),
     Property(an_unknown_hyper_parameter_is_refused),

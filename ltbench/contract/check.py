@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ltbench.contract.card import METHOD_CARD, STRATEGY_CARD, Card
-from ltbench.contract.method_case import method_cases
+from ltbench.contract.method_case import MethodCase, method_cases
 from ltbench.contract.methods import METHOD_PROPERTIES
 from ltbench.contract.protocols import PROTOCOL_PROPERTIES, ProtocolCase
 from ltbench.contract.strategies import STRATEGY_PROPERTIES
-from ltbench.contract.strategy_case import strategy_cases
+from ltbench.contract.strategy_case import StrategyCase, strategy_cases
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.errors import InputError, describe, nearest
 from ltbench.protocol_registry import find_protocols
@@ -23,17 +24,38 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Finding:
-    """One property of one plugin. reason: why it does not hold, empty where it does."""
+    """One property of one plugin.
+
+    reason: why it does not hold, empty where it does; where: the case in which that was seen.
+    """
 
     plugin: str
     name: str
     sentence: str
     advice: bool
     reason: str
+    where: str = ""
 
     @property
     def holds(self) -> bool:
         return not self.reason
+
+    @property
+    def told(self) -> str:
+        return str(Unmet(self.reason, self.where))
+
+    @property
+    def cause(self) -> str:
+        """The reason without its numbers: findings of one cause are told once."""
+        return re.sub(r"\d+", "#", self.reason)
+
+
+def by_cause(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Findings in their order, those that do not hold for the same reason together, advice last."""
+    groups: dict[object, list[Finding]] = {}
+    for i, finding in enumerate(findings):
+        groups.setdefault(i if finding.holds else finding.cause, []).append(finding)
+    return [sorted(group, key=lambda finding: finding.advice) for group in groups.values()]
 
 
 @dataclass(frozen=True)
@@ -49,27 +71,25 @@ class Check:
             try:
                 self.property.holds(case)
             except Unmet as error:
-                raise Unmet(f"{error}{_where(case)}") from None
+                raise Unmet(error.reason, _where(case)) from None
             except Exception as error:  # a plugin may raise whatever it likes
-                raise Unmet(f"{describe(error)}{_place(error)}{_where(case)}") from error
+                raise Unmet(f"{describe(error)}{_place(error)}", _where(case)) from error
 
     def finding(self) -> Finding:
+        reason = where = ""
         try:
             self()
         except Unmet as error:
-            reason = str(error)
-        else:
-            reason = ""
-        return Finding(
-            self.plugin, self.property.name, self.property.sentence, self.property.advice, reason
-        )
+            reason, where = error.reason, error.where
+        known = self.property
+        return Finding(self.plugin, known.name, known.sentence, known.advice, reason, where)
 
     def __str__(self) -> str:
         return f"{self.plugin}-{self.property.name}"
 
 
 def _where(case: object) -> str:
-    return "" if isinstance(case, Card) else f" ({case})"
+    return str(case) if isinstance(case, MethodCase | StrategyCase) else ""
 
 
 def _place(error: BaseException) -> str:
@@ -113,8 +133,11 @@ def _fits_some_method(case: tuple[Plugin[Any], tuple[Any, ...]]) -> None:
     )
 
 
-def check_protocol(name: str, registries: Registries) -> Iterator[Check]:
-    yield from _checks(name, PROTOCOL_PROPERTIES, (ProtocolCase(name, registries),))
+def check_protocol(
+    name: str, registries: Registries, plugins: Sequence[str] = ()
+) -> Iterator[Check]:
+    case = ProtocolCase(name, registries, tuple(plugins))
+    yield from _checks(name, PROTOCOL_PROPERTIES, (case,))
 
 
 def _checks(plugin: str, properties: Iterable[Property[C]], cases: Sequence[C]) -> Iterator[Check]:
@@ -147,7 +170,7 @@ def _all_of(text: str, plugins: Sequence[str]) -> list[Check]:
     if text.endswith(".toml"):
         if not Path(text).is_file():
             raise InputError(f"{text}: no such file")
-        return list(check_protocol(text, load_registries(plugins)))
+        return list(check_protocol(text, load_registries(plugins), plugins))
     if text.endswith(".py") or Path(text).is_file():
         return _of_file(text, plugins)
     registries = load_registries(plugins)
@@ -157,8 +180,8 @@ def _all_of(text: str, plugins: Sequence[str]) -> list[Check]:
     if text in registries.strategies.plugins:
         found += check_strategy(registries.strategies.get(text), registries)
     protocols = find_protocols(plugins)
-    if text in protocols.files:
-        found += check_protocol(text, registries)
+    if text in protocols.files or text.replace("_", "-") in protocols.files:
+        found += check_protocol(text, registries, plugins)
     if found:
         return found
     for registry in (registries.methods, registries.strategies):

@@ -20,6 +20,8 @@ COUNTS = {
     "equal": [4, 4, 4],
 }
 PROGRESS = (0.0, 0.5, 0.99)
+SAMPLES = 64
+"""Generators over which a loss that samples is averaged."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,15 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(3)
 
 
-def loss_of(method: Method[Any], logits: Tensor, targets: Tensor, progress: float = 0.0) -> Tensor:
+def loss_of(
+    method: Method[Any],
+    logits: Tensor,
+    targets: Tensor,
+    progress: float = 0.0,
+    rng: torch.Generator | None = None,
+) -> Tensor:
     """The loss, which must be a scalar tensor: whatever else is asked of it builds on that."""
-    loss = method.loss(logits, targets, progress=progress, rng=seeded())
+    loss = method.loss(logits, targets, progress=progress, rng=rng or seeded())
     require(isinstance(loss, Tensor), f"loss returned {type(loss).__name__}, not a tensor")
     require(
         loss.shape == (),
@@ -89,6 +97,29 @@ def loss_of(method: Method[Any], logits: Tensor, targets: Tensor, progress: floa
         "over the batch",
     )
     return loss
+
+
+def expected_loss(
+    method: Method[Any], logits: Tensor, targets: Tensor, progress: float
+) -> tuple[float, float]:
+    """The loss and 0; of one that samples, the mean over generators and its standard error."""
+    rng = seeded()
+    before = rng.get_state()
+    first = loss_of(method, logits, targets, progress, rng)
+    if torch.equal(before, rng.get_state()):
+        return first.item(), 0.0
+    draws = [
+        loss_of(method, logits, targets, progress, torch.Generator().manual_seed(seed))
+        for seed in range(SAMPLES)
+    ]
+    values = torch.stack(draws).detach().double()
+    return values.mean().item(), values.std().item() / SAMPLES**0.5
+
+
+def losses_differ(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two of :func:`expected_loss` are further apart than rounding and sampling explain."""
+    apart, error = abs(one[0] - other[0]), (one[1] ** 2 + other[1] ** 2) ** 0.5
+    return not apart <= 1e-4 * abs(other[0]) + 1e-5 + 6 * error
 
 
 def differ(one: Tensor, other: Tensor, rtol: float = 1e-4, atol: float = 1e-5) -> bool:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from ltbench.contract.method_case import PROGRESS, MethodCase, differ, loss_of, seeded
+from ltbench.contract.memory import difference, global_randomness, learnable, memory
+from ltbench.contract.method_case import (
+    PROGRESS,
+    MethodCase,
+    differ,
+    expected_loss,
+    loss_of,
+    losses_differ,
+    seeded,
+)
 from ltbench.contract.unmet import Property, Unmet, require
-from ltbench.method import Architecture, Phase
+from ltbench.method import Architecture, Method, Phase
 
 
 def training_identity_can_be_trained(case: MethodCase) -> None:
@@ -47,7 +58,6 @@ def architecture_and_phases(case: MethodCase) -> None:
         phases and all(isinstance(phase, Phase) for phase in phases),
         "phases() must return ltbench.Phase objects, at least one",
     )
-    require(all(phase.share > 0 for phase in phases), "each phase needs a share above 0")
 
 
 def loss_is_a_finite_scalar(case: MethodCase) -> None:
@@ -77,20 +87,30 @@ def loss_teaches_every_expert(case: MethodCase) -> None:
 
 
 def loss_survives_extreme_logits(case: MethodCase) -> None:
-    """The loss is finite for zero and for huge logits, and for a batch of one image."""
+    """Loss and gradient are finite for zero and for huge logits, and for a batch of one image."""
     logits, _ = case.example(batch=1)
     for scale in (0.0, 1e3):
         for target in range(len(case.counts)):
-            loss = loss_of(case.build(), logits * scale, torch.tensor([target]), 0.9)
+            leaf = (logits * scale).requires_grad_()
+            loss = loss_of(case.build(), leaf, torch.tensor([target]), 0.9)
             require(
                 torch.isfinite(loss),
                 f"loss is {loss.item()} for one image with logits up to "
-                f"{(logits * scale).abs().max():g}; use log_softmax, not log(softmax)",
+                f"{leaf.abs().max():g}; use log_softmax, not log(softmax)",
+            )
+            (slope,) = torch.autograd.grad(loss, leaf)
+            require(
+                torch.isfinite(slope).all(),
+                "the gradient of the loss is not finite for one image with logits up to "
+                f"{leaf.abs().max():g}; use log_softmax, not log(softmax)",
             )
 
 
 def loss_has_no_side_effects(case: MethodCase) -> None:
-    """The loss changes none of its inputs and gives the same twice with the same generator."""
+    """The loss changes none of its inputs and gives the same twice with the same generator.
+
+    What it keeps for later is the matter of :func:`keeps_no_state`.
+    """
     logits, targets = case.example()
     before, counts = (logits.clone(), targets.clone()), torch.tensor(case.counts)
     method = case.build()
@@ -109,6 +129,8 @@ def loss_has_no_side_effects(case: MethodCase) -> None:
 
 def loss_stage_tells_when_the_loss_changes(case: MethodCase) -> None:
     """Where `loss_stage` is the same for two values of progress, so is the loss."""
+    if case.plugin.cls.loss_stage is Method.loss_stage:  # never the same, hence always right
+        return
     method, example = case.build(), case.example()
     by_stage: dict[object, float] = {}
     for progress in torch.linspace(0, 0.995, 200).tolist():
@@ -121,48 +143,128 @@ def loss_stage_tells_when_the_loss_changes(case: MethodCase) -> None:
         )
 
 
+def keeps_no_state(case: MethodCase) -> None:
+    """Nothing is remembered from call to call: a resumed run starts with a method that has seen nothing.
+
+    What a call leaves behind may be a memo, made once or from the call's own arguments.
+    """
+    final = case.example(batch=6, seed=9)
+    for progress in PROGRESS:
+        fresh, used = case.build(), case.build()
+        first = _outputs(fresh, *final, progress)
+        held = memory(fresh)
+        for seed, earlier in enumerate((*PROGRESS, *PROGRESS)):
+            _outputs(used, *case.example(batch=5, seed=seed), earlier)
+        again = _outputs(used, *final, progress)
+        place = difference(held, memory(used))
+        told = f"{place} differs" if place else "loss, its gradient or predict differs"
+        require(
+            place is None and all(map(torch.equal, first, again)),
+            f"{told} after other batches: no checkpoint holds what a method remembers, so a resumed "
+            "run would give other numbers; use arguments, counts and hyper-parameters only",
+        )
+
+
+def _outputs(
+    method: Method[Any], logits: Tensor, targets: Tensor, progress: float
+) -> tuple[Tensor, ...]:
+    """Loss, its gradient and the prediction."""
+    leaf = logits.clone().requires_grad_()
+    loss = loss_of(method, leaf, targets, progress)
+    slopes = torch.autograd.grad(loss, leaf) if loss.requires_grad else ()
+    return (loss.detach(), *slopes, method.predict(logits).detach())
+
+
+def has_nothing_of_its_own_to_train(case: MethodCase) -> None:
+    """It holds no weights: what learns is the network that `architecture` asks for."""
+    method = case.build()
+    for when in ("before", "after"):  # the loss may make one at its first call
+        place = learnable(method)
+        require(
+            place is None,
+            f"{place} is a learnable parameter, which no optimiser trains and no checkpoint holds; "
+            "make it a number, for example a hyper-parameter, or drop requires_grad",
+        )
+        if when == "before":
+            loss_of(method, *case.example())
+
+
 def loss_leaves_the_global_generator_alone(case: MethodCase) -> None:
     """The loss draws random numbers from `rng` only."""
-    state = torch.get_rng_state()
-    loss_of(case.build(), *case.example())
+    state = global_randomness()
+    for progress in PROGRESS:
+        loss_of(case.build(), *case.example(), progress)
+    case.build().predict(case.example()[0])
     require(
-        torch.equal(torch.get_rng_state(), state),
-        "the loss draws from torch's global generator; pass generator=rng",
+        global_randomness() == state,
+        "it draws from a global generator (torch, numpy or random); use rng, for example "
+        "torch.rand(n, generator=rng)",
     )
+
+
+def loss_stays_on_the_device(case: MethodCase) -> None:
+    """What the loss makes itself is on the device of the logits, so that it trains on a GPU, too.
+
+    Tried on a device that computes nothing; what cannot run there is not blamed.
+    """
+    logits, targets = (each.to("meta") for each in case.example())
+    try:
+        hyper = case.plugin.cls.hyper_type.from_mapping(case.hyper, case.plugin.name)
+        method = case.plugin.cls(torch.tensor(case.counts, device="meta"), hyper)
+        method.loss(logits, targets, progress=0.9, rng=seeded())
+    except Exception as error:  # values are asked for, or a kernel is missing there
+        require(
+            "device" not in str(error) or "meta" not in str(error) or "cpu" not in str(error),
+            "it mixes tensors of the CPU with those of another device; write "
+            "torch.tensor(..., device=logits.device), or .to(logits.device) after drawing from rng",
+        )
 
 
 def image_order_does_not_matter(case: MethodCase) -> None:
     """The order of the images in a batch does not change the loss."""
     logits, targets = case.example()
     order = torch.randperm(len(targets), generator=seeded())
-    one = loss_of(case.build(), logits, targets, 0.9)
-    other = loss_of(case.build(), logits[order], targets[order], 0.9)
-    require(not differ(one, other), f"it is {one:g}, and {other:g} in another order")
+    one = expected_loss(case.build(), logits, targets, 0.9)
+    other = expected_loss(case.build(), logits[order], targets[order], 0.9)
+    require(not losses_differ(one, other), f"it is {one[0]:g}, and {other[0]:g} in another order")
 
 
 def class_names_do_not_matter(case: MethodCase) -> None:
     """Renumbering the classes changes neither loss nor prediction nor bias.
 
-    On distinct counts only: between classes of equal count a rank is broken by the class index.
+    On distinct counts only: between classes of equal count a rank is broken by the class index. A
+    method for which numbers have a meaning declares ``uses_class_order``.
     """
-    if len(set(case.counts)) < len(case.counts):
+    if case.plugin.cls.uses_class_order or len(set(case.counts)) < len(case.counts):
         return
+    classes = len(case.counts)
+    for new in (torch.randperm(classes, generator=seeded()), torch.arange(classes).flip(0)):
+        _same_under_new_names(case, new)
+
+
+def _same_under_new_names(case: MethodCase, new: Tensor) -> None:
+    """Class c is called new[c]."""
     logits, targets = case.example(batch=12)
-    new = torch.randperm(len(case.counts), generator=seeded())  # class c is called new[c]
     old = torch.argsort(new)
     renamed = case.build([case.counts[c] for c in old.tolist()])
     method = case.build()
+    way_out = "; set uses_class_order = True where the numbers of classes have a meaning"
     for progress in PROGRESS:
-        one = loss_of(method, logits, targets, progress)
-        other = loss_of(renamed, logits[..., old], new[targets], progress)
-        require(not differ(one, other), f"the loss is {one:g}, and {other:g} renumbered")
+        one = expected_loss(method, logits, targets, progress)
+        other = expected_loss(renamed, logits[..., old], new[targets], progress)
+        require(
+            not losses_differ(one, other),
+            f"the loss is {one[0]:g}, and {other[0]:g} renumbered{way_out}",
+        )
     require(
         not differ(renamed.predict(logits[..., old]), method.predict(logits)[:, old]),
-        "predict depends on the number of a class",
+        f"predict depends on the number of a class{way_out}",
     )
     bias, other_bias = method.bias(), renamed.bias()
     if bias is not None and other_bias is not None:
-        require(not differ(other_bias, bias[:, old]), "bias depends on the number of a class")
+        require(
+            not differ(other_bias, bias[:, old]), f"bias depends on the number of a class{way_out}"
+        )
 
 
 def predict_scores_every_class(case: MethodCase) -> None:
@@ -226,17 +328,20 @@ def bias_is_that_of_the_loss(case: MethodCase) -> None:
 
 
 METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
-    Property(training_identity_can_be_trained),
-    Property(a_post_hoc_method_has_the_loss_of_its_trainer),
     Property(architecture_and_phases),
     Property(loss_is_a_finite_scalar),
+    Property(training_identity_can_be_trained),
+    Property(a_post_hoc_method_has_the_loss_of_its_trainer),
     Property(loss_teaches_every_expert),
     Property(loss_survives_extreme_logits),
     Property(loss_has_no_side_effects),
     Property(loss_stage_tells_when_the_loss_changes),
+    Property(keeps_no_state),
+    Property(has_nothing_of_its_own_to_train),
     Property(loss_leaves_the_global_generator_alone),
+    Property(loss_stays_on_the_device, advice=True),
     Property(image_order_does_not_matter, advice=True),
-    Property(class_names_do_not_matter, advice=True),
+    Property(class_names_do_not_matter),
     Property(predict_scores_every_class),
     Property(bias_has_one_row_per_expert),
     Property(bias_is_that_of_the_loss),

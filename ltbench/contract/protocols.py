@@ -16,14 +16,15 @@ from ltbench.task import build_task
 
 @dataclass(frozen=True)
 class ProtocolCase:
-    """name: of a protocol or a .toml file."""
+    """name: of a protocol or a .toml file; plugins: files that it may extend."""
 
     name: str
     registries: Registries
+    plugins: tuple[str, ...] = ()
 
     def load(self) -> Protocol:
         try:
-            return load_protocol_config(self.name)
+            return load_protocol_config(self.name, plugins=self.plugins)
         except InputError as error:
             raise Unmet(str(error)) from None
 
@@ -44,10 +45,13 @@ def has_version_and_title(case: ProtocolCase) -> None:
 
 
 def file_is_named_after_it(case: ProtocolCase) -> None:
-    """Its file has its name, so that `--protocol NAME` finds it."""
+    """Its file has its name, so that `--protocol NAME` finds it; `_` and `-` are the same there."""
     protocol = case.load()
-    stem = Path(protocol.origin).stem.replace("_", "-")
-    require(stem == protocol.name, f"the file is called {stem!r}, the protocol {protocol.name!r}")
+    stem = Path(protocol.origin).stem
+    require(
+        stem.replace("_", "-") == protocol.name.replace("_", "-"),
+        f"the file is called {stem!r}, the protocol {protocol.name!r}",
+    )
 
 
 def settings_are_of_known_plugins(case: ProtocolCase) -> None:

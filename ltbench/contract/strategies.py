@@ -7,7 +7,9 @@ from typing import get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from ltbench.contract.memory import difference, global_randomness, memory
 from ltbench.contract.method_case import differ
 from ltbench.contract.strategy_case import COUNTS, StrategyCase
 from ltbench.contract.unmet import Property, Unmet, require
@@ -62,13 +64,63 @@ def what_it_tells_is_well_formed(case: StrategyCase) -> None:
 
 def same_seed_same_answer(case: StrategyCase) -> None:
     """The same seed gives the same scores, and no other source of randomness is used."""
-    state = torch.get_rng_state()
+    state = global_randomness()
     first, second = (case.adapt(seed=5).logits for _ in range(2))
     require(torch.equal(first, second), "the same generator gives other scores the second time")
     require(
-        torch.equal(torch.get_rng_state(), state),
-        "it draws from torch's global generator; use the rng that adapt is given",
+        global_randomness() == state,
+        "it draws from a global generator (torch, numpy or random); use the rng that adapt is given",
     )
+
+
+def keeps_nothing_of_the_last_test_set(case: StrategyCase) -> None:
+    """What it finds depends on the test set alone, not on those before, which may be known already."""
+    if case.n < 2:
+        return
+    fresh, used = case.strategy, case.strategy
+    first = case.adapt(strategy=fresh).logits.detach()
+    held = memory(fresh, case.method)
+    for part in (slice(0, 7), slice(5, case.n)):
+        case.adapt(case.test(part), strategy=used)
+    again = case.adapt(strategy=used).logits.detach()
+    place = difference(held, memory(used, case.method))
+    told = f"{place} differs" if place else "the scores differ"
+    require(
+        place is None and torch.equal(first, again),
+        f"{told} after other test sets, and those that are known are left out of a later run; keep "
+        "what adapt learns in local variables, or in a Session",
+    )
+
+
+def class_names_do_not_matter(case: StrategyCase) -> None:
+    """Renumbering the classes renumbers the scores and changes nothing else.
+
+    Not tried on a network, whose classes have no names. A strategy for which numbers have a meaning
+    declares ``uses_class_order``.
+    """
+    cls = case.plugin.cls
+    if cls.uses_class_order or type(case.method).uses_class_order or "network" in cls.needs:
+        return
+    if case.n < 2:  # an estimate from one image hangs on rounding
+        return
+    order = (3, 0, 4, 1, 2)
+    straight = _probabilities(case)
+    renamed = _probabilities(case.renumbered(order))
+    apart = (renamed - straight[:, list(order)]).abs().max().item()
+    if apart <= 1e-3:
+        return
+    # Draws belong to numbers of classes: what another seed would change is no dependence on them.
+    by_chance = max((_probabilities(case, k) - straight).abs().max().item() for k in (1, 2, 3))
+    require(
+        apart <= 1e-3 + 3 * by_chance,
+        "the scores depend on the number of a class; set uses_class_order = True where numbers of "
+        "classes have a meaning",
+    )
+
+
+def _probabilities(case: StrategyCase, seed: int = 0) -> Tensor:
+    """Of the scores: the logarithm of a prior of 0 and of one of 1e-15 say the same."""
+    return F.softmax(case.adapt(seed=seed).logits.detach().double(), dim=1)
 
 
 def frozen_repeats_the_scores(case: StrategyCase) -> None:
@@ -97,11 +149,15 @@ def image_order_does_not_matter(case: StrategyCase) -> None:
     )
 
 
-def uses_only_what_it_declares(case: StrategyCase) -> None:
-    """It asks for views, true prior and images only where `needs` declares them, and uses them."""
+def asks_only_for_what_it_declares(case: StrategyCase) -> None:
+    """It asks for views, true prior and images only where `needs` declares them."""
+    case.adapt()  # the test set refuses anything else
+
+
+def uses_what_it_declares(case: StrategyCase) -> None:
+    """It does not declare in `needs` what it does without."""
     declared = case.strategy.needs & _HANDED_OUT
     if not declared:
-        case.adapt(case.bare())
         return
     try:
         case.adapt(case.bare())
@@ -204,9 +260,12 @@ STRATEGY_PROPERTIES: tuple[Property[StrategyCase], ...] = (
     Property(scores_are_usable),
     Property(what_it_tells_is_well_formed),
     Property(same_seed_same_answer),
+    Property(keeps_nothing_of_the_last_test_set),
     Property(frozen_repeats_the_scores),
     Property(image_order_does_not_matter, advice=True),
-    Property(uses_only_what_it_declares),
+    Property(class_names_do_not_matter),
+    Property(asks_only_for_what_it_declares),
+    Property(uses_what_it_declares, advice=True),
     Property(predict_is_called_only_if_declared),
     Property(session_is_one_or_none),
     Property(session_predicts_batches_of_any_size),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.contract.unmet import require
-from ltbench.errors import InputError
 from ltbench.method import Method
 from ltbench.models.resnet import build_network
 from ltbench.registry import Plugin, Registries
@@ -35,35 +35,47 @@ class OnPixels(nn.Module):
 
 @dataclass(frozen=True)
 class StrategyCase:
-    """``n`` images; absent: three of the five classes are missing from the test set."""
+    """``n`` images; absent: three of the five classes are missing from the test set.
+
+    hyper: the strategy's hyper-parameters that are not the default. order: class ``order[i]`` is
+    called i, as :meth:`renumbered` makes it.
+    """
 
     plugin: Plugin[Strategy[Any]]
     method: Method[Any]
     n: int = 40
     absent: bool = False
+    hyper: tuple[tuple[str, Any], ...] = ()
+    order: tuple[int, ...] = (0, 1, 2, 3, 4)
 
     @property
     def strategy(self) -> Strategy[Any]:
         cls = self.plugin.cls
-        return cls(cls.hyper_type())
+        return cls(cls.hyper_type.from_mapping(dict(self.hyper), self.plugin.name))
+
+    def renumbered(self, order: tuple[int, ...]) -> StrategyCase:
+        """The same images, class ``order[i]`` being called i."""
+        method = type(self.method)(COUNTS[list(order)], self.method.hyper)
+        return replace(self, method=method, order=order)
 
     @cached_property
     def logits(self) -> Tensor:
         """``(N, E, C)``, around a label each."""
         rng = torch.Generator().manual_seed(0)
         experts, classes = self.method.architecture().experts, len(COUNTS)
-        return 3 * torch.randn(self.n, experts, classes, generator=rng)
+        return 3 * torch.randn(self.n, experts, classes, generator=rng)[..., list(self.order)]
 
     @cached_property
     def _views(self) -> Tensor:
         noise = torch.randn(
             PAIRS, 2, *self.logits.shape, generator=torch.Generator().manual_seed(1)
         )
-        return self.logits + noise
+        return self.logits + noise[..., list(self.order)]
 
     @property
     def prior(self) -> Tensor:
-        return torch.tensor([0.5, 0, 0.5, 0, 0] if self.absent else [0.2] * 5).double()
+        prior = torch.tensor([0.5, 0, 0.5, 0, 0] if self.absent else [0.2] * 5).double()
+        return prior[list(self.order)]
 
     def test(self, order: Tensor | slice = slice(None)) -> UnlabelledTest:
         """The test set, which hands out what the strategy declared and nothing else."""
@@ -96,7 +108,8 @@ class StrategyCase:
             bias, kind = self.method.reference_bias(), "reference"
         held = 12
         rng = torch.Generator().manual_seed(4)
-        logits = 3 * torch.randn(held, *self.logits.shape[1:], generator=rng)
+        logits = 3 * torch.randn(held, *self.logits.shape[1:], generator=rng)[..., list(self.order)]
+        labels = torch.argsort(torch.tensor(self.order))[torch.arange(held) % len(COUNTS)]
         network = None
         if "network" in needs:
             bare = build_network("resnet8", len(COUNTS), self.method.architecture(), rng)
@@ -107,14 +120,19 @@ class StrategyCase:
             kind,
             OptimizerSettings(0.1, 0.9, True, 5e-4),
             holdout_logits=logits if "holdout" in needs else None,
-            holdout_labels=torch.arange(held) % len(COUNTS) if "holdout" in needs else None,
+            holdout_labels=labels if "holdout" in needs else None,
             network=network,
         )
 
-    def adapt(self, test: UnlabelledTest | None = None, seed: int = 0) -> Adapted:
+    def adapt(
+        self,
+        test: UnlabelledTest | None = None,
+        seed: int = 0,
+        strategy: Strategy[Any] | None = None,
+    ) -> Adapted:
         rng = torch.Generator().manual_seed(seed)
         given = self.test() if test is None else test
-        adapted = self.strategy.adapt(given, self.source(), rng)
+        adapted = (strategy or self.strategy).adapt(given, self.source(), rng)
         require(
             isinstance(adapted, Adapted),
             f"adapt returned {type(adapted).__name__}; it must return Adapted(logits=...)",
@@ -123,7 +141,8 @@ class StrategyCase:
 
     def __str__(self) -> str:
         absent = ", three classes absent" if self.absent else ""
-        return f"with {self.method.name}, {self.n} images{absent}"
+        shown = "".join(f"{key}={value}, " for key, value in self.hyper)
+        return f"{shown}with {self.method.name}, {self.n} images{absent}"
 
 
 def fits(strategy: Plugin[Strategy[Any]], method: Method[Any]) -> bool:
@@ -139,7 +158,10 @@ def build_method(name: str, registries: Registries) -> Method[Any]:
 
 
 def strategy_cases(
-    plugin: Plugin[Strategy[Any]], registries: Registries, methods: tuple[str, ...] | None = None
+    plugin: Plugin[Strategy[Any]],
+    registries: Registries,
+    methods: tuple[str, ...] | None = None,
+    hyper: Mapping[str, Any] | None = None,
 ) -> list[StrategyCase]:
     """The strategy with every method it fits: many images, few classes present, one image."""
     names = sorted(registries.methods.plugins) if methods is None else methods
@@ -147,13 +169,13 @@ def strategy_cases(
     for name in names:
         try:
             method = build_method(name, registries)
-        except InputError:
+            fitting = fits(plugin, method)
+        except Exception:  # that method's own check tells
             continue
-        if fits(plugin, method):
+        if fitting:
             found += [
-                StrategyCase(plugin, method),
-                StrategyCase(plugin, method, absent=True),
-                StrategyCase(plugin, method, n=1),
-                StrategyCase(plugin, method, n=1, absent=True),
+                StrategyCase(plugin, method, n, absent, tuple((hyper or {}).items()))
+                for n in (40, 1)
+                for absent in (False, True)
             ]
     return found

@@ -10,7 +10,17 @@ C = TypeVar("C")
 
 
 class Unmet(Exception):
-    """What does not hold and what would: one or two plain sentences for the plugin's author."""
+    """What does not hold and what would: one or two plain sentences for the plugin's author.
+
+    where: the case in which it was seen, empty where there is only one.
+    """
+
+    def __init__(self, reason: str, where: str = "") -> None:
+        super().__init__(reason, where)
+        self.reason, self.where = reason, where
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.where})" if self.where else self.reason
 
 
 def require(holds: Any, otherwise: str) -> None:
@@ -21,7 +31,11 @@ def require(holds: Any, otherwise: str) -> None:
 
 @dataclass(frozen=True)
 class Property(Generic[C]):
-    """One thing that must hold for a case; ``advice``: good to have, no reason to refuse."""
+    """One thing that must hold for a case.
+
+    advice: good to have; without it every number is still right. Whatever else does not hold would
+    make numbers wrong or a run fail, so that ``ltbench run`` refuses the plugin.
+    """
 
     holds: Callable[[C], None]
     advice: bool = False

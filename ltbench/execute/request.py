@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.arrival import parse_arrival
+from ltbench.contract.gate import refuse_unsound
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Splits
 from ltbench.data.locate import user_folder
@@ -83,6 +84,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     for arrival in request.arrivals:
         parse_arrival(arrival)
     _check_settings(protocol, registries)
+    refuse_unsound(resolved, registries)
     if not request.dry_run:
         _check_folders(request, resolved)
     splits = _open(request, protocol, report)

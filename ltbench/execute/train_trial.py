@@ -16,7 +16,7 @@ from ltbench.execute.context import TrialContext, now, save_tensors
 from ltbench.files import write_json, write_text
 from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
 from ltbench.train.infer import Inference
-from ltbench.train.loop import Hooks, TrainingJob, resolved_recipe, train
+from ltbench.train.loop import Hooks, TrainingJob, check_outputs, resolved_recipe, train
 from ltbench.trial import SCHEMA
 
 
@@ -60,6 +60,8 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     if len(context.task.train.holdout):
         held = context.task.splits.train.read(context.task.train.holdout)
         outputs["holdout"] = inference(held.__getitem__, len(held))
+    for logits in outputs.values():
+        check_outputs(job, logits, progress.history)
     inference_seconds = time.monotonic() - began
     save_tensors(context.folder / store.LOGITS, outputs)
     weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}

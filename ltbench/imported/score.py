@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ltbench import store
+from ltbench.contract.gate import refuse_unsound
 from ltbench.environment import environment
 from ltbench.errors import InputError
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
@@ -77,6 +78,7 @@ def score_outputs(
     task = _task(request, outputs)
     counts = torch.from_numpy(task.train.counts)
     rows = resolve_rows(request.strategies, plugin, counts, task.protocol, registries)
+    refuse_unsound(rows, registries)
     trial = build_trial(request.name, request.seed, outputs, task)
     folder = trial.folder(request.results)
     uniform: dict[str, float] = {}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ltbench.contract.gate import IMPORTED
 from ltbench.errors import InputError
 from ltbench.imported.outputs import ModelOutputs
 from ltbench.method import Architecture, Method, NoHyper
@@ -17,7 +18,7 @@ from ltbench.protocol import Protocol
 from ltbench.registry import Plugin, Registries, Registry
 from ltbench.rows import ResolvedRow, check_row, resolve_row
 
-ORIGIN = "imported"
+ORIGIN = IMPORTED
 MARK = " (imported)"
 """Follows the label in every table and figure."""
 

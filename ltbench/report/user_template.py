@@ -28,8 +28,9 @@ def fill_template(
     """Writes the filled template into ``target`` under its own name without ``.jinja``.
 
     It sees ``sections`` (each with ``section``, ``tables`` and ``by_name``), ``version`` and the
-    filters ``printed(digits)``, ``latex_cell(digits)``, ``latex`` and ``markdown``. It runs in a
-    sandbox: it formats what it is given. Raises :class:`InputError` with the line of an error.
+    filters ``printed(digits)``, ``latex_cell(digits)``, ``latex`` and ``markdown``; the fields are listed
+    in docs/plugins.md. It runs in a sandbox: it formats what it is given. Raises
+    :class:`InputError` with the line of an error.
     """
     from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
     from jinja2.sandbox import SandboxedEnvironment

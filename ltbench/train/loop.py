@@ -18,6 +18,7 @@ from ltbench.models.resnet import ExpertResNet, build_network
 from ltbench.protocol import Recipe
 from ltbench.seeds import generator
 from ltbench.train.augment import Augmenter
+from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
 from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ltbench.train.phases import PhaseSpan, phase_spans
 from ltbench.train.sampler import epoch_order
@@ -119,7 +120,7 @@ class _Loop:
     ) -> None:
         self.job, self.hooks, self.network = job, hooks, network
         self.optimizer, self.progress = optimizer, progress
-        self.labels = job.labels
+        self.batches: list[slice] = []
         self.augmenter = Augmenter(job.recipe, job.images.shape[-1], job.device)
         step = Step(
             compiled(network) if job.compile else network,
@@ -138,6 +139,7 @@ class _Loop:
 
     def run(self, span: PhaseSpan) -> None:
         self._freeze(span)
+        self._cut_into_batches()
         for epoch in range(max(span.start, self.progress.epochs_done), span.start + span.epochs):
             began = time.monotonic()
             lr = learning_rate(self.job.recipe, epoch - span.start, span.epochs)
@@ -162,6 +164,15 @@ class _Loop:
         if isinstance(self.step, GraphedStep):
             self.step.new_phase()
 
+    def _cut_into_batches(self) -> None:
+        images, size = len(self.job.labels), self.job.recipe.batch_size
+        self.batches = batch_bounds(images, size)
+        if self.batches[-1].stop - self.batches[-1].start == 1:
+            pixels = self.job.images.shape[-1]
+            smallest = smallest_batch(self.network, pixels)
+            self.batches = batch_bounds(images, size, smallest=smallest)
+            check_batches(self.batches, smallest, pixels)
+
     def _epoch(self, span: PhaseSpan, epoch: int, lr: float) -> float:
         """One pass over the training images; the mean loss. One synchronisation, at its end."""
         job = self.job
@@ -172,9 +183,8 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         progress = epoch / job.recipe.epochs
-        size, losses = job.recipe.batch_size, []
-        for start in range(0, len(order), size):
-            batch = slice(start, start + size)
+        losses = []
+        for batch in self.batches:
             losses.append(self.step(order[batch], draws[batch], progress, rng))
             # With a checkpoint of the last epoch in hand there is nothing to wait for.
             if self.hooks.should_stop() and self.saved_epoch == epoch:
@@ -183,18 +193,14 @@ class _Loop:
 
     def _mean_loss(self, losses: Tensor, epoch: int, lr: float) -> float:
         values = losses.double().cpu()
+        name = self.job.method.name
         bad = torch.nonzero(~torch.isfinite(values)).flatten()
         if len(bad):
             step = int(bad[0])
-            last = f"epoch {epoch}" if epoch else "none"
-            raise DivergedError(
-                f"method {self.job.method.name!r}: loss is {values[step].item()} in epoch {epoch + 1}, "
-                f"step {step + 1}, learning rate {lr:g} (last good epoch: {last}); "
-                "expected a finite number",
-                epoch + 1,
-                step + 1,
-                lr,
-            )
+            raise diverged(name, f"loss is {values[step].item()}", epoch + 1, step + 1, lr)
+        wrong = first_not_finite(self.network)
+        if wrong is not None:  # the loss of the next step would tell, if there were one
+            raise diverged(name, f"a weight is {wrong} after the step", epoch + 1, len(values), lr)
         mean = values.mean().item()
         assert math.isfinite(mean)
         return mean
@@ -208,6 +214,40 @@ class _Loop:
         if force or due or done == job.recipe.epochs:
             save_checkpoint(job.folder, job.trial, self.network, self.optimizer, self.progress)
             self.saved_epoch, self.saved_at = done, time.monotonic()
+
+
+def diverged(name: str, what: str, epoch: int, step: int, lr: float) -> DivergedError:
+    """The error of the method ``name`` in 1-based ``epoch`` and ``step``; ``what``: "loss is nan"."""
+    last = f"epoch {epoch - 1}" if epoch > 1 else "none"
+    return DivergedError(
+        f"method {name!r}: {what} in epoch {epoch}, step {step}, learning rate {lr:g} "
+        f"(last good epoch: {last}); expected a finite number",
+        epoch,
+        step,
+        lr,
+    )
+
+
+def first_not_finite(network: nn.Module) -> float | None:
+    """The first weight that is NaN or infinite; None where all are finite. One synchronisation."""
+    parameters = [parameter.detach() for parameter in network.parameters()]
+    if torch.stack([torch.isfinite(each).all() for each in parameters]).all():
+        return None
+    return next(e[~torch.isfinite(e)][0].item() for e in parameters if not torch.isfinite(e).all())
+
+
+def check_outputs(job: TrainingJob, outputs: Tensor, history: list[dict[str, Any]]) -> None:
+    """Raises :class:`DivergedError` where logits of the trained network are not finite.
+
+    Finite weights may be so large, or a BatchNorm's statistics so wrong, that what they compute is
+    not a number; the last step is the one to blame.
+    """
+    wrong = outputs[~torch.isfinite(outputs)]
+    if len(wrong):
+        epochs, size = job.recipe.epochs, job.recipe.batch_size
+        steps = len(batch_bounds(len(job.labels), size))
+        what = f"a logit is {wrong[0].item()} after the last step"
+        raise diverged(job.method.name, what, epochs, steps, history[-1]["lr"])
 
 
 def resolved_recipe(recipe: Recipe) -> dict[str, Any]:

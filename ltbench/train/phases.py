@@ -20,10 +20,10 @@ class PhaseSpan:
 def phase_spans(phases: tuple[Phase, ...], epochs: int) -> tuple[PhaseSpan, ...]:
     """Shares ``epochs`` by ``Phase.share``; each phase gets at least one epoch.
 
-    Raises :class:`ContractError` for no phase, a share that is not positive or too few epochs.
+    Raises :class:`ContractError` for no phase, what is none, or too few epochs.
     """
-    if not phases or any(not phase.share > 0 for phase in phases):
-        raise ContractError("phases() must return at least one Phase, each with a share above 0")
+    if not phases or not all(isinstance(phase, Phase) for phase in phases):
+        raise ContractError("phases() must return at least one ltbench.Phase")
     if len(phases) > epochs:
         raise ContractError(f"{len(phases)} phases need at least as many epochs, not {epochs}")
     total = sum(phase.share for phase in phases)

@@ -100,3 +100,39 @@ def test_a_strategy_for_whole_sets_is_refused_before_any_work(
     assert done.returncode == 2
     assert "ce+whole: strategy 'whole' works on whole test sets only" in done.stderr
     assert not list((tmp_path / "r").rglob("*.json"))
+
+
+VIEW_MEAN = '''
+from ltbench import Strategy
+from ltbench.session import Accumulating
+from ltbench.strategy import Adapted
+
+class ViewMean(Strategy):
+    """argmax mean_e z_e, weighed by how alike the views are."""
+    name, title = "view-mean", "V"
+    needs = frozenset({"views"})
+    uses_predict = False
+
+    def adapt(self, test, source, rng):
+        scale = 1 + test.views(0).std()
+
+        def predict(logits):
+            return logits.mean(dim=1) * scale
+
+        return Adapted(logits=predict(test.logits), frozen=predict)
+
+    def session(self, source, rng):
+        return Accumulating(self, source, rng)
+'''
+
+
+def test_a_strategy_with_views_accumulates(
+    ltbench_here: CommandLine, quick: list[str], tmp_path: Path
+) -> None:
+    plugin = tmp_path / "view_mean.py"
+    plugin.write_text(VIEW_MEAN)
+    results = tmp_path / "results"
+    asked = ["run", "--methods", "ce+view-mean", *quick, "--arrival", "batch:64"]
+    done = ltbench_here(*asked, "--plugin", plugin, "--results", results)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(results.rglob("streams/ce+view-mean-batch64-*.json"))) == 1

@@ -79,11 +79,12 @@ def test_what_is_missing_is_told_in_plain_words(ltbench_here: CommandLine, tmp_p
     done = ltbench_here("check", file)
     assert done.returncode == 1
     assert "MISSING  The loss is one finite float32 number" in done.stdout
-    assert "it must be one number, for example the mean over the batch" in done.stdout
+    assert done.stdout.count("it must be one number, for example the mean over the batch") == 1
+    assert "for the same reason not kept: " in done.stdout
     assert "missing" in done.stdout.splitlines()[-1]
     file.write_text(text.replace("return sum(", "return summ("))
     done = ltbench_here("check", file, "--quiet")
-    assert "NameError: name 'summ' is not defined, raised at mine.py:" in done.stdout
+    assert done.stdout.count("NameError: name 'summ' is not defined, raised at mine.py:") == 1
     file.write_text(text.replace("def loss", "def lost"))
     done = ltbench_here("check", file)
     assert done.returncode == 2
@@ -92,6 +93,123 @@ def test_what_is_missing_is_told_in_plain_words(ltbench_here: CommandLine, tmp_p
     done = ltbench_here("check", file)
     assert done.returncode == 2
     assert "cannot be imported: ModuleNotFoundError" in done.stderr
+
+
+CHANGES = {
+    "method": [
+        ("F.cross_entropy(shifted[:, e], targets)", "F.multi_margin_loss(shifted[:, e], targets)"),
+        ("def bias(self)", "def reference_bias(self)"),
+        ("tau: float = setting(1.0, low=0", "strength: float = setting(0.3, low=0"),
+        ("self.hyper.tau", "self.hyper.strength"),
+        ("    # def architecture(self):", "    def architecture(self):"),
+        ("    #     return Arch", "        return Arch"),
+        ("from ltbench import Hyper, Method", "from ltbench import Architecture, Hyper, Method"),
+    ],
+    "strategy": [
+        ("return balanced(logits) + prior.log()", "return balanced(logits) + 0.5 * prior.log()"),
+        ("smoothing: float = setting(1.0, above=0", "added: float = setting(2.0, above=0"),
+        ("self.hyper.smoothing", "self.hyper.added"),
+    ],
+    "protocol": [("imbalance = 20 ", "imbalance = 10 "), ("ratios = [2, 10]", "ratios = [3]")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_the_test_that_new_writes_outlives_the_example(
+    ltbench_here: CommandLine, tmp_path: Path, kind: str
+) -> None:
+    """The author changes loss, parameters, experts or counts, which is what the file is for."""
+    assert ltbench_here("new", kind, "my-x", "--output", tmp_path).returncode == 0
+    file = tmp_path / ("my_x.toml" if kind == "protocol" else "my_x.py")
+    text = file.read_text()
+    for old, new in CHANGES[kind]:
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_my_x.py")],
+        cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert tested.returncode == 0, tested.stdout
+
+
+COUNTS_CALLS = "self.n = getattr(self, 'n', 0) + 1; shifted = "
+WEIGHT = "    import torch\n    scale = torch.nn.Parameter(torch.ones(()))\n\n    def loss"
+WRONG_PHASE = (
+    "    def phases(self):\n        from ltbench import Phase\n"
+    "        return (Phase(train='head'),)\n\n    def bias"
+)
+REFUSED = {
+    "self.n differs after other batches": ("shifted = ", COUNTS_CALLS),
+    "Mine.scale is a learnable parameter": ("    def loss", WEIGHT),
+    "it must be one number": ("return sum(", "return logits.sum((1, 2)) + sum("),
+    "renumbered": ("return sum(", "return sum(range(logits.shape[2])[t] for t in targets) + sum("),
+    "did you mean 'heads'": ("    def bias", WRONG_PHASE),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_run_refuses_what_would_make_numbers_wrong(
+    ltbench_here: CommandLine, tmp_path: Path, quick: list[str], words: str
+) -> None:
+    assert ltbench_here("new", "method", "mine", "--output", tmp_path).returncode == 0
+    file = tmp_path / "mine.py"
+    file.write_text(file.read_text().replace(*REFUSED[words]))
+    results = tmp_path / "results"
+    for extra in ([], ["--dry-run"]):
+        done = ltbench_here(
+            "run", "--methods", "ce,mine", *quick, "--plugin", file, "--results", results, *extra
+        )
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert f"method 'mine' ({file}) cannot be used: " in done.stderr
+        assert words in done.stderr
+        assert "nothing was started" in done.stderr
+        assert not results.exists()
+
+
+def test_advice_stops_no_run(ltbench_here: CommandLine, tmp_path: Path, quick: list[str]) -> None:
+    """No reference, no docstring, no help: told by check as advice, and run all the same."""
+    assert ltbench_here("new", "method", "mine", "--output", tmp_path).returncode == 0
+    file = tmp_path / "mine.py"
+    text = file.read_text().replace(', help="strength of the shift; 0 is cross-entropy"', "")
+    file.write_text(
+        text.replace('    """L = -log softmax(z + tau log pi)_y, pi the training', "    # ")
+    )
+    file.write_text(file.read_text().replace(' label frequencies."""', ""))
+    checked = ltbench_here("check", file)
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stdout.count("  advice ") == 3
+    done = ltbench_here(
+        "run", "--methods", "mine", *quick, "--plugin", file, "--results", tmp_path / "r"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+STATEFUL = '''
+from ltbench import Strategy
+from ltbench.strategy import Adapted
+class Mine(Strategy):
+    """A strategy that remembers."""
+    name, title = "remembers", "R"
+    seen = 0
+    def adapt(self, test, source, rng):
+        self.seen += 1
+        return Adapted(logits=source.method.predict(test.logits) * self.seen)
+'''
+
+
+def test_a_strategy_is_refused_too(
+    ltbench_here: CommandLine, tmp_path: Path, quick: list[str]
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(STATEFUL)
+    done = ltbench_here(
+        "run", "--methods", "ce+remembers", *quick, "--plugin", file, "--results", tmp_path / "r"
+    )
+    assert done.returncode == 2
+    assert f"strategy 'remembers' ({file}) cannot be used: self.seen differs" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_names_are_checked_too(ltbench_here: CommandLine) -> None:

@@ -159,10 +159,11 @@ def test_a_strategy_that_lacks_something_is_refused_before_any_work(
 ) -> None:
     plugin = tmp_path / "greedy.py"
     plugin.write_text(
-        "from ltbench.strategy import Strategy\n"
+        "from ltbench.strategy import Adapted, Strategy\n"
         "class Greedy(Strategy):\n"
         "    name, title, needs = 'greedy', 'greedy', frozenset({'holdout'})\n"
-        "    def adapt(self, test, source, rng): ...\n"
+        "    def adapt(self, test, source, rng):\n"
+        "        return Adapted(source.method.predict(test.logits))\n"
     )
     run = ["run", *quick, "--results", tmp_path / "results"]
     held = ltbench_here(*run, "--methods", "ce+greedy", "--plugin", plugin)

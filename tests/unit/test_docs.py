@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from ltbench import Architecture, Phase
+from ltbench.contract.check import checks_of
 from ltbench.protocol_file import load_protocol_config
 from ltbench.registry import load_registries
+from ltbench.report.build import build_report
+from ltbench.report.rows import Row
+from ltbench.report.sections import Section, SectionKey, TestSet
+from ltbench.report.statistics import Summary
+from ltbench.report.tables import Block, Column, Table
+from ltbench.strategy import Need
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -25,13 +35,16 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert not lost
 
 
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of ``language``."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert found
+    return found
+
+
 def block(page: str, language: str) -> str:
-    """The first fenced block of ``language``."""
-    found = re.search(
-        rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE
-    )
-    assert found is not None
-    return found[1]
+    return blocks(page, language)[0]
 
 
 def test_the_method_of_contributing_works(tmp_path: Path) -> None:
@@ -66,3 +79,60 @@ def test_commands_named_in_the_readme_exist() -> None:
     named = set(re.findall(r"ltbench ([a-z]+)", (ROOT / "README.md").read_text()))
     assert named <= set(COMMANDS)
     assert set(COMMANDS) <= named
+
+
+@pytest.mark.parametrize("i", range(3))
+def test_the_plugins_of_the_page_for_authors_keep_the_contract(tmp_path: Path, i: int) -> None:
+    """All but advice: an example has no reference."""
+    examples = blocks("docs/plugins.md", "python")
+    assert len(examples) == 3
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(examples[i])
+    checks = checks_of(plugin, advice=False)
+    assert len(checks) > 10
+    for check in checks:
+        check()
+
+
+@pytest.mark.parametrize("kind", [Architecture, Phase])
+def test_every_field_that_a_method_may_ask_for_is_explained(kind: type[Any]) -> None:
+    """With its default, in the table under the name of the class."""
+    text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8").split(f"**`{kind.__name__}`**")[1]
+    rows = re.findall(r"^\| `(\w+)` \|.*?\|(.*?)\|", text.split("\n\n")[1], re.MULTILINE)
+    shown = {name: default.strip().strip("`").strip('"') for name, default in rows}
+    expected = {field.name: str(field.default) for field in dataclasses.fields(kind)}
+    assert shown == expected
+
+
+def test_every_need_is_explained() -> None:
+    text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    assert set(re.findall(r'^\| `"(\w+)"` \|', text, re.MULTILINE)) == set(get_args(Need))
+
+
+def test_the_template_of_the_page_for_authors_fills(tmp_path: Path) -> None:
+    template = tmp_path / "mine.tex.jinja"
+    template.write_text(block("docs/plugins.md", "jinja"))
+    outcome = build_report(
+        ROOT / "results/published", figures=False, template=template, output=tmp_path / "out"
+    )
+    text = (outcome.output / "mine.tex").read_text(encoding="utf-8")
+    assert "% Digits-LT" in text
+    assert re.search(r"^sade & .* \\\\$", text, re.MULTILINE), text[:2000]
+
+
+def test_the_fields_of_a_template_exist() -> None:
+    text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8").split("| name | what it is |")[1]
+    named = dict(re.findall(r"^\| `?([^|`]+?)`? \| (.*?) \|$", text, re.MULTILINE))
+    for row, kinds in (
+        (".section", (Section, SectionKey)),
+        (".section.test_sets[i]", (TestSet,)),
+        (".section.rows[i]", (Row,)),
+        ("a table", (Table,)),
+        ("a column", (Column,)),
+        ("a block", (Block,)),
+        ("a value", (Summary,)),
+    ):
+        fields = set(re.findall(r"`(\w+)`", named[row]))
+        known = {name for kind in kinds for name in (*kind.__dataclass_fields__, *dir(kind))}
+        assert fields
+        assert fields <= known, (row, fields - known)

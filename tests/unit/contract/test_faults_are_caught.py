@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from ltbench.contract.card import METHOD_CARD, STRATEGY_CARD
-from ltbench.contract.check import Finding, checks_of
+from ltbench.contract.check import Finding, by_cause, checks_of
 from ltbench.contract.methods import METHOD_PROPERTIES
 from ltbench.contract.protocols import PROTOCOL_PROPERTIES
 from ltbench.contract.strategies import STRATEGY_PROPERTIES
+from ltbench.protocol_file import load_protocol_config
 
 METHOD = '''
 import torch
@@ -19,6 +20,8 @@ from torch.nn import functional as F
 from ltbench import Architecture, Hyper, Method, Phase, Reference
 from ltbench.method import log_prior
 from ltbench.settings import setting
+
+SEEN = []
 
 @dataclass(frozen=True)
 class H(Hyper):
@@ -79,6 +82,44 @@ def assert_caught(found: list[Finding], name: str, words: str) -> None:
     assert "\n" not in finding.reason
 
 
+STATE = [
+    ("self.n = getattr(self, 'n', 0) + 1", "self.n differs after other batches"),
+    ("self.kept = [*getattr(self, 'kept', []), 1]", "self.kept differs"),
+    ("type(self).n = getattr(self, 'n', 0) + 1", "Mine.n differs"),
+    ("Mine.loss.n = getattr(Mine.loss, 'n', 0) + 1", "Mine.loss differs"),
+    ("self.counts = self.counts + 1", "self.counts"),
+]
+EMA = (
+    " * (1 + self.ema)\n\n    def __init__(self, counts, hyper):\n        super().__init__(counts, hyper)\n"
+    "        self.ema = torch.zeros(())\n\n    def predict(self, logits):\n        self.ema.add_(0.1)\n"
+    "        return logits.mean(1)"
+)
+FIRST_BATCH = (
+    "self.centre = getattr(self, 'centre', logits.detach().mean())\n"
+    "        return F.cross_entropy(logits[:, 0] * self.centre.exp(), targets)"
+)
+OWN_GENERATOR = (
+    "self.rng = getattr(self, 'rng', None) or torch.Generator().manual_seed(0)\n"
+    "        return F.cross_entropy(logits[:, 0] + torch.rand(1, generator=self.rng), targets)"
+)
+WEIGHTS = [
+    ("    scale = torch.nn.Parameter(torch.ones(()))\n\n", "Mine.scale is a learnable parameter"),
+    (
+        "    def __init__(self, counts, hyper):\n        super().__init__(counts, hyper)\n"
+        "        self.scale = torch.ones((), requires_grad=True)\n\n",
+        "self.scale is a learnable parameter",
+    ),
+    (
+        "    def __init__(self, counts, hyper):\n        super().__init__(counts, hyper)\n"
+        "        self.parts = {'a': [torch.nn.Linear(2, 2)]}\n\n",
+        "self.parts['a'][0].weight is a learnable parameter",
+    ),
+]
+WEIGHED = "return F.cross_entropy(logits[:, 0], targets, weight=w)"
+SQUARE_ROOT = (
+    "return F.cross_entropy(logits[:, 0], targets) + logits.square().sum((1, 2)).sqrt().mean()"
+)
+PREDICT = "def predict(self, logits):\n        return "
 METHOD_FAULTS = [
     (
         "loss_stage_tells_when_the_loss_changes",
@@ -86,7 +127,8 @@ METHOD_FAULTS = [
         LOSS + " * (1 + progress)\n\n    def loss_stage(self, progress):\n        return 0",
         "a recorded training step would not notice",
     ),
-    ("name_title_and_version", TITLE, '"mine", " ", H', "title is empty"),
+    ("title", TITLE, '"mine", " ", H', "title is empty"),
+    ("name_and_version", TITLE, TITLE + "\n    version = 0", "version = 0 must be a whole number"),
     ("docstring", '"""L = -log softmax(z + tau log pi)_y."""', "", "no docstring"),
     ("reference", "reference = Ref", "other = Ref", "no reference"),
     ("published_settings", '"https://x.org"', '"https://x.org", {"tau": 2.0}', "not the default"),
@@ -142,7 +184,74 @@ METHOD_FAULTS = [
         "loss_leaves_the_global_generator_alone",
         LOSS,
         "torch.rand(1)\n        " + LOSS,
-        "pass generator=rng",
+        "generator=rng",
+    ),
+    *(
+        (
+            "loss_leaves_the_global_generator_alone",
+            LOSS,
+            f"{draw}\n        {LOSS}",
+            "numpy or random",
+        )
+        for draw in ("import random; random.random()", "import numpy; numpy.random.rand()")
+    ),
+    *(("keeps_no_state", LOSS, f"{step}\n        {LOSS}", words) for step, words in STATE),
+    ("keeps_no_state", LOSS, LOSS + EMA, "self.ema differs after other batches"),
+    (
+        "keeps_no_state",
+        LOSS,
+        "SEEN.append(len(targets))\n        " + LOSS,
+        "the global SEEN differs",
+    ),
+    ("keeps_no_state", LOSS, FIRST_BATCH, "self.centre differs"),
+    ("keeps_no_state", LOSS, OWN_GENERATOR, "self.rng differs"),
+    (
+        "keeps_no_state",
+        "def bias",
+        "def predict(self, logits):\n        self.n = getattr(self, 'n', 0) + 1\n"
+        "        return logits.mean(1)\n\n    def bias",
+        "self.n differs",
+    ),
+    *(
+        ("has_nothing_of_its_own_to_train", "    def loss", own + "    def loss", words)
+        for own, words in WEIGHTS
+    ),
+    (
+        "loss_stays_on_the_device",
+        LOSS,
+        "w = torch.ones(len(self.counts))\n        " + WEIGHED,
+        "CPU",
+    ),
+    (
+        "loss_has_no_side_effects",
+        LOSS,
+        "targets.add_(1).sub_(1); logits[0] += 1\n        " + LOSS,
+        "writes",
+    ),
+    ("loss_is_a_finite_scalar", LOSS, LOSS.replace("targets)", "targets).double()"), "float64"),
+    ("loss_is_a_finite_scalar", LOSS, "w = torch.ones(10)\n        " + WEIGHED, "Error"),
+    ("loss_survives_extreme_logits", LOSS, SQUARE_ROOT, "gradient of the loss is not finite"),
+    *(
+        ("predict_scores_every_class", "def bias", PREDICT + result + "\n\n    def bias", words)
+        for result, words in (
+            ("logits.mean(1)[:-1]", "it must make (B, C)"),
+            ("logits.mean(1)[:, :-1]", "it must make (B, C)"),
+            ("logits.mean(1).double()", "float64"),
+            ("logits.softmax(2).log().mean(1) * 1e38 * 1e38", "NaN or infinite"),
+        )
+    ),
+    *(
+        (
+            "architecture_and_phases",
+            "def bias",
+            f"def {name}(self):\n        return {made}\n\n    def bias",
+            words,
+        )
+        for name, made, words in (
+            ("phases", "(Phase(train='head'),)", "did you mean 'heads'"),
+            ("phases", "(Phase(sampler='sqrt'),)", "'instance' or 'class-balanced'"),
+            ("architecture", "Architecture(experts=2.5)", "whole number"),
+        )
     ),
     (
         "image_order_does_not_matter",
@@ -207,13 +316,13 @@ STRATEGY_FAULTS = [
         "order of arrival",
     ),
     (
-        "uses_only_what_it_declares",
+        "asks_only_for_what_it_declares",
         ADAPT,
         "test.views(0)\n        " + ADAPT,
         "without declaring 'views'",
     ),
     (
-        "uses_only_what_it_declares",
+        "uses_what_it_declares",
         "uses_predict = False",
         "uses_predict = False\n    needs = frozenset({'true_prior'})",
         "adapt does without it",
@@ -223,6 +332,31 @@ STRATEGY_FAULTS = [
         ADAPT,
         "return Adapted(logits=source.method.predict(test.logits))",
         "set uses_predict = True",
+    ),
+    (
+        "keeps_nothing_of_the_last_test_set",
+        ADAPT,
+        "self.n = getattr(self, 'n', 0) + 1\n        " + ADAPT,
+        "self.n differs after other test sets",
+    ),
+    (
+        "keeps_nothing_of_the_last_test_set",
+        ADAPT,
+        "source.method.seen = len(test.logits) + getattr(source.method, 'seen', 0)\n        "
+        + ADAPT,
+        "self.seen differs",
+    ),
+    (
+        "class_names_do_not_matter",
+        ADAPT,
+        "return Adapted(logits=predict(test.logits) + torch.arange(5))",
+        "set uses_class_order = True",
+    ),
+    (
+        "same_seed_same_answer",
+        ADAPT,
+        "import numpy; numpy.random.rand()\n        " + ADAPT,
+        "global generator",
     ),
     (
         "session_is_one_or_none",
@@ -363,3 +497,57 @@ def test_every_property_has_a_fault_here() -> None:
     groups = (METHOD_CARD, STRATEGY_CARD, METHOD_PROPERTIES, STRATEGY_PROPERTIES)
     names = {each.name for group in groups for each in group}
     assert names | {each.name for each in PROTOCOL_PROPERTIES} | {"_fits_some_method"} == caught
+
+
+ALLOWED = [
+    # made once from the counts
+    "self.w = getattr(self, 'w', self.counts / self.counts.sum())",
+    # made from the call's own progress, kept for the next call of the same epoch
+    "self.at = progress; self.half = 0.5 * progress",
+    # a memo that grows
+    "self.memo = getattr(self, 'memo', {}); self.memo[progress] = progress ** 2",
+    # noise for every logit: draws belong to numbers of classes, their distribution does not
+    "logits = logits + 0.1 * torch.randn(logits.shape, generator=rng).to(logits.device)",
+    # the last value, to look at
+    "self.last = logits.detach().mean().item()",
+]
+
+
+@pytest.mark.parametrize("line", ALLOWED)
+def test_what_is_a_function_of_the_call_is_no_state(tmp_path: Path, line: str) -> None:
+    found = findings(tmp_path / "mine.py", METHOD, LOSS, f"{line}\n        {LOSS}")
+    noisy = {"bias_is_that_of_the_loss"} if "randn" in line else set()  # then it is none
+    assert {finding.name for finding in found if not finding.holds} == noisy
+
+
+OF_NUMBERS = "return F.cross_entropy(logits[:, 0] + torch.arange(logits.shape[2]), targets)"
+OF_NUMBERS_TOO = "return Adapted(logits=predict(test.logits) + torch.arange(5))"
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"), [(METHOD, LOSS, OF_NUMBERS), (STRATEGY, ADAPT, OF_NUMBERS_TOO)]
+)
+def test_a_plugin_may_say_that_numbers_of_classes_mean_something(
+    tmp_path: Path, text: str, old: str, new: str
+) -> None:
+    said = text.replace("    reference = Ref", "    uses_class_order = True\n    reference = Ref")
+    found = findings(tmp_path / "mine.py", said, old, new)
+    assert all(f.holds for f in found if f.name == "class_names_do_not_matter")
+
+
+def test_one_reason_is_told_once(tmp_path: Path) -> None:
+    for new in (LOSS[:-1] + ", reduction='none')", "return nothing"):
+        found = findings(tmp_path / "mine.py", METHOD, LOSS, new)
+        groups = [group for group in by_cause(found) if not group[0].holds]
+        assert len(groups) == 1
+        assert len(groups[0]) >= 10
+        assert not groups[0][0].advice
+
+
+@pytest.mark.parametrize("name", ["my_hard_digits", "my-hard-digits", "my-hard_digits"])
+def test_an_underscore_in_the_name_of_a_protocol_is_right(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "my_hard_digits.toml"
+    path.write_text(PROTOCOL.replace('"mine"', f'"{name}"'))
+    assert [c.finding() for c in checks_of(path) if not c.finding().holds] == []
+    assert load_protocol_config(name, plugins=[str(path)]).name == name
+    assert [c.finding() for c in checks_of(name, [str(path)]) if not c.finding().holds] == []

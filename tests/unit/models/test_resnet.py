@@ -183,10 +183,10 @@ def test_macs_of_the_smallest_network_by_hand() -> None:
 
 @pytest.mark.parametrize("experts", [0, -1])
 def test_no_network_without_experts(experts: int) -> None:
-    with pytest.raises(InputError, match="must be at least 1"):
+    with pytest.raises(InputError, match="must be a whole number of at least 1"):
         Architecture(experts)
 
 
 def test_an_unknown_head_is_refused() -> None:
-    with pytest.raises(InputError, match="must be linear or cosine"):
+    with pytest.raises(InputError, match="must be 'linear' or 'cosine'"):
         Architecture(1, "mlp")  # type: ignore[arg-type]

@@ -1,0 +1,129 @@
+"""What ``run`` asks of a plugin before any training: the part of ``check`` that numbers depend on."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from ltbench.contract.card import METHOD_CARD, STRATEGY_CARD, Card
+from ltbench.contract.check import Check, Finding
+from ltbench.contract.method_case import COUNTS, MethodCase, method_cases
+from ltbench.contract.methods import METHOD_PROPERTIES
+from ltbench.contract.strategies import STRATEGY_PROPERTIES
+from ltbench.contract.strategy_case import strategy_cases
+from ltbench.contract.unmet import Property
+from ltbench.errors import InputError
+from ltbench.registry import Plugin, Registries
+from ltbench.rows import ResolvedRow
+
+_OWN = "ltbench.methods."
+IMPORTED = "imported"
+"""Stands for a model that was trained elsewhere: there is no code to check."""
+_USUAL = ("ce", "sade")
+"""Methods that a strategy is tried with where it does not fit the one it is asked for with."""
+
+
+def refuse_unsound(rows: Iterable[ResolvedRow], registries: Registries) -> None:
+    """Raises :class:`InputError`, one line, for the first plugin that would give wrong numbers.
+
+    Plugins of ltbench itself are checked by its tests. Advice refuses nothing. Once for each code and
+    setting in a process; a second, unless adapting itself takes long.
+    """
+    for row in rows:
+        method, strategy = row.method, row.strategy
+        if not is_own(method):
+            hyper = json.dumps(row.hyper.to_json(), sort_keys=True)
+            _refuse("method", method, _of_method(method, hyper, registries))
+            trainer = registries.methods.plugins.get(_trainer(row))
+            if trainer is not None and trainer is not method and not is_own(trainer):
+                _refuse("method", trainer, _of_variants(trainer, registries))
+        if not is_own(strategy):
+            hyper = json.dumps(row.strategy_hyper.to_json(), sort_keys=True)
+            found = _of_strategy(strategy, hyper, method.name, registries)
+            _refuse("strategy", strategy, found)
+
+
+def is_own(plugin: Plugin[Any]) -> bool:
+    """Whether it ships with ltbench: it lies in the package and is no file that somebody added."""
+    return plugin.origin == IMPORTED or (plugin.origin.startswith(_OWN) and not plugin.digest)
+
+
+def _trainer(row: ResolvedRow) -> str:
+    """The method that trains for the row's, once that is known to answer."""
+    return row.build_method(torch.tensor(COUNTS["ten"])).training_identity()[0]
+
+
+def _refuse(kind: str, plugin: Plugin[Any], finding: Finding | None) -> None:
+    if finding is not None:
+        raise InputError(
+            f"{kind} {plugin.name!r} ({plugin.origin}) cannot be used: {finding.told}; nothing was "
+            f"started, `ltbench check {_target(plugin)}` tells more"
+        )
+
+
+def _target(plugin: Plugin[Any]) -> str:
+    return plugin.origin if plugin.origin.endswith(".py") else plugin.name
+
+
+@lru_cache(maxsize=128)
+def _of_method(plugin: Plugin[Any], hyper: str, registries: Registries) -> Finding | None:
+    usual = _of_variants(plugin, registries)
+    if usual is not None:
+        return usual
+    cases = [
+        MethodCase(plugin, json.loads(hyper), counts, registries) for counts in COUNTS.values()
+    ]
+    return _first(plugin, METHOD_PROPERTIES, cases)
+
+
+@lru_cache(maxsize=128)
+def _of_variants(plugin: Plugin[Any], registries: Registries) -> Finding | None:
+    card = _first(plugin, METHOD_CARD, [Card(plugin, registries)])
+    return card or _first(plugin, METHOD_PROPERTIES, method_cases(plugin, registries))
+
+
+@lru_cache(maxsize=128)
+def _of_strategy(
+    plugin: Plugin[Any], hyper: str, method: str, registries: Registries
+) -> Finding | None:
+    card = _first(plugin, STRATEGY_CARD, [Card(plugin, registries)])
+    if card is not None:
+        return card
+    for name in (method, *_USUAL):
+        cases = strategy_cases(plugin, registries, (name,), json.loads(hyper))
+        if cases:  # many images and one, of a few classes: `check` tries the other two as well
+            few = [case for case in cases if case.absent == (case.n == 1)]
+            return _first(plugin, STRATEGY_PROPERTIES, few)
+    return None  # no method that it fits is at hand; the row is refused for that
+
+
+def _first(
+    plugin: Plugin[Any], properties: Iterable[Property[Any]], cases: list[Any]
+) -> Finding | None:
+    """The first property that does not hold; what the plugin prints meanwhile is nobody's business."""
+    with _quiet():
+        for each in properties:
+            if each.advice:
+                continue
+            finding = Check(plugin.name, each, tuple(cases)).finding()
+            if not finding.holds:
+                return finding
+    return None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield

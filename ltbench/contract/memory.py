@@ -1,0 +1,162 @@
+"""What a plugin holds: to tell what it remembers from one call to the next, and what could learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ltbench.method import Method
+from ltbench.strategy import Session, Strategy
+
+Memory = dict[str, Any]
+"""Places such as ``self.seen``, and what lies there as nested tuples and dicts that compare by ``==``."""
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_LIBRARIES = frozenset({*sys.stdlib_module_names, "torch", "numpy", "scipy", "pandas"})
+_OPENED = (nn.Module, torch.optim.Optimizer, SimpleNamespace, Method, Strategy, Session)
+_DEPTH = 8
+
+
+def memory(*plugins: object) -> Memory:
+    """What the instances hold, with their classes and the modules of those classes."""
+    return {name: _fixed(value) for plugin in plugins for name, value in places(plugin)}
+
+
+def places(plugin: object) -> Iterator[tuple[str, object]]:
+    """Every named place where a plugin can keep something, with what is there."""
+    for name, value in vars(plugin).items():
+        yield f"self.{name}", value
+    modules: dict[str, ModuleType | None] = {}
+    for cls in type(plugin).__mro__:
+        if _of_a_library(cls.__module__):
+            continue
+        modules[cls.__module__] = sys.modules.get(cls.__module__)
+        for name, value in vars(cls).items():
+            if not name.startswith("__") and name != "_abc_impl":
+                yield f"{cls.__name__}.{name}", value
+    for module in modules.values():
+        for name, value in vars(module).items() if module is not None else ():
+            if not name.startswith("__"):
+                yield f"the global {name}", value
+
+
+def difference(one: Memory, other: Memory) -> str | None:
+    """The first place that both know and that holds something else; what only one knows is a memo."""
+    return next(
+        (name for name in one.keys() & other.keys() if not _same(one[name], other[name])), None
+    )
+
+
+def learnable(plugin: object) -> str | None:
+    """The first place that holds a tensor with ``requires_grad``, for example ``self.scale``."""
+    for name, value in places(plugin):
+        found = _learnable(value, name)
+        if found is not None:
+            return found
+    return None
+
+
+def global_randomness() -> Any:
+    """The state of the generators that belong to everybody: torch's, NumPy's and Python's."""
+    return _fixed([torch.get_rng_state(), repr(np.random.get_state()), random.getstate()])
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(_same(one[key], other[key]) for key in one.keys() & other.keys())
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _fixed(value: Any, depth: int = 0) -> Any:
+    """``value`` as it is now; what is code or another library's object is not looked into."""
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if depth > _DEPTH:
+        return None
+    if isinstance(value, Tensor):
+        return (str(value.dtype), tuple(value.shape), _bytes(value))
+    if isinstance(value, np.ndarray):
+        return (str(value.dtype), value.shape, value.tobytes())
+    if isinstance(value, torch.Generator):
+        return _bytes(value.get_state())
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if isinstance(value, random.Random):
+        return repr(value.getstate())
+    if isinstance(value, Mapping):
+        return {repr(key): _fixed(held, depth + 1) for key, held in value.items()}
+    if isinstance(value, list | tuple | deque):
+        return tuple(_fixed(held, depth + 1) for held in value)
+    if isinstance(value, set | frozenset):
+        return tuple(sorted(map(repr, value)))
+    held = _inside(value)
+    if held is not None:
+        return {name: _fixed(each, depth + 1) for name, each in held.items()}
+    text = repr(value) if type(value).__module__ == "itertools" else ""
+    return text if " at 0x" not in text else None
+
+
+def _inside(value: Any) -> dict[str, Any] | None:
+    """What an object or function keeps under names; None for what is not the plugin's own."""
+    if isinstance(value, staticmethod | classmethod):
+        value = value.__func__
+    if isinstance(value, FunctionType):
+        if _of_a_library(value.__module__):
+            return None
+        kept = {"defaults": value.__defaults__, "keywords": value.__kwdefaults__}
+        return {**vars(value), **kept}
+    if isinstance(value, type | ModuleType):
+        return None
+    if (
+        not _of_a_library(type(value).__module__)
+        or isinstance(value, _OPENED)
+        or dataclasses.is_dataclass(value)
+    ):
+        return getattr(value, "__dict__", None)
+    return None
+
+
+def _of_a_library(module: str) -> bool:
+    """Also of ltbench itself, but for the folders of methods, where anybody may put a file."""
+    first = module.split(".")[0]
+    return first in _LIBRARIES or (first == "ltbench" and not module.startswith("ltbench.methods."))
+
+
+def _bytes(value: Tensor) -> bytes:
+    if value.is_meta or value.is_sparse:
+        return b""
+    raw = value.detach().cpu().contiguous().flatten()
+    return raw.view(torch.uint8).numpy().tobytes()
+
+
+def _learnable(value: Any, name: str, depth: int = 0) -> str | None:
+    if isinstance(value, Tensor):
+        return name if value.requires_grad else None
+    if isinstance(value, nn.Module):
+        inner: Any = {f".{key}": each for key, each in value.named_parameters()}
+    elif isinstance(value, Mapping):
+        inner = {f"[{key!r}]": each for key, each in value.items()}
+    elif isinstance(value, list | tuple | deque):
+        inner = {f"[{i}]": each for i, each in enumerate(value)}
+    elif isinstance(value, FunctionType | staticmethod | classmethod):
+        return None
+    else:
+        inner = {f".{key}": each for key, each in (_inside(value) or {}).items()}
+    if depth > _DEPTH:
+        return None
+    for key, each in inner.items():
+        found = _learnable(each, f"{name}{key}", depth + 1)
+        if found is not None:
+            return found
+    return None
