@@ -20,15 +20,42 @@ Scores = Sequence[NDArray[np.float64]]
 """One array of the seeds' scores per setting (a test distribution of a protocol)."""
 
 
-def interquartile_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of the middle half along the last axis; ``floor(n / 4)`` values are cut at either end.
+def run_weights(scores: Scores) -> NDArray[np.float64]:
+    """``(R,)``: ``L / n_d`` for each of the ``n_d`` runs of setting d, L their least common multiple.
 
-    Source: Agarwal et al. 2021, Deep RL at the Edge of the Statistical Precipice, section 4.3.
+    Every setting weighs L, and every run 1 where all settings have the same number of seeds.
     """
-    ordered = np.sort(values, axis=-1)
-    cut = values.shape[-1] // 4
-    middle: NDArray[np.float64] = ordered[..., cut : values.shape[-1] - cut].mean(axis=-1)
-    return middle
+    sizes = [len(values) for values in scores]
+    whole = math.lcm(*sizes)
+    return np.concatenate([np.full(size, float(whole // size)) for size in sizes])
+
+
+def interquartile_mean(
+    values: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean of the middle half of the weight along the last axis.
+
+    With the values in ascending order, ``W = sum_i w_i``, ``C_i = w_1 + ... + w_i`` and
+    ``q = floor(W / 4)`` cut at either end::
+
+        IQM = sum_i k_i x_i / (W - 2 q),   k_i = max(0, min(C_i, W - q) - max(C_i - w_i, q))
+
+    so that a run on a boundary counts with the part of its weight that lies inside. With
+    :func:`run_weights` that is the plain interquartile mean of a runs-by-settings matrix in which
+    the runs of each setting are repeated until all have equally many; with all weights 1 that of
+    the matrix itself.
+
+    values: ``(..., R)``; weights: ``(R,)``, whole numbers. Source: Agarwal et al. 2021, Deep RL at
+    the Edge of the Statistical Precipice, section 4.3.
+    """
+    order = np.argsort(values, axis=-1)
+    ordered, own = np.take_along_axis(values, order, axis=-1), weights[order]
+    total = float(weights.sum())
+    cut = total // 4
+    upto = np.cumsum(own, axis=-1)
+    kept = np.minimum(upto, total - cut) - np.maximum(upto - own, cut)
+    middle: NDArray[np.float64] = (np.clip(kept, 0.0, None) * ordered).sum(axis=-1)
+    return middle / (total - 2 * cut)
 
 
 def _resampled(scores: Scores, resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -49,13 +76,17 @@ class Interval:
 
 
 def iqm(scores: Scores, resamples: int = RESAMPLES) -> Interval:
-    """Interquartile mean over all settings and seeds with a stratified bootstrap over seeds."""
-    value = float(interquartile_mean(np.concatenate(list(scores))))
+    """Interquartile mean over all runs, every setting with equal weight, also in its bootstrap.
+
+    The interval is that of a stratified bootstrap: seeds are drawn again inside each setting.
+    """
+    weights = run_weights(scores)
+    value = float(interquartile_mean(np.concatenate(list(scores)), weights))
     if min(len(values) for values in scores) < SMALLEST_N:
         return Interval(value, None, None)
     rng = np.random.default_rng(0)
     parts = [
-        interquartile_mean(_resampled(scores, min(_BATCH, resamples - start), rng))
+        interquartile_mean(_resampled(scores, min(_BATCH, resamples - start), rng), weights)
         for start in range(0, resamples, _BATCH)
     ]
     tail = 50.0 * (1.0 - LEVEL)

@@ -109,7 +109,9 @@ def overview_table(overview: Overview, ltbench_version: str) -> Table:
         name="overall",
         title="All protocols together",
         caption="Interquartile mean (IQM) of top-1 accuracy (%) over the seeds of"
-        f" {count} test label distributions of {len(overview.sections)} data sets ({names}); ± is"
+        f" {count} test label distributions of {len(overview.sections)} data sets ({names}):"
+        " the mean of the middle half of all runs, every distribution with equal weight,"
+        " whatever its number of seeds; ± is"
         " half the length of the 95 % percentile interval of a bootstrap over seeds inside each"
         " distribution (10,000 resamples), none below three seeds. Rank: mean over the data sets"
         f" of the rank in the mean over distributions, 1 the best.{few} Rows without a result"

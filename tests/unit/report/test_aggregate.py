@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from ltbench.report import images
@@ -16,6 +19,7 @@ from ltbench.report.aggregate import (
     iqm,
     mean_ranks,
     profile,
+    run_weights,
 )
 from ltbench.report.bits import correct_bits
 from ltbench.report.images import image_intervals, resampled_hits
@@ -28,10 +32,53 @@ from ltbench.report.strata import RowBits
 from .builder import Results, flat
 
 
-def test_interquartile_mean_is_scipys_trimmed_mean() -> None:
-    values = np.random.default_rng(0).normal(size=(3, 21))
-    expected = [stats.trim_mean(row, 0.25) for row in values]
-    assert interquartile_mean(values) == pytest.approx(expected)
+@pytest.mark.parametrize("settings", range(1, 10))
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+def test_with_as_many_seeds_everywhere_it_is_scipys_trimmed_mean(settings: int, seeds: int) -> None:
+    """As in rliable: ``scipy.stats.trim_mean(matrix, 0.25, axis=None)``."""
+    matrix = np.random.default_rng(settings).normal(size=(seeds, settings))
+    scores = list(matrix.T)
+    assert run_weights(scores).tolist() == [1.0] * matrix.size
+    assert iqm(scores, resamples=1).value == pytest.approx(
+        stats.trim_mean(matrix, 0.25, axis=None), abs=1e-12
+    )
+
+
+def repeated(scores: Sequence[NDArray[np.float64]]) -> float:
+    """Slow transcription: a complete matrix by repetition of runs, trimmed by scipy."""
+    runs = math.lcm(*(len(values) for values in scores))
+    columns = [[v for v in values for _ in range(runs // len(values))] for values in scores]
+    return float(stats.trim_mean(np.array(columns), 0.25, axis=None))
+
+
+@pytest.mark.parametrize("sizes", [(5, 1), (1,) * 11 + (5,) * 9, (3, 4), (2, 3, 5, 7), (1, 1, 4)])
+def test_every_setting_weighs_alike_whatever_its_number_of_seeds(sizes: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(len(sizes))
+    scores = [rng.normal(rng.uniform(0, 100), 5.0, size=n) for n in sizes]
+    assert iqm(scores, resamples=1).value == pytest.approx(repeated(scores), abs=1e-9)
+
+
+def test_many_seeds_of_one_data_set_do_not_cut_the_other_away() -> None:
+    """Nine distributions of five seeds at 90 and eleven of one seed at 50."""
+    scores = [np.full(5, 90.0)] * 9 + [np.array([50.0])] * 11
+    assert iqm(scores).value == pytest.approx((6 * 50 + 4 * 90) / 10)  # 55 of 100 parts; cut 25
+
+
+def test_the_bootstrap_weighs_settings_alike() -> None:
+    """Every resample of these is the same, so that its interval is the value itself."""
+    scores = [np.full(9, 90.0)] * 2 + [np.full(3, 50.0)] * 2
+    found = iqm(scores, resamples=50)
+    assert (found.low, found.value, found.high) == (70.0, 70.0, 70.0)
+
+
+def test_the_bootstrap_is_that_of_a_loop() -> None:
+    """By loops over resamples of the repeated matrix, within the noise of 4000 of them."""
+    rng = np.random.default_rng(3)
+    scores = [rng.normal(mean, 4.0, size=n) for mean, n in ((80, 9), (60, 3), (70, 4), (40, 3))]
+    found = iqm(scores, resamples=4000)
+    drawn = [repeated([rng.choice(values, len(values)) for values in scores]) for _ in range(4000)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.4)
 
 
 def test_iqm_interval_holds_the_value_and_needs_three_seeds() -> None:
