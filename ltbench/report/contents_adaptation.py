@@ -120,7 +120,11 @@ def _share(flags: Sequence[bool]) -> Value:
 
 
 def exact_table(section: Section, ltbench_version: str) -> Table | None:
-    """Prior-reweighted accuracy on all test images, of fixed and of frozen predictors."""
+    """Accuracy under the realised counts from all test images, of fixed and frozen predictors.
+
+    Per draw ``sum_c pi_c a_c``, pi the realised class frequencies of the stored test set and a_c the
+    recall on all test images of class c. The page's shift control takes the ideal prior instead.
+    """
     tests = section.shifts
     rows = [row for row in section.rows if _exact_tests(row, tests)]
     if not rows:
@@ -133,17 +137,20 @@ def exact_table(section: Section, ltbench_version: str) -> Table | None:
         yield (marked(row), seeds_of(cells), *cells, summarise([largest]))
 
     what = (
-        f"Exact accuracy (%) under each test label distribution ({shift_legend(tests)}), from the"
-        " recalls of each row's frozen predictor on all test images, of"
+        "Top-1 accuracy (%) re-weighted to the realised class counts of each test label distribution"
+        f" ({shift_legend(tests)}), from the recalls of each row's frozen predictor on all test images"
+        " of"
     )
     explained = (
         " Of a fixed classifier it is what the mean over all draws tends to; what adapts is frozen"
-        " after each draw and also scored on images that it did not adapt on. SE: standard error from"
+        " after each draw and also scored on images that it did not adapt on. Realised counts are whole"
+        " numbers of images: under the ideal prior, as on the page's shift control, values differ a"
+        " little. SE: standard error from"
         " the finite test set, given the predictor; the largest of the row."
     )
     return Table(
         name="exact",
-        title="Exact prior-reweighted accuracy on all test images",
+        title="Accuracy re-weighted to the realised counts, from all test images",
         caption=caption(section, what, rows, tests, ltbench_version) + explained,
         columns=(LABEL, SEEDS, *columns_of(tests), Column("se", "SE", 2)),
         blocks=blocks(section, lines, rows),

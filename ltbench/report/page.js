@@ -121,11 +121,11 @@
       let place = 0;
       const lines = ranked.map(({ row, score }) => {
         const line = make("tr");
-        const how = row.recalls ? "exact" : "interpolated";
+        const how = row.recalls ? "ideal prior" : "interpolated";
         line.append(make("td", row.true_prior || score === null ? "–" : String(++place)), make("td", row.label + (row.true_prior ? " (knows the prior)" : "")));
         line.append(make("td", score === null ? "–" : score.toFixed(1)));
         const cell = make("td", undefined, { class: "wide" });
-        const bar = make("div", undefined, { class: `bar ${how}` });
+        const bar = make("div", undefined, { class: row.recalls ? "bar" : "bar interpolated" });
         bar.style.width = `${score === null ? 0 : score}%`;
         cell.append(bar);
         line.append(cell, make("td", how));
@@ -182,21 +182,18 @@
       opened.set(row.label, details);
       box.append(details);
     }
-    document.querySelectorAll(`#${CSS.escape(box.dataset.part)} table.data`).forEach((table) => {
-      for (const row of table.querySelectorAll("tbody tr:not(.block)")) {
-        const cell = row.cells[0];
-        const details = opened.get(cell.textContent) || opened.get(cell.textContent.replace(/\*$/, ""));
-        if (!details) continue;
-        const button = make("button", cell.textContent, { type: "button", title: "Details of its trials" });
-        cell.textContent = "";
-        cell.append(button);
-        button.addEventListener("click", () => {
-          details.open = true;
-          details.scrollIntoView({ block: "start" });
-          details.querySelector("summary").focus();
-        });
-      }
-    });
+    for (const row of box.closest("section").querySelectorAll("table.data tr[data-row]")) {
+      const cell = row.cells[0];
+      const details = opened.get(row.dataset.row);
+      const button = make("button", cell.textContent, { type: "button", title: "Details of its trials" });
+      cell.textContent = "";
+      cell.append(button);
+      button.addEventListener("click", () => {
+        details.open = true;
+        details.scrollIntoView({ block: "start" });
+        details.querySelector("summary").focus();
+      });
+    }
   };
 
   document.querySelectorAll(".shift").forEach(setUp);

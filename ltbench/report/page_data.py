@@ -22,8 +22,8 @@ FIXED = "none"  # the strategy whose prediction for an image depends on nothing 
 def shift_data(section: Section) -> Json | None:
     """For the shift control; ``None`` where a section has no spectrum.
 
-    A fixed predictor is known by its recalls on the uniform set: under class weights pi its
-    accuracy is ``sum_c pi_c recall_c``, exactly. For a row that adapts only the stored accuracies
+    A fixed predictor is known by its recalls on the uniform set: under the ideal prior pi
+    its accuracy is ``sum_c pi_c recall_c``. For a row that adapts only the stored accuracies
     are known, put on the same footing (:func:`stored_top1`); the page interpolates between them,
     linearly in the log of the ratio, and says so.
     """

@@ -1,4 +1,8 @@
-"""Accuracies of adaptive rows on the same footing as the exact ones of the page's shift control."""
+"""Puts accuracies of adaptive rows on the footing of fixed ones under the ideal prior.
+
+The page's shift control knows fixed predictors under the ideal prior of any imbalance ratio, adaptive
+ones on the stored test sets alone, which have the realised counts.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,9 @@ from ltbench.report.statistics import mean_of
 
 
 def class_weights(places: Sequence[int | None], x: float) -> list[float]:
-    """``pi_c`` proportional to ``exp(-|x| k / (C - 1))``, k the place of c, reversed for x > 0.
+    """The ideal prior, which has no whole numbers of images.
 
+    ``pi_c`` proportional to ``exp(-|x| k / (C - 1))``, k the place of c, reversed for x > 0.
     ``places`` counts from the most frequent class; a class without a place weighs nothing.
     """
     last = max(1, sum(place is not None for place in places) - 1)
@@ -29,10 +34,10 @@ def class_weights(places: Sequence[int | None], x: float) -> list[float]:
 def stored_top1(
     row: Row, section: Section, test: TestSet, places: Sequence[int | None]
 ) -> float | None:
-    """The stored mean of an adaptive row, less what its draws lack against exact re-weighting.
+    """The stored mean of an adaptive row, moved from its realised counts to the ideal prior.
 
-    Stored sets have whole numbers of images, exact rows have none; the difference (tenths of a
-    point) would rank one kind above the other. Per seed: ``adapted + (exact - drawn)``, the bracket
+    Stored sets have whole numbers of images, the ideal prior has none; the difference (tenths of a
+    point) would rank one kind above the other. Per seed: ``adapted + (ideal - drawn)``, the bracket
     of ``none`` of the same trial on the same draws. Where a seed lacks it, the stored mean itself.
     """
     weights = class_weights(places, position(test))
@@ -43,14 +48,14 @@ def stored_top1(
         pairs = common_draws(adapted, plain)
         before = mean_of(draw.top1 for _, draw in pairs)
         after = mean_of(draw.top1 for draw in ([draw for draw, _ in pairs] or adapted.draws))
-        exact = _exact_plain(row, section, seed, weights)
+        ideal = _ideal_plain(row, section, seed, weights)
         stored.append(after)
-        if after is not None and before is not None and exact is not None:
-            level.append(after + exact - before)
+        if after is not None and before is not None and ideal is not None:
+            level.append(after + ideal - before)
     return mean_of(level if len(level) == len(stored) else stored)
 
 
-def _exact_plain(row: Row, section: Section, seed: int, weights: Sequence[float]) -> float | None:
+def _ideal_plain(row: Row, section: Section, seed: int, weights: Sequence[float]) -> float | None:
     plain = unadapted(row.latest[seed], section.everything, section.uniform or "")
     if plain is None or plain.recalls is None:
         return None

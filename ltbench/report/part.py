@@ -12,12 +12,24 @@ if TYPE_CHECKING:
     from ltbench.report.figures import Drawing
 
 
+RESERVED = ("main", "data")  # ids of the page itself
+
+
 @dataclass(frozen=True)
 class Part:
-    """``folder`` is also its anchor on the page; ``section`` is absent for the overview."""
+    """``section`` is absent for the overview."""
 
     folder: str
     title: str
     tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...]
     section: Section | None = None
+
+    @property
+    def anchor(self) -> str:
+        """Its id on the page: the folder's name, unless that is an id of the page itself.
+
+        No folder has an underscore: ids with one are the page's, and made of an anchor and what
+        it is (``digits-lt_title``).
+        """
+        return f"{self.folder}_part" if self.folder in RESERVED else self.folder

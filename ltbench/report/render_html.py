@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from itertools import count
 
+from ltbench.report.captions import marked
 from ltbench.report.page import failure_line
 from ltbench.report.page_data import script_json, shift_data, trials_data
 from ltbench.report.part import Part
 from ltbench.report.records import Unreadable
 from ltbench.report.schema import Failure
 from ltbench.report.statistics import Summary
+from ltbench.report.svg import to_svg
 from ltbench.report.tables import Shown, Value, printed
-
-if TYPE_CHECKING:
-    from ltbench.report.figures import Drawing
 
 
 def render_html(
@@ -40,9 +37,14 @@ def render_html(
         for part in parts
         if part.section is not None
     }
+    numbers = count(1)  # of the page's figures: no anchor begins like an id within one
     return template.render(
         parts=[
-            {"part": part, "figures": [(d, to_svg(d, part.folder)) for d in part.drawings]}
+            {
+                "part": part,
+                "figures": [(d, to_svg(d, f"_{next(numbers)}_")) for d in part.drawings],
+                "labels": _labels(part),
+            }
             for part in parts
         ],
         shifts={anchor for anchor, found in data.items() if found["shift"] is not None},
@@ -55,22 +57,10 @@ def render_html(
     )
 
 
-def to_svg(drawing: Drawing, anchor: str) -> str:
-    """The figure as an SVG element with ids of its own, scaled by the page."""
-    from ltbench.report.figures import drawing_settings, render
-
-    buffer = io.StringIO()
-    salt = f"{anchor}-{drawing.name}"
-    with drawing_settings(svg__hashsalt=salt, svg__fonttype="path"):
-        render(drawing.figure, "svg", buffer)
-    text = buffer.getvalue()
-    svg = text[text.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    # matplotlib numbers its groups alike in every figure; an id may stand only once on a page.
-    svg = re.sub(r'<g id="[a-zA-Z]+_?\d*">', "<g>", svg)
-    return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
+def _labels(part: Part) -> dict[str, str]:
+    """From what a table prints for a row, marks of footnotes included, to the row's label."""
+    rows = part.section.rows if part.section else []
+    return {marked(row): row.label for row in rows} | {row.label: row.label for row in rows}
 
 
 def _cell(value: Value, digits: int) -> dict[str, object]:

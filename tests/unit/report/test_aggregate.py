@@ -15,7 +15,6 @@ from scipy import stats
 from ltbench.report import images
 from ltbench.report.aggregate import (
     critical_difference,
-    interquartile_mean,
     iqm,
     mean_ranks,
     profile,

@@ -316,6 +316,20 @@ def test_two_data_sets_get_an_overview_and_one_does_not(tmp_path: Path) -> None:
     assert not (folder / "figures" / "critical-difference.png").exists()
 
 
+def test_the_overview_weighs_distributions_alike_whatever_their_seeds(tmp_path: Path) -> None:
+    """Five distributions with five seeds beside five with one: half of the mean from each."""
+    for protocol, test_data, seeds, base in (("one-lt", "11", 5, 90), ("two-lt", "22", 1, 50)):
+        results = Results(tmp_path, protocol=protocol, test_data=test_data)
+        for seed in range(seeds):
+            results.add("ce", seed, flat(base))
+            results.add("sade", seed, flat(base - (10 if base == 90 else -8)))
+    build_report(tmp_path, figures=False)
+    text = (tmp_path / "report" / "overall" / "tables" / "overall.md").read_text(encoding="utf-8")
+    assert "| ce | 1–5 | 70.0 |" in text
+    assert "| sade | 1–5 | 69.0 |" in text
+    assert "every distribution with equal weight" in text
+
+
 @pytest.mark.skipif(
     shutil.which("kpsewhich") is None
     or not subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True, check=False).stdout,

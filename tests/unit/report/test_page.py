@@ -80,11 +80,11 @@ def test_page_in_a_browser_at_phone_width(tmp_path: Path) -> None:
         assert tab.run("return document.documentElement.dataset.ready") == "yes"
         assert tab.run("return performance.getEntriesByType('resource').length") == 0
         assert tab.run("return document.documentElement.scrollWidth") <= 390
-        # Fixed predictors: re-weighted exactly, anywhere on the line.
+        # Fixed predictors: re-weighted to the ideal prior, anywhere on the line.
         for x in (-2.3, -1.0, 0.0, 0.5, 2.3):
             shown = {name: (score, how) for name, score, how in tab.run(SET, x)}
             for name, recalls in (("head", HEAD), ("tail", TAIL)):
-                assert shown[name][1] == "exact"
+                assert shown[name][1] == "ideal prior"
                 assert float(shown[name][0]) == pytest.approx(expected(recalls, x), abs=0.051)
         # The order turns between forward and backward.
         order = [name for name, _, _ in tab.run(SET, -2.3)]
