@@ -72,6 +72,11 @@ def _span(numbers: Iterable[int]) -> str:
 
 def row_notes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
     """Failures, estimates, rows with fewer draws than others, and the notes of the section."""
+    return (*footnotes(section, rows), *section.notes)
+
+
+def footnotes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
+    """What :func:`row_notes` says of ``rows`` themselves."""
     notes = [note for row in rows if (note := bias_note(row)) is not None]
     notes += failure_notes(section, rows)
     first = [row.label for row in rows if row.first_draw_only]
@@ -96,13 +101,14 @@ def row_notes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
             note = f"{label}: {_span(found)} instead of {most} draws on some test sets"
             if found != {most} and note not in notes:
                 notes.append(note)
-    return (*notes, *section.notes)
+    return tuple(notes)
 
 
-def marked(row: Row) -> str:
+def marked(*rows: Row) -> str:
+    """The label that the rows share, with the marks of footnotes that any of them needs."""
     marks = (
-        (FAILED_MARK, bool(row.failures)),
-        (ESTIMATE_MARK, bool(row.biases)),
-        (FIRST_DRAW_MARK, row.first_draw_only),
+        (FAILED_MARK, any(row.failures for row in rows)),
+        (ESTIMATE_MARK, any(row.biases for row in rows)),
+        (FIRST_DRAW_MARK, any(row.first_draw_only for row in rows)),
     )
-    return row.label + "".join(mark for mark, applies in marks if applies)
+    return rows[0].label + "".join(mark for mark, applies in marks if applies)

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.report.aggregate import SMALLEST_BLOCKS, Interval, iqm, mean_ranks
+from ltbench.report.captions import footnotes, marked
 from ltbench.report.contents_shift import at
+from ltbench.report.rows import Row
 from ltbench.report.sections import Section
 from ltbench.report.statistics import Summary
 from ltbench.report.strictness import epochs
@@ -23,13 +25,14 @@ FOLDER = "overall"
 class Overview:
     """Methods that every chosen section has under every of its distributions.
 
-    ``scores[label]`` holds an array over seeds per setting (section and distribution), ``blocks``
-    ``(N, K)`` the mean of each label (columns, in order) per section.
+    ``rows[label]`` holds a row per section, ``scores[label]`` an array over seeds per setting
+    (section and distribution), ``blocks`` ``(N, K)`` the mean of each label (columns, in order) per
+    section.
     """
 
     sections: tuple[Section, ...]
     left_out: tuple[Section, ...]
-    methods: Mapping[str, str]
+    rows: Mapping[str, tuple[Row, ...]]
     scores: Mapping[str, tuple[NDArray[np.float64], ...]]
     blocks: NDArray[np.float64]
 
@@ -50,31 +53,33 @@ def build_overview(sections: Sequence[Section]) -> Overview | None:
     if len(chosen) < 2:
         return None
     found: dict[str, tuple[NDArray[np.float64], ...]] = {}
-    methods: dict[str, str] = {}
+    rows: dict[str, tuple[Row, ...]] = {}
     for row in chosen[0].rows:
-        scores = None if row.uses_true_prior else _scores(row.label, chosen)
+        alike = [other for section in chosen for other in section.rows if other.label == row.label]
+        if row.uses_true_prior or len(alike) < len(chosen):
+            continue
+        scores = _scores(alike, chosen)
         if scores is not None:
             found[row.label] = scores
-            methods[row.label] = row.method
+            rows[row.label] = tuple(alike)
     if len(found) < 2:
         return None
     blocks = np.array([_block_means(scores, chosen) for scores in found.values()]).T
     rest = tuple(s for s in sections if s not in chosen)
-    return Overview(chosen, rest, methods, found, blocks)
+    return Overview(chosen, rest, rows, found, blocks)
 
 
 def _preference(section: Section) -> tuple[int, bool, object]:
     return (-max(epochs(section), default=0), bool(section.key.variant), section.key)
 
 
-def _scores(label: str, chosen: Sequence[Section]) -> tuple[NDArray[np.float64], ...] | None:
+def _scores(
+    rows: Sequence[Row], chosen: Sequence[Section]
+) -> tuple[NDArray[np.float64], ...] | None:
     settings = []
-    for section in chosen:
-        row = next((row for row in section.rows if row.label == label), None)
+    for row, section in zip(rows, chosen, strict=True):
         for test in section.shifts:
-            values = (
-                [] if row is None else [v for v in at(test.name)(row).values() if v is not None]
-            )
+            values = [v for v in at(test.name)(row).values() if v is not None]
             if not values:
                 return None
             settings.append(np.array(values))
@@ -95,7 +100,12 @@ def overview_table(overview: Overview, ltbench_version: str) -> Table:
     ranks = dict(zip(overview.scores, mean_ranks(overview.blocks), strict=True))
     found = {label: iqm(scores) for label, scores in overview.scores.items()}
     lines = [
-        (label, _seeds(scores), _cell(found[label], scores), Summary(float(ranks[label]), None, 0))
+        (
+            marked(*overview.rows[label]),
+            _seeds(scores),
+            _cell(found[label], scores),
+            Summary(float(ranks[label]), None, 0),
+        )
         for label, scores in sorted(overview.scores.items(), key=lambda item: -found[item[0]].value)
     ]
     names = "; ".join(section.title for section in overview.sections)
@@ -114,7 +124,8 @@ def overview_table(overview: Overview, ltbench_version: str) -> Table:
         " whatever its number of seeds; ± is"
         " half the length of the 95 % percentile interval of a bootstrap over seeds inside each"
         " distribution (10,000 resamples), none below three seeds. Rank: mean over the data sets"
-        f" of the rank in the mean over distributions, 1 the best.{few} Rows without a result"
+        f" of the rank in the mean over distributions, 1 the best. n: seeds, a span where"
+        f" distributions differ in it.{few} Rows without a result"
         f" somewhere and rows that know the true prior are left out. ltbench {ltbench_version}.",
         columns=(
             Column("method", "Method", text=True),
@@ -123,10 +134,26 @@ def overview_table(overview: Overview, ltbench_version: str) -> Table:
             Column("rank", "Rank", digits=2),
         ),
         blocks=(Block(tuple(lines)),),
-        notes=tuple(
-            f"left out, on the same test images as another: {s.title}" for s in overview.left_out
-        ),
+        notes=_notes(overview),
     )
+
+
+def _notes(overview: Overview) -> tuple[str, ...]:
+    """The footnotes of the rows, each with its section; and the sections that are left out."""
+    notes = []
+    for place, section in enumerate(overview.sections):
+        rows = [rows[place] for rows in overview.rows.values()]
+        notes += [f"{note} ({section.title})" for note in footnotes(section, rows)]
+    notes += [f"left out, {_reason(section)}: {section.title}" for section in overview.left_out]
+    return tuple(notes)
+
+
+def _reason(section: Section) -> str:
+    if section.key.mode != "clean":
+        return f"evaluation mode {section.key.mode}"
+    if not section.shifts:
+        return "without forward, uniform or backward test sets"
+    return "on the same test images as another"
 
 
 def _seeds(scores: Sequence[NDArray[np.float64]]) -> Value:

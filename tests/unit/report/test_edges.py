@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -328,6 +329,36 @@ def test_the_overview_weighs_distributions_alike_whatever_their_seeds(tmp_path: 
     assert "| ce | 1–5 | 70.0 |" in text
     assert "| sade | 1–5 | 69.0 |" in text
     assert "every distribution with equal weight" in text
+
+
+def test_the_overview_marks_rows_and_says_why_a_section_is_left_out(tmp_path: Path) -> None:
+    for protocol, test_data in (("one-lt", "11"), ("two-lt", "22"), ("bare-lt", "33")):
+        results = Results(tmp_path, protocol=protocol, test_data=test_data)
+        for method in ("ce", "sade"):
+            path = results.add(method, 0, flat(50))
+            if protocol == "bare-lt":  # partial test sets only
+                record = json.loads(path.read_text())
+                record["distributions"] = {
+                    name: d for name, d in record["distributions"].items() if "only" in name
+                }
+                path.write_text(json.dumps(record))
+        if protocol == "two-lt":
+            results.add("ce", 0, flat(45), strategy="tent", first_draw_only=True)
+            results.add("ce", 0, flat(45), mode="augmented")
+        if protocol == "one-lt":
+            results.add("ce", 0, flat(45), strategy="tent")
+    results = Results(tmp_path, protocol="one-lt", test_data="11", variant="a=1")
+    results.add("ce", 0, flat(50))
+    build_report(tmp_path, figures=False)
+    text = (tmp_path / "report" / "overall" / "tables" / "overall.md").read_text(encoding="utf-8")
+    assert "| ce+tent§ |" in text
+    assert re.search(r"^§ ce\+tent: draw 0 only.*\(TWO-LT.*\)$", text, re.MULTILINE)
+    assert (
+        "left out, on the same test images as another: ONE-LT (one-lt version 1.0, variant" in text
+    )
+    assert "left out, evaluation mode augmented: TWO-LT" in text
+    assert "left out, without forward, uniform or backward test sets: BARE-LT" in text
+    assert text.count("left out, ") == 3
 
 
 @pytest.mark.skipif(
