@@ -6,12 +6,9 @@ are refused with both origins; an unknown name suggests the nearest.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,8 +17,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ltbench.code_digest import read_code
 from ltbench.errors import InputError, describe, nearest
+from ltbench.local_modules import BesideFile, OfPackage
 from ltbench.names import check_name
+from ltbench.plugin_file import import_plugin
+from ltbench.shipped import digest_unless_shipped
 
 if TYPE_CHECKING:
     from ltbench.method import Method
@@ -36,7 +37,11 @@ class ClashError(InputError):
 
 @dataclass(frozen=True)
 class Plugin(Generic[P]):
-    """A usable plugin: its class, where it comes from, the digest of its file if not ltbench's own."""
+    """A usable plugin: its class, where it comes from, and the digest of its code.
+
+    digest: empty for the code that ltbench ships; otherwise of the file and the local modules that
+    it imports (:mod:`ltbench.code_digest`). Results of two digests are never averaged.
+    """
 
     name: str
     cls: type[P]
@@ -100,12 +105,12 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
     Raises :class:`InputError` where a file named there cannot be used: it was asked for.
     """
     files = (Path(plugin).resolve() for plugin in plugins if not plugin.endswith(".toml"))
-    return _load(tuple((str(file), _digest(file) if file.is_file() else "") for file in files))
+    return _load(tuple((str(file), _stamp(file)) for file in files))
 
 
 @lru_cache(maxsize=8)
 def _load(files: tuple[tuple[str, str], ...]) -> Registries:
-    """``files``: path and digest, so that an edited file is read again."""
+    """``files``: path and stamp, so that an edited file, or one that it imports, is read again."""
     from ltbench.method import Method
     from ltbench.strategy import Strategy
 
@@ -115,8 +120,9 @@ def _load(files: tuple[tuple[str, str], ...]) -> Registries:
     _scan_folder(strategies, "ltbench.methods.adapt", Strategy)
     _scan_entry_points(methods, "ltbench.methods", Method)
     _scan_entry_points(strategies, "ltbench.strategies", Strategy)
-    for file, digest in files:
-        module = _import_file(Path(file))
+    for file, stamp in files:
+        module = import_plugin(Path(file), stamp)
+        digest = read_code(Path(file), BesideFile(Path(file).parent)).digest
         found = 0
         for registry, base in ((methods, Method), (strategies, Strategy)):
             try:
@@ -138,7 +144,8 @@ def _scan_folder(registry: Registry[Any], package: str, base: type[Any]) -> None
         try:
             module = importlib.import_module(origin)
             for cls in _classes(module, base):
-                registry.add(Plugin(cls.name, cls, origin))
+                digest = digest_unless_shipped(registry.kind, cls.name, cls.version, module)
+                registry.add(Plugin(cls.name, cls, origin, digest))
         except Exception as error:  # whatever a plugin raises, it stops nobody else
             name = info.name.replace("_", "-")
             registry.broken[name] = Broken(name, origin, describe(error))
@@ -153,9 +160,7 @@ def _scan_entry_points(registry: Registry[Any], group: str, base: type[Any]) -> 
             classes: list[Any] = list(_classes(loaded, base)) if is_module else [loaded]
             for cls in classes:
                 _check_class(cls, base)
-                file = inspect.getsourcefile(cls)
-                digest = _digest(Path(file)) if file else ""
-                registry.add(Plugin(cls.name, cls, origin, digest))
+                registry.add(Plugin(cls.name, cls, origin, _entry_digest(cls, entry)))
         except Exception as error:  # whatever a plugin raises, it stops nobody else
             registry.broken[entry.name] = Broken(entry.name, origin, describe(error))
 
@@ -164,25 +169,6 @@ def entry_origin(entry: EntryPoint) -> str:
     if entry.dist is None:
         return f"entry point {entry.value}"
     return f"{entry.dist.name} {entry.dist.version} ({entry.value})"
-
-
-def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise InputError(f"--plugin {path}: no such file")
-    name = "ltbench_plugin_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"--plugin {path} must be a .py or a .toml file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise InputError(f"--plugin {path} cannot be imported: {describe(error)}") from error
-    return module
 
 
 def _classes(module: ModuleType, base: type[Any]) -> Iterator[type[Any]]:
@@ -205,5 +191,13 @@ def _check_class(cls: Any, base: type[Any]) -> None:
         raise TypeError(f"{cls.__name__} does not define title")
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def _entry_digest(cls: type[Any], entry: EntryPoint) -> str:
+    """Of the class's module and what it imports from its own distribution."""
+    file = inspect.getsourcefile(cls) or inspect.getfile(cls)
+    installed = (entry.dist.files if entry.dist is not None else None) or []
+    tops = {path.parts[0].removesuffix(".py") for path in installed if path.suffix == ".py"}
+    return read_code(Path(file), OfPackage(cls.__module__, Path(file), tops)).digest
+
+
+def _stamp(file: Path) -> str:
+    return read_code(file, BesideFile(file.parent)).stamp if file.is_file() else ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ltbench.asked_code import Code
 from ltbench.errors import InputError
 from ltbench.hyper import Hyper
 from ltbench.names import Call, Row, format_call
@@ -73,6 +74,22 @@ class ResolvedRow:
                 self.strategy.digest,
             ],
         }
+
+    def code_facts(self) -> dict[str, str]:
+        """What its records say about whose code it is."""
+        return {
+            "method_digest": self.method.digest,
+            "strategy_digest": self.strategy.digest,
+            "method_origin": self.method.origin,
+            "strategy_origin": self.strategy.origin,
+        }
+
+    def codes(self) -> tuple[Code, Code]:
+        method, strategy = self.method, self.strategy
+        return (
+            Code("method", method.name, method.digest),
+            Code("strategy", strategy.name, strategy.digest),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What a worker needs to resolve the row again."""

@@ -65,6 +65,7 @@ class Trial:
             "name": self.training,
             "hyper": dict(self.hyper),
             "version": self.version,
+            "digest": self.digest,
             "origin": origin,
         }
 

@@ -56,7 +56,10 @@ class TrialContext:
             self.task.splits,
         )
         if self.trial.hash != self.job.trial:
-            raise LtbenchError("the data or a plugin changed since the plan was made; run it again")
+            raise LtbenchError(
+                "the data or the code of a plugin changed since the plan was made; run it again "
+                "(from Python: in a new process)"
+            )
         self.folder = trial_folder(settings, self.trial)
         self.mean, self.std = _normalisation(self.task)
 

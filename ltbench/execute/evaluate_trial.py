@@ -164,6 +164,7 @@ def row_facts(
         "method": row.method.name,
         "method_version": row.method.cls.version,
         "strategy_version": row.strategy.cls.version,
+        **row.code_facts(),
         "method_params": row.method_params,
         "strategy": row.strategy.name,
         "strategy_params": row.strategy_params,

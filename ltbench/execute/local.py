@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from ltbench.asked_code import Code, note_asked
 from ltbench.execute.plan import Plan, PlannedTrial
 from ltbench.execute.process import Spare, WorkerProcess, start_worker
 from ltbench.execute.resources import visible_gpus
@@ -119,9 +120,21 @@ def execute(
     ``spare``: a worker that is already loading, used before others are started.
 
     The first SIGINT or SIGTERM lets each worker write a checkpoint and ends the run, a second one
-    ends it at once.
+    ends it at once. What code was asked for is noted first: results of it are the current ones.
     """
+    note_asked_code(plan)
     return _Execution(plan, listen, spare).run()
+
+
+def note_asked_code(plan: Plan) -> None:
+    codes: dict[str, set[Code]] = {}
+    for planned in plan.trials:
+        trial = planned.trial
+        found = codes.setdefault(planned.job.settings.results, set())
+        found.add(Code("method", trial.training, trial.digest))
+        found.update(code for row in planned.rows for code in row.codes())
+    for results, asked in codes.items():
+        note_asked(Path(results), asked)
 
 
 class _Execution:

@@ -178,6 +178,7 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
         "method": row.method.name,
         "method_version": row.method.cls.version,
         "strategy_version": row.strategy.cls.version,
+        **row.code_facts(),
         "method_params": "",
         "strategy": row.strategy.name,
         "strategy_params": row.strategy_params,

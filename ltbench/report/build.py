@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,11 +153,11 @@ def _select(records: Records, protocol: str | None, results: Path) -> Records:
             f"no evaluation of protocol {protocol!r} under {results}{close}"
             f" (found: {', '.join(names)})"
         )
-    return Records(
+    return replace(
+        records,
         trials=tuple(t for t in records.trials if t.protocol.name == protocol),
         failures=tuple(f for f in records.failures if f.protocol.name == protocol),
         evaluations=tuple(e for e in records.evaluations if e.protocol.name == protocol),
-        unreadable=records.unreadable,
         streams=tuple(s for s in records.streams if s.protocol.name == protocol),
     )
 

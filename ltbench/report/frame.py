@@ -10,8 +10,10 @@ import pandas as pd
 
 from ltbench.errors import InputError
 from ltbench.report.names import distribution_order
+from ltbench.report.one_code import codes_of
 from ltbench.report.records import Records, read_records
 from ltbench.report.schema import GROUPS, Distribution, Draw, Evaluation
+from ltbench.report.sections import group_records
 from ltbench.report.statistics import mean_of
 
 COLUMNS: dict[str, str] = {
@@ -48,6 +50,8 @@ COLUMNS: dict[str, str] = {
     "test_fingerprint": "str",
     "evaluation": "str",
     "bias_kind": "str",
+    "code": "str",
+    "current": "bool",
 }
 
 
@@ -66,6 +70,9 @@ def load_results(path: str | PathLike[str], draws: str | int = "mean") -> pd.Dat
         and are missing where a group has no class. ``nll`` is in nats, ``ece`` a fraction.
         ``bias_kind`` says how a row that reasons about priors knows the bias of the logits:
         ``closed-form``, ``fitted``, ``reference`` (unreliable, no reference for regret), or empty.
+        ``code`` is the digest of the row's code where it is not what ltbench ships (of method and
+        strategy, joined by ``+``), ``current`` whether it is the code that was asked for last: rows
+        of several codes stand side by side, so select ``frame[frame.current]`` before a mean.
         ``n_draws`` is how many draws a row is the mean of, ``n_images`` the images of one draw.
         Records that differ in anything else (precision, data, protocol version, a second trial
         of the same seed) keep rows of their own: ``trial`` and ``evaluation`` tell them apart.
@@ -88,8 +95,24 @@ def results_frame(records: Records, draws: str | int = "mean") -> pd.DataFrame:
     evaluations = sorted(records.evaluations, key=_evaluation_order)
     if isinstance(draws, int):
         _check_known(evaluations, draws)
-    rows = [row for evaluation in evaluations for row in _rows(evaluation, draws)]
+    current = _current(records)
+    rows = [
+        {**row, "code": _code(evaluation), "current": id(evaluation) in current}
+        for evaluation in evaluations
+        for row in _rows(evaluation, draws)
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _current(records: Records) -> set[int]:
+    """The identities of the evaluations that a report shows."""
+    groups, _ = group_records(records)
+    return {id(e) for group in groups.values() for e in group.evaluations if group.code.keeps(e)}
+
+
+def _code(evaluation: Evaluation) -> str:
+    digests = dict.fromkeys(code.digest for code in codes_of(evaluation) if code.digest)
+    return "+".join(digests)
 
 
 def _check_known(evaluations: list[Evaluation], number: int) -> None:

@@ -44,14 +44,14 @@ def parse_trial(root: Node) -> Trial:
     return Trial(
         trial=root.at("trial").text(),
         protocol=parse_protocol(root.at("protocol")),
-        training=_training(root.at("training")),
+        training=_training(root.at("training"), root.get("identity")),
         seed=root.at("seed").integer(low=0),
-        created=_optional_text(root, "created"),
-        device=_optional_text(environment, "device") if environment else "",
-        torch=_optional_text(environment, "torch") if environment else "",
+        created=optional_text(root, "created"),
+        device=optional_text(environment, "device") if environment else "",
+        torch=optional_text(environment, "torch") if environment else "",
         rules=_rules(root.get("identity")),
-        source=_optional_text(data, "source") if data else "",
-        ltbench=_optional_text(environment, "ltbench") if environment else "",
+        source=optional_text(data, "source") if data else "",
+        ltbench=optional_text(environment, "ltbench") if environment else "",
         cost=_cost(root.get("cost")),
     )
 
@@ -65,10 +65,10 @@ def parse_failure(root: Node) -> Failure:
     return Failure(
         status=status,
         protocol=parse_protocol(root.at("protocol")),
-        training=_training(root.at("training")),
+        training=_training(root.at("training"), None),
         seed=root.at("seed").integer(low=0),
-        error=_optional_text(root, "error"),
-        precision=_optional_text(root, "precision") or None,
+        error=optional_text(root, "error"),
+        precision=optional_text(root, "precision") or None,
         fingerprints=_fingerprints(data) if data else None,
     )
 
@@ -118,7 +118,7 @@ def parse_evaluation(
         rank=rank,
         class_names=tuple(node.text(empty=True) for node in root.at("class_names").items(classes)),
         groups={name: _members(root.at("groups").at(name), classes) for name in GROUPS},
-        created=_optional_text(root, "created") or trial.created,
+        created=optional_text(root, "created") or trial.created,
         versions="/".join(
             _optional_number(root, f"{what}_version") for what in ("method", "strategy")
         ),
@@ -128,6 +128,10 @@ def parse_evaluation(
         first_draw_only=(first := root.get("first_draw_only")) is not None and first.boolean(),
         macs=_optional_integer(root.at("model"), "macs"),
         seconds=_optional_float(root, "seconds"),
+        method_digest=method_digest(root, trial),
+        strategy_digest=optional_text(root, "strategy_digest"),
+        method_origin=optional_text(root, "method_origin"),
+        strategy_origin=optional_text(root, "strategy_origin"),
     )
 
 
@@ -164,20 +168,38 @@ def parse_protocol(node: Node) -> ProtocolName:
     return ProtocolName(
         name=node.at("name").text(),
         version=str(version),
-        title=_optional_text(node, "title"),
+        title=optional_text(node, "title"),
         variant=variant.text(empty=True) if variant else "",
     )
 
 
-def _training(node: Node) -> Training:
+def method_digest(root: Node, trial: Trial) -> str:
+    """Of the evaluating method; an older record does not tell, but where it is the one trained."""
+    if root.get("method_digest") is None and root.at("method").text() == trial.training.name:
+        return trial.training.digest or ""
+    return optional_text(root, "method_digest")
+
+
+def _training(node: Node, identity: Node | None) -> Training:
     hyper = node.get("hyper")
     version = node.get("version")
     return Training(
         name=node.at("name").text(),
         hyper=canonical({key: item.value for key, item in hyper.entries()} if hyper else {}),
         version="" if version is None else str(version.value),
-        origin=_optional_text(node, "origin"),
+        origin=optional_text(node, "origin"),
+        digest=_training_digest(node, identity),
     )
+
+
+def _training_digest(node: Node, identity: Node | None) -> str | None:
+    """Records of an older ltbench tell it in the identity alone, failed ones do not."""
+    hashed = identity.get("training") if identity is not None else None
+    for holder in (node, hashed):
+        found = None if holder is None else holder.get("digest")
+        if found is not None:
+            return found.text(empty=True)
+    return None
 
 
 def _fingerprints(node: Node) -> tuple[str, str]:
@@ -219,6 +241,6 @@ def _optional_number(node: Node, key: str) -> str:
     return "" if found is None else str(found.integer(low=0))
 
 
-def _optional_text(node: Node, key: str) -> str:
+def optional_text(node: Node, key: str) -> str:
     found = node.get(key)
     return "" if found is None else found.text(empty=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from ltbench.asked_code import Asked, read_asked
 from ltbench.errors import InputError
 from ltbench.files import read_json
 from ltbench.report.checks import Malformed, Node
@@ -42,6 +43,8 @@ class Records:
     evaluations: tuple[Evaluation, ...]
     unreadable: tuple[Unreadable, ...]
     streams: tuple[StreamRecord, ...] = ()
+    asked: Asked = field(default_factory=Asked)
+    """Which code was asked for last."""
 
 
 def read_records(path: Path) -> Records:
@@ -65,6 +68,7 @@ def read_records(path: Path) -> Records:
         tuple(reader.evaluations),
         tuple(reader.unreadable),
         tuple(reader.streams),
+        read_asked(path),
     )
 
 

@@ -27,7 +27,8 @@ class RowKey:
     strategy: str
     strategy_params: str
     version: str
-    origin: str
+    code: str
+    imported: bool
     versions: str
     rules: str
     recipe: str
@@ -119,7 +120,8 @@ def _key(e: Evaluation) -> RowKey:
         strategy=e.strategy,
         strategy_params=e.strategy_params,
         version=training.version,
-        origin=training.origin,
+        code="/".join((training.digest or "", e.method_digest, e.strategy_digest)),
+        imported=training.origin == "imported",
         versions=e.versions,
         rules=e.trial.rules,
         recipe=e.recipe,
@@ -139,7 +141,8 @@ def _labels(keys: list[RowKey]) -> dict[RowKey, str]:
             (key.strategy, [o.strategy for o in same]),
             (key.strategy_params, [o.strategy_params for o in same]),
             (f"v{key.version}", [f"v{o.version}" for o in same]),
-            (key.origin, [o.origin for o in same]),
+            (f"code {digest(key.code)}", [f"code {digest(o.code)}" for o in same]),
+            (_source(key), [_source(o) for o in same]),
             (
                 f"method/strategy version {key.versions}",
                 [f"method/strategy version {o.versions}" for o in same],
@@ -153,6 +156,10 @@ def _labels(keys: list[RowKey]) -> dict[RowKey, str]:
         differing = [own or "default" for own, others in parts if len(set(others)) > 1]
         labels[key] = f"{key.label} ({', '.join(differing)})" if differing else key.label
     return labels
+
+
+def _source(key: RowKey) -> str:
+    return "imported" if key.imported else "trained"
 
 
 def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
@@ -207,7 +214,8 @@ def _with_failures(rows: list[Row], failures: list[Failure]) -> list[Row]:
     for training, failed in rest.items():
         label = _failed_label(training, known)
         if any(row.label == label for row in attached):
-            label = f"{label} (v{training.version or '?'}, {training.origin or 'unknown origin'})"
+            code = f"code {training.digest[:8]}" if training.digest else "code not told"
+            label = f"{label} (v{training.version or '?'}, {code})"
         attached.append(Row(label, training.name, training, failures=tuple(failed)))
     return sorted(attached, key=lambda row: row.label)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
@@ -144,13 +144,15 @@ class ProtocolName:
 class Training:
     """What was trained: two trials differ only in their seed where all of this is equal.
 
-    ``version`` and ``origin`` are empty where the record does not tell them.
+    ``version`` and ``origin`` are empty, ``digest`` is None where the record does not tell them; the
+    same code from elsewhere is the same training.
     """
 
     name: str
     hyper: str
     version: str
-    origin: str
+    origin: str = field(compare=False)
+    digest: str | None = None
 
     def matches(self, other: Training) -> bool:
         """Equal in all that both records tell: that of a failed trial may tell less, or more."""
@@ -159,7 +161,8 @@ class Training:
             self.name == other.name
             and all(mine[key] == theirs[key] for key in mine.keys() & theirs.keys())
             and (self.version == other.version or not (self.version and other.version))
-            and (self.origin == other.origin or not (self.origin and other.origin))
+            and (self.digest == other.digest or None in (self.digest, other.digest))
+            and (self.origin == "imported") == (other.origin == "imported")
         )
 
 
@@ -242,3 +245,8 @@ class Evaluation:
     """Of the training posterior's bias: closed-form, fitted or reference; empty if untold."""
     bias: BiasEstimate | None = None
     first_draw_only: bool = False
+    method_digest: str = ""
+    """Of the evaluating method's code; empty for what ltbench ships."""
+    strategy_digest: str = ""
+    method_origin: str = ""
+    strategy_origin: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ltbench.report.names import (
     Order,
@@ -15,6 +15,7 @@ from ltbench.report.names import (
     safe_name,
     short_name,
 )
+from ltbench.report.one_code import OneCode, section_code
 from ltbench.report.records import Records
 from ltbench.report.rows import Row, build_rows
 from ltbench.report.schema import Evaluation, Failure
@@ -61,6 +62,8 @@ class Section:
     groups: Mapping[str, tuple[int, ...]]
     notes: tuple[str, ...]
     streams: tuple[StreamRecord, ...] = ()
+    code: OneCode = field(default_factory=OneCode)
+    """Of each method and strategy; what is left out for it is told in ``notes``, too."""
     hidden: tuple[Row, ...] = ()
     """Rows that a selection left out; still the reference of those that are shown."""
     group_by: str = ""
@@ -89,12 +92,23 @@ class Section:
         return next((test.name for test in self.test_sets if test.kind == "uniform"), None)
 
 
-def build_sections(records: Records) -> tuple[list[Section], list[Failure]]:
-    """All sections in a fixed order, and the failures that fit into none of them."""
+@dataclass(frozen=True)
+class Group:
+    """The records of one section; of those with other code than ``code`` none is shown."""
+
+    evaluations: tuple[Evaluation, ...]
+    failures: tuple[Failure, ...]
+    streams: tuple[StreamRecord, ...]
+    code: OneCode
+
+
+def group_records(records: Records) -> tuple[dict[SectionKey, Group], list[Failure]]:
+    """What makes up each section, in a fixed order, and the failures that fit into none of them."""
     grouped: dict[SectionKey, list[Evaluation]] = defaultdict(list)
     for evaluation in records.evaluations:
         grouped[_key(evaluation)].append(evaluation)
     failures: dict[SectionKey, list[Failure]] = {key: [] for key in grouped}
+    streams: dict[SectionKey, list[StreamRecord]] = {key: [] for key in grouped}
     homeless: list[Failure] = []
     for failure in records.failures:
         homes = [key for key in grouped if _fits(failure, key)]
@@ -102,14 +116,34 @@ def build_sections(records: Records) -> tuple[list[Section], list[Failure]]:
             failures[key].append(failure)
         if not homes:
             homeless.append(failure)
-    sections = [
-        replace(
-            _section(key, grouped[key], failures[key]),
-            streams=tuple(stream for stream in records.streams if _key(stream) == key),
+    for stream in records.streams:
+        if (key := _key(stream)) in streams:
+            streams[key].append(stream)
+    groups = {}
+    for key in sorted(grouped):
+        code = section_code(grouped[key], failures[key], streams[key], records.asked)
+        members = (tuple(grouped[key]), tuple(failures[key]), tuple(streams[key]))
+        groups[key] = Group(*members, code)
+    return groups, homeless
+
+
+def build_sections(records: Records) -> tuple[list[Section], list[Failure]]:
+    """All sections in a fixed order, and the failures that fit into none of them."""
+    groups, homeless = group_records(records)
+    sections = []
+    for key, group in groups.items():
+        keeps = group.code.keeps
+        evaluations = [e for e in group.evaluations if keeps(e)]
+        section = _section(key, evaluations, [f for f in group.failures if keeps(f)])
+        sections.append(
+            replace(
+                section,
+                streams=tuple(stream for stream in group.streams if keeps(stream)),
+                code=group.code,
+                notes=(*group.code.notes, *section.notes),
+            )
         )
-        for key in sorted(grouped)
-    ]
-    return _with_folders(_with_titles(sections, grouped)), homeless
+    return _with_folders(_with_titles(sections, list(groups))), homeless
 
 
 def _key(e: Evaluation | StreamRecord) -> SectionKey:
@@ -171,14 +205,12 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
     )
 
 
-def _with_titles(
-    sections: list[Section], grouped: Mapping[SectionKey, Sequence[Evaluation]]
-) -> list[Section]:
+def _with_titles(sections: list[Section], keys: Sequence[SectionKey]) -> list[Section]:
     """Protocol, version and variant; of the rest only what differs or is not the usual."""
     titled = []
     for section in sections:
         key = section.key
-        same = [k for k in grouped if (k.protocol, k.variant) == (key.protocol, key.variant)]
+        same = [k for k in keys if (k.protocol, k.variant) == (key.protocol, key.variant)]
         parts = [f"{key.protocol} version {key.version}"]
         if key.variant:
             parts.append(f"variant {key.variant}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ltbench.report.bits import Bits, unpacked
 from ltbench.report.checks import Malformed, Node
-from ltbench.report.parse import check_schema, parse_protocol
+from ltbench.report.parse import check_schema, method_digest, optional_text, parse_protocol
 from ltbench.report.parse_scores import canonical
 from ltbench.report.schema import ProtocolName, Trial
 
@@ -48,6 +48,11 @@ class StreamRecord:
     predicts: str
     drift: float
     streams: Mapping[tuple[str, str], Stream]
+    strategy: str = ""
+    method_digest: str = ""
+    strategy_digest: str = ""
+    method_origin: str = ""
+    strategy_origin: str = ""
 
 
 def parse_stream(root: Node, trial: Trial) -> StreamRecord:
@@ -78,17 +83,27 @@ def parse_stream(root: Node, trial: Trial) -> StreamRecord:
         test_fingerprint=root.at("data").at("test_fingerprint").text(),
         uses_true_prior=root.at("uses_true_prior").boolean(),
         created=created.text(empty=True) if created else "",
-        identity=canonical([_training(trial), *(_value(root, key) for key in _IDENTITY)]),
+        identity=canonical(
+            [
+                *(_training(trial), *(_value(root, key) for key in _IDENTITY)),
+                *(method_digest(root, trial), optional_text(root, "strategy_digest")),
+            ]
+        ),
         arrival=root.at("arrival").text(),
         predicts=predicts,
         drift=root.at("drift").number(low=1),
         streams=streams,
+        strategy=root.at("strategy").text(),
+        method_digest=method_digest(root, trial),
+        strategy_digest=optional_text(root, "strategy_digest"),
+        method_origin=optional_text(root, "method_origin"),
+        strategy_origin=optional_text(root, "strategy_origin"),
     )
 
 
 def _training(trial: Trial) -> list[str]:
     training = trial.training
-    return [training.name, training.hyper, training.version, training.origin, trial.rules]
+    return [training.name, training.hyper, training.version, training.digest or "", trial.rules]
 
 
 def _value(root: Node, key: str) -> object:

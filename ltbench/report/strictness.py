@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 from ltbench.errors import InputError
 from ltbench.report.latest import duplicate_notes
+from ltbench.report.one_code import short
 from ltbench.report.sections import Section
 from ltbench.report.streams import stream_rows
 
@@ -35,12 +36,20 @@ def refuse_mixtures(sections: Sequence[Section]) -> None:
         what = ", ".join(_differing(first, second))
         raise InputError(f"--strict: {names} differ in {what}; report them apart (--protocol)")
     for section in sections:
+        for note in section.code.notes:
+            raise InputError(
+                f"--strict: {section.title}: {note} (`ltbench clean --other-code` lists what can go)"
+            )
         mixed = code_versions(section)
         if mixed:
             raise InputError(f"--strict: {section.title}: {mixed}")
         for label, seeds in _undecided(section):
             (note,) = duplicate_notes(label, (), seeds)
             raise InputError(f"--strict: {section.title}: {note}; remove all but one of them")
+    for (kind, name), digests in _codes(sections).items():
+        if len(digests) > 1:
+            told = " and ".join(f"{short(d)} in {title!r}" for d, title in digests.items())
+            raise InputError(f"--strict: {kind} {name} is code {told}; report them apart")
 
 
 def _undecided(section: Section) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -51,6 +60,15 @@ def _undecided(section: Section) -> Iterator[tuple[str, tuple[int, ...]]]:
     for stream in stream_rows(section.streams):
         if stream.undecided:
             yield f"{stream.label}, {stream.arrival}", stream.undecided
+
+
+def _codes(sections: Sequence[Section]) -> dict[tuple[str, str], dict[str, str]]:
+    """Of each method and strategy the digests shown, each with the first section it is shown in."""
+    found: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for section in sections:
+        for code, digest in section.code.shown.items():
+            found[code].setdefault(digest, section.title)
+    return found
 
 
 def code_versions(section: Section) -> str:
