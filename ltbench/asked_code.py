@@ -28,6 +28,11 @@ class Code(NamedTuple):
     name: str
     digest: str
 
+    @property
+    def short(self) -> str:
+        """As messages and tables name it."""
+        return self.digest[:8] if self.digest else "as shipped"
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -70,7 +75,10 @@ def read_asked(results: Path) -> Asked:
             }
         )
     except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} is not readable: no list of code digests") from None
+        raise InputError(
+            f"{path} is not readable: no list of code digests; without the file the code with the "
+            "latest record is the current one"
+        ) from None
 
 
 def note_asked(results: Path, codes: Iterable[Code]) -> None:

@@ -10,11 +10,15 @@ from ltbench.errors import InputError
 _SHORTEST = 4
 
 
-def locate_trial(trial: str | Path, results: Path = Path("results")) -> Path:
+def locate_trial(
+    trial: str | Path, results: Path = Path("results"), *, holding: str = store.TRIAL
+) -> Path:
     """The folder of ``trial``: its path, or its hash (or the start of it) below ``results``.
 
-    Trials in ``results/published`` are found too. Raises :class:`InputError` where there is none,
-    or more than one.
+    Trials in ``results/published`` are found too. The same hash is the same trial: of several
+    copies one that has the file ``holding`` counts, or else one with a record, and of those the
+    user's own before the published one. Raises :class:`InputError` where there is none, or where
+    different trials start with the same characters.
     """
     folder = Path(trial)
     if folder.is_dir():
@@ -37,7 +41,16 @@ def locate_trial(trial: str | Path, results: Path = Path("results")) -> Path:
     )
     if not found:
         raise InputError(f"no trial whose hash starts with {text!r} below {results}")
-    if len(found) > 1:
+    if len({path.name for path in found}) > 1:
         listed = ", ".join(map(str, found[:5]))
         raise InputError(f"{text!r} fits {len(found)} trials below {results}: {listed}")
-    return found[0]
+    return min(found, key=lambda path: (*_lacks(path, holding), _is_published(path, results), path))
+
+
+def _lacks(folder: Path, holding: str) -> tuple[bool, ...]:
+    """What is asked for first, then a record of the trial, then one of its failure."""
+    return tuple(not (folder / name).exists() for name in (holding, store.TRIAL, store.FAILED))
+
+
+def _is_published(folder: Path, results: Path) -> bool:
+    return folder.relative_to(results).parts[0] == "published"

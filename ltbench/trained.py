@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltbench import store
+from ltbench.asked_code import Code
 from ltbench.environment import resolve_device
 from ltbench.errors import InputError
 from ltbench.execute.context import load_tensors
@@ -61,11 +62,20 @@ class TrainedModel:
     def method(self) -> Method[Any]:
         """The method that trained it; one from a plugin file needs ``load_model(..., plugins=)``."""
         training = self.record["training"]
-        cls = load_registries(self._plugins).methods.get(training["name"]).cls
+        plugin = load_registries(self._plugins).methods.get(training["name"])
+        cls = plugin.cls
         if cls.version != training["version"]:
             raise InputError(
                 f"the trial is of version {training['version']} of {cls.name!r}, here is version "
                 f"{cls.version}; its logits can be had, its prediction cannot"
+            )
+        trained = self.record.get("identity", {}).get("training", {}).get("digest", plugin.digest)
+        if plugin.digest != trained:
+            raise InputError(
+                f"the code of method {cls.name!r} is not the one that trained this trial (code "
+                f"{Code('method', cls.name, trained).short}, here "
+                f"{Code('method', cls.name, plugin.digest).short}); its logits can be had, its "
+                "prediction cannot"
             )
         counts = torch.tensor(self.record["data"]["train_counts"])
         method: Method[Any] = cls(counts, cls.hyper_type.from_mapping(training["hyper"], cls.name))
@@ -81,7 +91,8 @@ def load_model(
 ) -> TrainedModel:
     """The trained network of ``trial``: its folder, or its hash (or the start of it).
 
-    A hash is looked for below ``results`` and ``results/published``. ``plugins``: files that define
+    A hash is looked for below ``results`` and ``results/published``. Where both have the trial, the
+    user's own copy counts, unless it has no weights and the published one has. ``plugins``: files that define
     the method, where it is not ltbench's own; only ``predict`` and ``scores`` need them. Nothing is
     unpickled. Raises :class:`InputError` where there is no such trial or it has no weights.
 
@@ -89,7 +100,7 @@ def load_model(
         >>> model(images).shape  # uint8 (B, 3, 8, 8)                              # doctest: +SKIP
         torch.Size([32, 3, 10])
     """
-    folder = locate_trial(Path(trial), Path(results))
+    folder = locate_trial(Path(trial), Path(results), holding=store.WEIGHTS)
     path = folder / store.TRIAL
     if not path.exists():
         raise InputError(f"{folder} holds no finished trial (no {store.TRIAL})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,12 +34,39 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"on the real CIFAR-100: {told}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test may depend on what lies in the cache, the home folder or matplotlib's settings."""
+    home = tmp_path_factory.mktemp("home")
+    shared = tmp_path_factory.getbasetemp().parent  # of all workers: fonts are looked up once
+    pip = _pip_folders()  # of the real home
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HOME", "USERPROFILE", "LOCALAPPDATA"):
+            patch.setenv(name, str(home))
+        patch.delenv("XDG_CACHE_HOME", raising=False)
+        patch.setenv("LTBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MPLCONFIGDIR", str(shared / "matplotlib"))
+        for name, place in pip.items():
+            patch.setenv(name, place)
+        yield
+
+
+def _pip_folders() -> dict[str, str]:
+    """pip's cache and settings stay: where packages come from is the machine's business."""
+    home = Path.home()
+    found = {"PIP_CACHE_DIR": home / ".cache/pip"}
+    for settings in (home / ".config/pip/pip.conf", home / ".pip/pip.conf"):
+        if settings.is_file():
+            found["PIP_CONFIG_FILE"] = settings
+    return {name: str(place) for name, place in found.items() if name not in os.environ}
+
+
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def environment(nothing_of_the_user: None) -> dict[str, str]:
     """For processes: one cache for all tests, plain output, the ltbench under test."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LTBENCH_")}
     return environment | {
-        "LTBENCH_CACHE": str(tmp_path_factory.mktemp("cache")),
+        "LTBENCH_CACHE": os.environ["LTBENCH_CACHE"],
         "PYTHONPATH": str(Path(package.__file__).parent.parent),
         "PYTHONDONTWRITEBYTECODE": "1",
         "NO_COLOR": "1",

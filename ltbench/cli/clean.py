@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ltbench.cli.options import results_option
 
+if TYPE_CHECKING:
+    from ltbench.execute.clean import Leftover
+
 EPILOG = """\b
 Examples:
   ltbench clean                 (lists, then asks)
   ltbench clean --no-cache --yes
+  ltbench clean --other-code    (also results of edited plugins, as they were before)
 """
 
 
@@ -19,17 +24,25 @@ Examples:
 @results_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--cache/--no-cache", default=True, help="Decoded images and view logits too.")
-def command(results: Path, yes: bool, cache: bool) -> int:
+@click.option(
+    "--other-code",
+    is_flag=True,
+    help="Also finished results of a method or strategy whose code has been edited since.",
+)
+def command(results: Path, yes: bool, cache: bool, other_code: bool) -> int:
     """List and, once confirmed, remove checkpoints, failed trials and caches.
 
-    Finished records, logits and weights stay, and so does whatever is running or interrupted.
+    Finished records, logits and weights stay, and so does whatever is running or interrupted. Only
+    --other-code lists results, too: those of code that is not the one asked for last.
     Caches are made again when needed; downloaded archives are not touched.
     """
     from ltbench.execute.clean import find_leftovers, remove
 
-    leftovers, notes = find_leftovers(results, cache=cache)
+    leftovers, notes = find_leftovers(results, cache=cache, other_code=other_code)
     for leftover in leftovers:
-        click.echo(f"{_size(leftover.bytes):>10}  {leftover.what:12}  {leftover.place}")
+        click.echo(
+            f"{_size(leftover.bytes):>10}  {leftover.what:12}  {leftover.place}{_code(leftover)}"
+        )
     for note in notes:
         click.echo(note)
     if not leftovers:
@@ -44,6 +57,11 @@ def command(results: Path, yes: bool, cache: bool) -> int:
         click.echo(f"kept: {place}: {reason}")
     click.echo(f"{_size(done.bytes)} removed")
     return 1 if done.kept else 0
+
+
+def _code(leftover: Leftover) -> str:
+    code = leftover.code
+    return f"  ({code.kind} {code.name}, code {code.short})" if code is not None else ""
 
 
 def _size(count: int) -> str:

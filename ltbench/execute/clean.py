@@ -1,4 +1,5 @@
-"""What can be removed from a results folder without losing a result. Needs no torch."""
+"""What can be removed from a results folder without losing a result, and, where that is asked for,
+results of code that is no longer current. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,26 +9,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench import store
+from ltbench.asked_code import Code, read_asked
 from ltbench.data.cache import cache_root
 from ltbench.errors import InputError
+from ltbench.execute.other_code import CodeSurvey, survey_code
 from ltbench.execute.survey import trial_folders
 
 _DERIVED = ("view-logits", "views", "datasets")
 """Folders of the cache that are made again on demand; downloads are not among them."""
 _KEPT = (store.TRIAL, store.LOGITS, store.WEIGHTS)
-"""Whatever else is said, these stay."""
+"""Whatever else is said, these stay, unless the trial is of other code and that was asked for."""
+OTHER_CODE = "other code"
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Files or a cache folder that may go. what: ``checkpoint``, ``failed trial`` or ``cache``;
-    trial: the folder whose claim must be held while they go."""
+    """Files or a cache folder that may go. what: ``checkpoint``, ``failed trial``, ``cache`` or
+    ``other code``; trial: the folder whose claim must be held while they go; code: which other code.
+    """
 
     what: str
     place: Path
     paths: tuple[Path, ...]
     bytes: int
     trial: Path | None = None
+    code: Code | None = None
+    results: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -38,29 +45,46 @@ class Cleaned:
     kept: tuple[tuple[Path, str], ...]
 
 
-def find_leftovers(results: Path, *, cache: bool = True) -> tuple[list[Leftover], list[str]]:
+def find_leftovers(
+    results: Path, *, cache: bool = True, other_code: bool = False
+) -> tuple[list[Leftover], list[str]]:
     """What may go, and notes on what is left alone.
 
     Of finished trials: checkpoints and other traces of an attempt. Of failed ones: the record of
     the failure, its log and checkpoint. Never a finished record, logits or weights; nothing of a
     trial that is running, that was interrupted (the same ``run`` continues it) or whose record is
-    of a later ltbench. Raises :class:`InputError` where ``results`` is no folder.
+    of a later ltbench. Only with ``other_code``: trials and rows whose method or strategy has been
+    edited since, so that other code is the current one (:mod:`ltbench.asked_code`); imported models
+    stay. Raises :class:`InputError` where ``results`` is no folder.
     """
     if results.exists() and not results.is_dir():
         raise InputError(f"results {results} is not a folder")
     found: list[Leftover] = []
     notes: list[str] = []
-    running = interrupted = 0
-    for folder in trial_folders(results):
+    running = interrupted = others = 0
+    folders = trial_folders(results)
+    code = survey_code(results, folders)
+    for folder in folders:
         if store.is_claimed(folder):
             running += 1
-        elif (folder / store.TRIAL).exists():
+            continue
+        old = list(_other_code(folder, results, code)) if _is_finished(folder) else []
+        others += len(old)
+        if other_code:
+            found += old
+            if any(leftover.place == folder for leftover in old):
+                continue  # all of it
+        if (folder / store.TRIAL).exists():
             if _is_finished(folder):
                 found += _leftover("checkpoint", folder, _attempt(folder))
         elif (folder / store.FAILED).exists():
             found += _leftover("failed trial", folder, _failed(folder))
         else:
             interrupted += 1
+    if others and not other_code:
+        notes.append(
+            f"{others} results of code that is no longer current stay; `--other-code` lists them"
+        )
     if interrupted:
         notes.append(
             f"{interrupted} interrupted trials stay: the same `ltbench run` continues them"
@@ -108,9 +132,19 @@ def _remove_from_trial(leftover: Leftover) -> None:
             raise _ChangedError("it was tried again meanwhile")
         if leftover.what == "checkpoint" and not finished:
             raise _ChangedError("it is not finished any more")
+        if leftover.code is not None and _is_current(leftover.code, leftover.results):
+            raise _ChangedError("its code is the current one again")
         _remove(leftover.paths)
-    if leftover.what == "failed trial":
+    if leftover.what == "failed trial" or leftover.place == folder:
         _remove_if_empty(folder)
+
+
+def _is_current(code: Code, results: Path | None) -> bool:
+    """Where nothing was noted it stands as it was listed."""
+    if results is None:
+        return False
+    noted = read_asked(results).digests.get((code.kind, code.name), ())
+    return noted[-1:] == (code.digest,)
 
 
 def _remove(paths: Sequence[Path]) -> None:
@@ -138,6 +172,15 @@ def _is_finished(folder: Path) -> bool:
         return store.finished_trial(folder) is not None
     except store.NewerSchemaError:
         return False
+
+
+def _other_code(folder: Path, results: Path, survey: CodeSurvey) -> Iterator[Leftover]:
+    for coded, code in survey.others(folder):
+        paths: tuple[Path, ...] = (coded.path,)
+        if coded.is_trial:
+            paths = tuple(sorted(p for p in folder.iterdir() if p.name != store.CLAIM))
+        size = sum(map(_size, paths))
+        yield Leftover(OTHER_CODE, coded.path, paths, size, folder, code, results)
 
 
 def _attempt(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ltbench import store
 from ltbench.errors import InputError
+from ltbench.execute.other_code import CodeSurvey, survey_code
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ def survey(results: Path) -> list[TrialStatus]:
     """Every trial folder, sorted; raises :class:`InputError` where ``results`` is no folder."""
     if results.exists() and not results.is_dir():
         raise InputError(f"results {results} is not a folder")
-    return [_status(folder) for folder in trial_folders(results)]
+    folders = trial_folders(results)
+    code = survey_code(results, folders)
+    return [_status(folder, code) for folder in folders]
 
 
 def trial_folders(results: Path) -> list[Path]:
@@ -37,11 +40,24 @@ def trial_folders(results: Path) -> list[Path]:
     )
 
 
-def _status(folder: Path) -> TrialStatus:
+def _status(folder: Path, code: CodeSurvey) -> TrialStatus:
     state, note = _state(folder)
+    if state == "finished":
+        note = ", ".join(part for part in (note, _code_note(folder, code)) if part)
     rows = len(list((folder / "evaluations").glob("*.json")))
     seed = folder.name.partition("-")[0]
     return TrialStatus(folder.parent.parent.name, folder.parent.name, seed, state, rows, note)
+
+
+def _code_note(folder: Path, survey: CodeSurvey) -> str:
+    """Which code trained it, where that is not ltbench's own, and whether it is the current one."""
+    own = survey.trial_code(folder)
+    if own is not None and survey.is_other(own):
+        return f"code {own.short}, not the current one"
+    told = [f"code {own.short}"] if own is not None and own.digest else []
+    if rows := len(survey.others(folder)):
+        told.append(f"{rows} of its rows of code that is not the current one")
+    return ", ".join(told)
 
 
 def _state(folder: Path) -> tuple[str, str]:

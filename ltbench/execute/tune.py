@@ -184,6 +184,7 @@ def _record(tune: TunePlan, task: Task, choice: Choice) -> dict[str, Json]:
         "protocol": facts,
         "method": choice.chosen.row.method.name,
         "method_version": choice.chosen.row.method.cls.version,
+        "method_digest": choice.chosen.row.method.digest,
         "seeds": seeds,
         "holdout": {"fraction": task.protocol.train.holdout, "counts": held},
         "objective": OBJECTIVE,

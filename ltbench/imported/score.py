@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ltbench import store
+from ltbench.asked_code import note_asked
 from ltbench.contract.gate import refuse_unsound
 from ltbench.environment import environment
 from ltbench.errors import InputError
@@ -95,6 +96,7 @@ def score_outputs(
                 labels=outputs.labels,
                 views=_no_views,
             )
+            note_asked(request.results, {row.codes()[1] for row in rows})
             for row in rows:
                 uniform[label(row)] = _row(folder, row, scored)
                 on_row(label(row), uniform[label(row)])

@@ -11,7 +11,6 @@ from ltbench.report.schema import Evaluation, Failure, Training
 from ltbench.report.stream_records import StreamRecord
 
 Record = Evaluation | Failure | StreamRecord
-SHIPPED = "as shipped"
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,13 @@ def choose_code(records: Iterable[Record], asked: Asked) -> OneCode:
         if others:
             told = "; ".join(_left_out(Code(kind, name, other), found) for other in others)
             notes.append(
-                f"{kind} {name}: only its current code {short(digest)} is shown, not {told}"
+                f"{kind} {name}: only its current code {Code(kind, name, digest).short} is shown, not {told}"
             )
         order = asked.digests.get((kind, name), ())
         if order and order[-1] != digest:
             notes.append(
-                f"{kind} {name}: shown is code {short(digest)}; the code asked for last, "
-                f"{short(order[-1])}, has no result here"
+                f"{kind} {name}: shown is code {Code(kind, name, digest).short}; the code asked for last, "
+                f"{Code(kind, name, order[-1]).short}, has no result here"
             )
     return OneCode(shown, tuple(notes))
 
@@ -92,10 +91,6 @@ def section_code(
     return code
 
 
-def short(digest: str) -> str:
-    return digest[:8] if digest else SHIPPED
-
-
 def _left_out(code: Code, records: Iterable[Record]) -> str:
     """``"code 3fa2b1c4 (12 records of seeds 0, 1; p/mine.py)"``."""
     own = [record for record in records if code in codes_of(record)]
@@ -103,7 +98,7 @@ def _left_out(code: Code, records: Iterable[Record]) -> str:
     origins = sorted({origin for record in own if (origin := _origin(code, record))})
     count = f"{len(own)} record{'s' if len(own) > 1 else ''} of seed{'s' if ',' in seeds else ''}"
     where = "".join(f"; {origin}" for origin in origins if code.digest)
-    return f"code {short(code.digest)} ({count} {seeds}{where})"
+    return f"code {code.short} ({count} {seeds}{where})"
 
 
 def _origin(code: Code, record: Record) -> str:

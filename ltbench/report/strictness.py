@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 
+from ltbench.asked_code import Code
 from ltbench.errors import InputError
 from ltbench.report.latest import duplicate_notes
-from ltbench.report.one_code import short
 from ltbench.report.sections import Section
 from ltbench.report.streams import stream_rows
 
@@ -48,7 +48,9 @@ def refuse_mixtures(sections: Sequence[Section]) -> None:
             raise InputError(f"--strict: {section.title}: {note}; remove all but one of them")
     for (kind, name), digests in _codes(sections).items():
         if len(digests) > 1:
-            told = " and ".join(f"{short(d)} in {title!r}" for d, title in digests.items())
+            told = " and ".join(
+                f"{Code(kind, name, d).short} in {title!r}" for d, title in digests.items()
+            )
             raise InputError(f"--strict: {kind} {name} is code {told}; report them apart")
 
 

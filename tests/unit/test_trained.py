@@ -51,9 +51,8 @@ def test_a_hash_and_its_start_are_enough(images: tuple[np.ndarray, np.ndarray]) 
     folder = WITH_WEIGHTS[0].parent
     number = folder.name.partition("-")[2]
     for text in (number, number[:6]):
-        model = ltbench.load_model(text, results=PUBLISHED.parent)
+        model = ltbench.load_model(text, results=PUBLISHED)
         assert model.record["trial"] == number
-    assert ltbench.load_model(number, results=PUBLISHED).record["trial"] == number
 
 
 @pytest.mark.parametrize(
@@ -100,6 +99,33 @@ def test_other_images_are_refused(wrong: np.ndarray) -> None:
     model = ltbench.load_model(WITH_WEIGHTS[0].parent)
     with pytest.raises(InputError, match=r"uint8 \(B, 3, H, W\)|at least one image"):
         model(wrong)
+
+
+def test_a_copy_of_ones_own_is_the_same_trial(tmp_path: Path) -> None:
+    """After `make demo` a published trial lies in results/, too."""
+    source = WITH_WEIGHTS[0].parent
+    number, place = source.name.partition("-")[2], source.relative_to(PUBLISHED)
+    for folder in (tmp_path, tmp_path / "published"):
+        shutil.copytree(source, folder / place)
+    assert ltbench.load_model(number, results=tmp_path).record["trial"] == number
+    (tmp_path / "published" / place / "weights.safetensors").unlink()
+    ltbench.load_model(number, results=tmp_path)  # so it was the own one
+    shutil.copy(source / "weights.safetensors", tmp_path / "published" / place)
+    (tmp_path / place / "weights.safetensors").unlink()
+    assert ltbench.load_model(number, results=tmp_path).record["trial"] == number
+
+
+def test_a_method_of_other_code_gives_logits_and_no_prediction(tmp_path: Path) -> None:
+    copy = tmp_path / "trial"
+    shutil.copytree(WITH_WEIGHTS[0].parent, copy)
+    record = json.loads((copy / "trial.json").read_text())
+    record["identity"]["training"]["digest"] = "0123456789abcdef"
+    (copy / "trial.json").write_text(json.dumps(record))
+    model = ltbench.load_model(copy)
+    pixels = np.zeros((2, 3, 8, 8), dtype=np.uint8)
+    assert model(pixels).shape[0] == 2
+    with pytest.raises(InputError, match="code 01234567, here as shipped"):
+        model.predict(pixels)
 
 
 def test_a_method_of_another_version_gives_logits_and_no_prediction(tmp_path: Path) -> None:
