@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -207,4 +208,5 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
 
 
 def _uniform(distributions: Mapping[str, Any]) -> float:
-    return float(distributions["uniform"]["draws"]["0"]["top1"])
+    draws = distributions["uniform"]["draws"].values()
+    return math.fsum(draw["top1"] for draw in draws) / len(draws)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
+_ROUNDING = 4 * np.finfo(np.float64).eps
 
 
 def exponential_counts(n_max: int, imbalance: float, classes: int) -> Counts:
@@ -13,14 +14,34 @@ def exponential_counts(n_max: int, imbalance: float, classes: int) -> Counts:
 
     n_j = int(n_max * (1 / R) ** (j / (C - 1))), j = 0..C-1, R = ``imbalance``; at least 0.
     Returns ``(C,)`` int64. The order of operations is that of LDAM-DRW's and SADE's
-    ``imbalance_cifar.py``, since truncation makes the last bit count.
+    ``imbalance_cifar.py``, since truncation makes the last bit count. Only where it would leave a
+    class nothing though the quotient is 1 (49 * (1 / 49) is below 1 in floating point), n_j is 1.
     """
     factor = 1.0 / imbalance
     if classes == 1:
         return np.array([n_max], dtype=np.int64)
-    return np.array(
-        [int(n_max * (factor ** (j / (classes - 1.0)))) for j in range(classes)], dtype=np.int64
-    )
+    sizes = [n_max * (factor ** (j / (classes - 1.0))) for j in range(classes)]
+    return np.array([1 if _is_one(size) else int(size) for size in sizes], dtype=np.int64)
+
+
+def _is_one(size: float) -> bool:
+    """Whether ``size`` is 1 up to the rounding of a quotient, a power and a product."""
+    return abs(size - 1.0) <= _ROUNDING
+
+
+def largest_count(products: NDArray[np.float64], imbalance: float, classes: int) -> int:
+    """The largest n_max of a profile that no class of ``products`` ``(C,)`` falls short of.
+
+    products: n_c R^(j / (C - 1)), what each class's images allow. It is the least of them, truncated;
+    where that leaves the last class nothing, although the least is a whole number but for
+    rounding (25 * 125^(1/3) is below 125), the whole number.
+    """
+    least = float(products.min())
+    nearest = round(least)
+    whole = abs(least - nearest) <= _ROUNDING * nearest
+    if whole and exponential_counts(int(least), imbalance, classes).min() < 1:
+        return nearest
+    return int(least)
 
 
 def training_rank(counts: Counts) -> Counts:
