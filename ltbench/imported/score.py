@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from ltbench.evaluate.stored import (
 )
 from ltbench.execute.context import now, save_tensors
 from ltbench.files import write_json
+from ltbench.imported.in_memory import Source
 from ltbench.imported.outputs import ModelOutputs, read_outputs
 from ltbench.imported.stand_in import ORIGIN, label, resolve_rows, stand_in
 from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
@@ -40,13 +40,13 @@ MODE = "clean"
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """Which files, under which name, scored how. protocol None: the protocol ``imported``."""
+    """Which files or arrays, under which name, scored how. protocol None: the protocol ``imported``."""
 
-    logits: Path
-    labels: Path
+    logits: Source
+    labels: Source
     name: str
-    counts: Path | None = None
-    bias: Path | None = None
+    counts: Source | None = None
+    bias: Source | None = None
     strategies: str | None = None
     protocol: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -208,5 +208,4 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
 
 
 def _uniform(distributions: Mapping[str, Any]) -> float:
-    draws = distributions["uniform"]["draws"].values()
-    return math.fsum(draw["top1"] for draw in draws) / len(draws)
+    return float(distributions["uniform"]["draws"]["0"]["top1"])
