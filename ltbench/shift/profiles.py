@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
-_ROUNDING = 4 * np.finfo(np.float64).eps
+_ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
 
 def exponential_counts(n_max: int, imbalance: float, classes: int) -> Counts:
@@ -29,19 +31,18 @@ def _is_one(size: float) -> bool:
     return abs(size - 1.0) <= _ROUNDING
 
 
-def largest_count(products: NDArray[np.float64], imbalance: float, classes: int) -> int:
-    """The largest n_max of a profile that no class of ``products`` ``(C,)`` falls short of.
+def largest_count(most: NDArray[np.float64], counts_of: Callable[[int], Counts]) -> int:
+    """The largest n_max of a profile that every class can follow.
 
-    products: n_c R^(j / (C - 1)), what each class's images allow. It is the least of them, truncated;
-    where that leaves the last class nothing, although the least is a whole number but for
-    rounding (25 * 125^(1/3) is below 125), the whole number.
+    most ``(C,)``: the n_max that each class's images allow, n_c divided by the class's share; counts_of:
+    n_max to the profile's counts. It is the least of ``most``, truncated; where that leaves a class
+    nothing although the least is a whole number but for rounding (25 * 125^(1/3) comes out below 125),
+    it is that whole number.
     """
-    least = float(products.min())
+    least = float(most.min())
     nearest = round(least)
     whole = abs(least - nearest) <= _ROUNDING * nearest
-    if whole and exponential_counts(int(least), imbalance, classes).min() < 1:
-        return nearest
-    return int(least)
+    return nearest if whole and counts_of(int(least)).min() < 1 else int(least)
 
 
 def training_rank(counts: Counts) -> Counts:

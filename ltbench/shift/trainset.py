@@ -42,8 +42,11 @@ def planned_counts(config: TrainConfig, available: Counts) -> Counts:
         return exponential_counts(n_max, config.imbalance, classes)
     rank = training_rank(available)
     decay = config.imbalance ** (rank / max(classes - 1, 1))
-    n_max = config.max_count or largest_count(available * decay, config.imbalance, classes)
-    return exponential_counts(n_max, config.imbalance, classes)[rank]
+
+    def profile(n_max: int) -> Counts:
+        return exponential_counts(n_max, config.imbalance, classes)
+
+    return profile(config.max_count or largest_count(available * decay, profile))[rank]
 
 
 def select_training(labels: Indices, classes: int, config: TrainConfig) -> TrainSet:
