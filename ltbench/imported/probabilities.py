@@ -15,8 +15,9 @@ def normalised_scores(scores: Tensor) -> str | None:
 
     Probabilities are never negative and each row sums to 1 (to 100 in per cent), up to rounding: a
     value given with k decimals stands for one within half a unit of the last (a whole one where it
-    was cut off), so a row's true sum lies in [S - u n / 2, S + u C], u = 10^-k, n the values above
-    zero. Negative log-probabilities are told by sum_c exp(-z_c) = 1.
+    was cut off), so a row's true sum lies in [S - u e, S + u C], u = 10^-k, e the lesser of n / 2 and five
+    standard errors of n rounded values, n the values above zero. Negative log-probabilities are told
+    by sum_c exp(-z_c) = 1.
     """
     if scores.min() < -1e-4:
         return None
@@ -30,7 +31,8 @@ def normalised_scores(scores: Tensor) -> str | None:
         unit = _last_decimal(whole)
         sums, above = whole.sum(dim=1), (whole > 0).sum(dim=1)
         slack = _SLACK * scale
-        low, high = sums - unit * above / 2 - slack, sums + unit * whole.shape[1] + slack
+        up = torch.minimum(above / 2, 5 * (above / 12).sqrt())
+        low, high = sums - unit * up - slack, sums + unit * whole.shape[1] + slack
         if bool(((low <= scale) & (high >= scale)).all()) and sums.median() >= 0.6 * scale:
             return name
     return None

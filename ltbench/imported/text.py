@@ -34,7 +34,7 @@ def read_text(path: Path, what: str) -> Tensor:
             raise InputError("it holds no numbers")
         separator = _separator([text for _, text in lines])
     if what in _LISTS and len(lines) > 1:
-        _check_single(lines, separator)
+        _check_single(lines)
     try:
         values = np.loadtxt([text for _, text in lines], delimiter=separator, ndmin=2)
     except ValueError:
@@ -75,14 +75,14 @@ def _is_heading(lines: list[Line], separator: str | None, what: str) -> bool:
     first = lines[0][1]
     # A line of a list may be "path/of an image.jpg 3"; a heading of columns "class 0,class 1".
     words = re.split(r"[\s,;]+", first) if what in _LISTS else _fields(first, separator)
-    if any(map(_is_number, words)):
+    if any(map(_is_number, words)) or (what in _LISTS and first[0].isdigit()):  # 1_000, 1'000
         return False
     return len(lines) == 1 or any(map(_is_number, re.split(r"[\s,;]+", lines[1][1])))
 
 
-def _check_single(lines: list[Line], separator: str | None) -> None:
+def _check_single(lines: list[Line]) -> None:
     for number, text in lines:
-        fields = _fields(text, separator)
+        fields = _fields(text, _separator([text]))
         if len(fields) > 1:
             if all(map(_is_number, fields)):
                 wrong = f"{_shown(text)} are {len(fields)} numbers"
