@@ -146,7 +146,7 @@ def test_again_computes_nothing_and_more_strategies_are_added(
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(list(folder.glob("evaluations/*.json"))) == 2
     other = tmp_path / "other.npy"
-    np.save(other, np.load(files / "z.npy")[:, ::-1].copy())
+    np.save(other, np.load(files / "z.npy")[..., ::-1].copy())
     given[given.index("--logits") + 1] = other
     assert ltbench_here(*given, "--strategies", "none", "--seed", "1").returncode == 0
     assert len(list(results.glob("imported/mine/*"))) == 2
