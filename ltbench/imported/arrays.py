@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench.errors import InputError
+from ltbench.imported.array_file import from_numpy_file, from_torch, the_one
 from ltbench.imported.in_memory import InMemory, Source, source_name
 from ltbench.imported.text import read_text
-from ltbench.imported.torch_file import from_npz, from_torch, pickled, the_one
 
 READABLE = ".safetensors, .npy, .npz, .pt, .pth, .csv or .txt"
 
@@ -36,10 +36,8 @@ def read_array(path: Source, what: str) -> Tensor:
     try:
         if suffix == ".safetensors":
             array = _from_safetensors(path, what)
-        elif suffix == ".npy":
-            array = _from_numpy(_load_numpy(path, what))
-        elif suffix == ".npz":
-            array = _from_numpy(from_npz(path, what))
+        elif suffix in (".npy", ".npz"):
+            array = _from_numpy(from_numpy_file(path, what))
         elif suffix in (".pt", ".pth"):
             array = from_torch(path, what)
         elif suffix in (".csv", ".txt"):
@@ -54,16 +52,6 @@ def read_array(path: Source, what: str) -> Tensor:
     if array.numel() == 0:
         raise InputError(f"{where} holds an empty array {tuple(array.shape)}")
     return array
-
-
-def _load_numpy(path: Path, what: str) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    try:
-        found = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        raise pickled(error, path, what) from None
-    if not isinstance(found, np.ndarray):  # NumPy goes by what is inside, not by the name
-        raise InputError("it is an .npz file; name it so")
-    return found
 
 
 def _from_safetensors(path: Path, what: str) -> Tensor:

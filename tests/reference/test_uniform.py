@@ -149,7 +149,7 @@ def test_reports_find_the_classes_of_the_bits(unequal: TrialOutputs) -> None:
     found = evaluate_row(unequal, row("ce"), {})
     for name in ("uniform", "natural", "many-only"):
         node: Json = found[name]
-        parsed = parse_distribution(name, Node(node, "record"), 1, 4)
+        parsed = parse_distribution(name, Node(node), 1, 4)
         bits = correct_bits(parsed)
         assert bits is not None
         classes = image_classes(parsed, bits)

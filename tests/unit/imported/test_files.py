@@ -137,7 +137,7 @@ def test_files_of_numpy_and_pytorch(tmp_path: Path, make: Callable[[Path], Path]
         (pt(TENSOR.to_sparse()), "sparse"),
         (pt(TENSOR.to(torch.complex64)), "must hold real numbers"),
         (lambda f: text(f, "nothing like it", "x.npz"), "pickle"),
-        (lambda f: text(f, b"PK\x03\x04 cut", "x.npz"), "is no .npz file"),
+        (lambda f: text(f, b"PK\x03\x04 cut", "x.npz"), "is no NumPy file"),
         (lambda f: text(f, b"PK\x03\x04 cut", "x.pt"), "damaged, or no PyTorch file"),
     ],
 )

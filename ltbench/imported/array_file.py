@@ -1,4 +1,4 @@
-"""Arrays in ``.npz``, ``.pt`` and ``.pth`` files, read without running what is in them."""
+"""Arrays in ``.npy``, ``.npz``, ``.pt`` and ``.pth`` files, read without running what is in them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from torch import Tensor
 from ltbench.errors import InputError
 
 
-def from_npz(path: Path, what: str) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    """The only array, or the one called ``what``; objects are refused."""
+def from_numpy_file(path: Path, what: str) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    """The array of an ``.npy`` file; of an ``.npz`` file the only one, or the one called ``what``."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            name = the_one(arrays.files, what)
-            found: np.ndarray[tuple[int, ...], np.dtype[np.generic]] = arrays[name]
-            return found
+        # A handle of our own: NumPy leaves its own open where the archive is damaged.
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):  # NumPy goes by what is inside, not by the name
+                return arrays
+            with arrays:
+                found: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+                found = arrays[the_one(arrays.files, what)]
+                return found
     except (zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(f"it is no .npz file ({_first_line(error)})") from None
+        raise InputError(f"it is no NumPy file ({_first_line(error)})") from None
     except ValueError as error:
-        raise pickled(error, path, what) from None
+        raise _pickled(error, path, what) from None
 
 
-def pickled(error: ValueError, path: Path, what: str) -> ValueError:
+def _pickled(error: ValueError, path: Path, what: str) -> ValueError:
     """What to tell where NumPy met Python objects; any other ``error`` as it is."""
     if "pickle" not in str(error):
         return error
