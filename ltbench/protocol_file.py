@@ -170,7 +170,7 @@ def _table(value: Any, where: str) -> Mapping[str, Any]:
 
 
 def _check_subsets(protocol: Protocol, where: str) -> None:
-    reserved = ("uniform", "many-only", "medium-only", "few-only")
+    reserved = ("uniform", "natural", "many-only", "medium-only", "few-only")
     numbered = ("forward", "backward", "dirichlet", "permuted")
     for name, classes in protocol.test.subsets.items():
         check_name(name, f"{where}.test.subsets")

@@ -18,6 +18,7 @@ Examples:
   ltbench evaluate --methods ce --protocol cifar100-lt --mode augmented
   ltbench evaluate --methods sade --protocol digits-lt --arrival batch:64
   ltbench evaluate --logits z.npy --labels y.npy --counts n.csv --name mine
+  ltbench evaluate --logits z.pt --labels y.txt --counts n.csv --name mine --title "Ours"
   ltbench evaluate --logits z.npy --labels y.npy --name mine --protocol cifar100-lt --bias b.npy
 """
 
@@ -35,7 +36,10 @@ _TRAINED = ("methods", "seeds", "jobs")
 @click.option(
     "--bias", type=_FILE, help="With --logits: softmax(z + bias) is the training posterior."
 )
-@click.option("--name", metavar="NAME", help="With --logits: what tables call your model.")
+@click.option("--name", metavar="NAME", help="With --logits: the name of your model.")
+@click.option(
+    "--title", metavar="TEXT", help="With --logits: what tables call it; default: its name."
+)
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="With --logits: your training's seed."
 )
@@ -54,15 +58,16 @@ def command(
     counts: Path | None,
     bias: Path | None,
     name: str | None,
+    title: str | None,
     seed: int,
     strategies: str | None,
     **arguments: Any,
 ) -> int:
     """Add strategies or test distributions to finished trials, or score a model's own logits.
 
-    Nothing is trained. With --logits, files are .safetensors, .npy or .csv; with --protocol the
-    labels must be that protocol's test labels in order and the row joins its table, marked as
-    imported; without it the protocol is called `imported`.
+    Nothing is trained. With --logits, files are .safetensors, .npy, .npz, .pt, .pth, .csv or .txt;
+    with --protocol the labels must be that protocol's test labels in order and the row joins its
+    table, marked as imported; without it the protocol is called `imported`.
     """
     if logits is not None:
         return _score(
@@ -72,6 +77,7 @@ def command(
             counts=counts,
             bias=bias,
             name=name,
+            title=title,
             seed=seed,
             strategies=strategies,
         )
@@ -80,6 +86,7 @@ def command(
         ("--counts", counts),
         ("--bias", bias),
         ("--name", name),
+        ("--title", title),
         ("--strategies", strategies),
     ):
         if value is not None:
@@ -116,6 +123,8 @@ def _score(arguments: dict[str, Any], **given: Any) -> int:
             click.echo(f"{label}: uniform top-1 {top1:.1f}")
 
     done = score_outputs(request, told)
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
     if not arguments["quiet"]:
         click.echo(f"records: {done.folder}; `ltbench report` shows them, marked as imported")
     return 0

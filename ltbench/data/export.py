@@ -35,7 +35,7 @@ class IndexList:
 def index_lists(task: Task, draws: int | None = None) -> Iterator[IndexList]:
     """The training set, the hold-out where there is one, and every draw of every test set.
 
-    draws: how many draws of each shifted set; None: all. Uniform and partial sets have one.
+    draws: how many draws of each drawn set; None: all. Sets of every image have one.
     """
     yield IndexList("train.csv", "train", task.train.indices, {"set": "train"})
     if len(task.train.holdout):

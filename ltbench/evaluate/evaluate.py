@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ltbench.errors import ContractError
 from ltbench.evaluate import metrics
 from ltbench.evaluate.contract import checked_scores
-from ltbench.evaluate.reweighted import ExactAccuracy, prior_error
+from ltbench.evaluate.reweighted import ExactAccuracy, Predictor, Scored, prior_error
 from ltbench.evaluate.sources import HoldOut, KnownBias, build_source, with_fresh_network
 from ltbench.evaluate.stored import sets_for
 from ltbench.hyper import Json
@@ -111,19 +111,39 @@ def evaluate_row(
             arrived = _checked(adapted, (len(chosen), logits.shape[2]), row)
             scores = torch.empty_like(arrived)
             scores[arrival] = arrived
-            draws[str(draw)] = _scores(adapted, scores, labels, logits)
-            draws[str(draw)] |= _transductive(adapted, test_set, outputs, exact)
-            if test_set.kind == "uniform":
-                draws[str(draw)] |= _uniform_details(outputs, row, scores, chosen)
             if draw == 0:
                 entry = {**entry, "correct": metrics.pack_bits(metrics.correct(scores, labels))}
-        if test_set.kind == "uniform":
-            # Its images keep the order of the data; the other sets lie class by class.
+            scored = Scored(scores, labels, logits)
+            if test_set.pool is not None and adapted.frozen is not None:
+                scored = reweighted(adapted.frozen, outputs, test_set, who)
+            draws[str(draw)] = _scores(adapted, scored) | {"n": len(chosen)}
+            if scored.weights is not None:
+                draws[str(draw)]["reweighted"] = len(scored.labels)
+            draws[str(draw)] |= _transductive(adapted, test_set, outputs, exact)
+            if test_set.kind in ("uniform", "natural"):
+                draws[str(draw)] |= _details(outputs, row, scored, chosen)
+        if test_set.kind in ("uniform", "natural") and test_set.pool is None:
+            # Its images keep the order of the data; drawn sets lie class by class.
             order = outputs.labels[outputs.indices_of(test_set, 0)]
             entry = {**entry, "labels": metrics.pack_labels(order)}
+        elif test_set.kind == "uniform":  # recalls of a drawn set: the mean over its draws
+            own = [{key: found[key] for key in _DETAILS} for found in draws.values()]
+            entry = {**entry, **_mean_of(own)}
         result[test_set.name] = {**entry, "draws": draws}
         on_distribution(test_set.name)
     return result
+
+
+def reweighted(frozen: Predictor, outputs: TrialOutputs, test_set: TestSet, who: str) -> Scored:
+    """What a predictor, fixed once adapted, gives on every image of the set's classes, each class
+    weighing the same: the accuracy under a uniform label distribution without drawing's noise."""
+    assert test_set.pool is not None
+    there = torch.from_numpy(test_set.pool)[outputs.labels] > 0
+    logits, labels = outputs.logits_for(test_set)[there], outputs.labels[there]
+    classes = logits.shape[2]
+    with torch.no_grad():
+        scores = checked_scores(frozen(logits), (len(labels), classes), who)
+    return Scored(scores, labels, logits, metrics.class_weights(labels, classes))
 
 
 def _unlabelled(
@@ -165,16 +185,20 @@ def _transductive(
     return found
 
 
-def _scores(adapted: Adapted, scores: Tensor, labels: Tensor, logits: Tensor) -> dict[str, Any]:
+def _scores(adapted: Adapted, scored: Scored) -> dict[str, Any]:
+    scores, labels, logits, weights = scored
     hits = metrics.correct(scores, labels)
     recalls = metrics.per_class_recall(hits, labels, scores.shape[1])
-    expert_top1 = [_percent(metrics.correct(logits[:, e], labels)) for e in range(logits.shape[1])]
+    expert_top1 = [
+        metrics.accuracy(metrics.correct(logits[:, e], labels), weights)
+        for e in range(logits.shape[1])
+    ]
     return {
         "n": len(labels),
-        "top1": _percent(hits),
+        "top1": metrics.accuracy(hits, weights),
         "macro": metrics.mean_recall(recalls),
-        "nll": _finite(metrics.negative_log_likelihood(scores, labels)),
-        "ece": metrics.expected_calibration_error(scores, labels),
+        "nll": _finite(metrics.negative_log_likelihood(scores, labels, weights)),
+        "ece": metrics.expected_calibration_error(scores, labels, weights),
         "expert_top1": expert_top1,
         "expert_weights": _optional(adapted.expert_weights),
         "prior": _optional(adapted.prior),
@@ -182,21 +206,25 @@ def _scores(adapted: Adapted, scores: Tensor, labels: Tensor, logits: Tensor) ->
     }
 
 
-def _uniform_details(
-    outputs: TrialOutputs, row: ResolvedRow, scores: Tensor, chosen: Tensor
+_DETAILS = ("per_class", "groups", "experts", "agreement")
+
+
+def _details(
+    outputs: TrialOutputs, row: ResolvedRow, scored: Scored, chosen: Tensor
 ) -> dict[str, Any]:
-    labels, logits = outputs.labels[chosen], outputs.logits[chosen]
+    """Recalls by class and group, of the scores and of each expert; chosen: images adapted on."""
+    scores, labels, logits, weights = scored
     groups = outputs.task.groups
 
     def details(output: Tensor) -> dict[str, Any]:
         hits = metrics.correct(output, labels)
         recalls = metrics.per_class_recall(hits, labels, output.shape[1])
         means: dict[str, Json] = {g: metrics.mean_recall(recalls, c) for g, c in groups.items()}
-        return {"per_class": recalls, "groups": {**means, "all": _percent(hits)}}
+        return {"per_class": recalls, "groups": {**means, "all": metrics.accuracy(hits, weights)}}
 
     agreement = None
     if "views" in row.strategy.cls.needs:
-        agreement = _agreement(outputs.views(0)[:, chosen], labels, groups)
+        agreement = _agreement(outputs.views(0)[:, chosen], outputs.labels[chosen], groups)
     experts = [details(logits[:, e]) for e in range(logits.shape[1])]
     return {**details(scores), "experts": experts, "agreement": agreement}
 
@@ -214,8 +242,16 @@ def _agreement(pair: Tensor, labels: Tensor, groups: dict[str, list[int]]) -> di
     return {"experts": experts}
 
 
-def _percent(hits: Tensor) -> float:
-    return 100.0 * hits.double().mean().item()
+def _mean_of(values: Sequence[Any]) -> Any:
+    """The mean of equal structures, number by number; None where one is None."""
+    first = values[0]
+    if any(value is None for value in values):
+        return None
+    if isinstance(first, dict):
+        return {key: _mean_of([value[key] for value in values]) for key in first}
+    if isinstance(first, list):
+        return [_mean_of(items) for items in zip(*values, strict=True)]
+    return math.fsum(values) / len(values)
 
 
 def _finite(value: float) -> float | None:

@@ -34,20 +34,45 @@ def mean_recall(recalls: list[float | None], classes: list[int] | None = None) -
     return sum(present) / len(present) if present else None
 
 
-def negative_log_likelihood(scores: Tensor, labels: Tensor) -> float:
-    """Mean of -log softmax(scores)_y, natural logarithm."""
-    return F.cross_entropy(scores.double(), labels).item()
+def class_weights(labels: Tensor, classes: int) -> Tensor:
+    """``(N,)`` float64 weights 1 / (K n_y), n_y the images of the class, K the classes that are there.
+
+    Under them every class weighs the same: a weighted accuracy is the mean of the classes' recalls,
+    the accuracy under a uniform label distribution. They sum to 1.
+    """
+    sizes = torch.bincount(labels, minlength=classes)
+    return 1.0 / ((sizes > 0).sum().double() * sizes[labels].double())
 
 
-def expected_calibration_error(scores: Tensor, labels: Tensor, bins: int = ECE_BINS) -> float:
+def accuracy(hits: Tensor, weights: Tensor | None = None) -> float:
+    """Share of ``(N,)`` hits in per cent, under ``weights`` ``(N,)`` that sum to 1 where given."""
+    if weights is None:
+        return 100.0 * hits.double().mean().item()
+    return min(100.0, 100.0 * (weights * hits).sum().item())
+
+
+def negative_log_likelihood(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
+    """Mean of -log softmax(scores)_y, natural logarithm; weighted by ``(N,)`` where given."""
+    if weights is None:
+        return F.cross_entropy(scores.double(), labels).item()
+    return (weights * F.cross_entropy(scores.double(), labels, reduction="none")).sum().item()
+
+
+def expected_calibration_error(
+    scores: Tensor, labels: Tensor, weights: Tensor | None = None, bins: int = ECE_BINS
+) -> float:
     """Sum over equal-width confidence bins of share * |accuracy - mean confidence|, in [0, 1].
 
-    Confidence is the largest softmax probability. Source: Guo et al. 2017, section 2.
+    Confidence is the largest softmax probability; ``weights`` ``(N,)`` that sum to 1 are the images'
+    shares where given. Source: Guo et al. 2017, section 2.
     """
     confidence = F.softmax(scores.double(), dim=1).amax(dim=1)
     hits = correct(scores, labels).double()
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1  # bins are open on the left
-    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, hits - confidence)
+    difference = hits - confidence if weights is None else weights * (hits - confidence)
+    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, difference)
+    if weights is not None:
+        return gap.abs().sum().item()
     return (gap.abs().sum() / len(labels)).item()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,16 @@ from ltbench.evaluate.metrics import correct
 from ltbench.hyper import Json
 
 Predictor = Callable[[Tensor], Tensor]
+
+
+class Scored(NamedTuple):
+    """scores ``(N, C)`` of images with labels ``(N,)`` and logits ``(N, E, C)``; weights: ``(N,)``
+    that sum to 1, or None where each image counts the same."""
+
+    scores: Tensor
+    labels: Tensor
+    logits: Tensor
+    weights: Tensor | None = None
 
 
 def prior_error(estimated: Tensor, counts: Tensor) -> dict[str, Json]:

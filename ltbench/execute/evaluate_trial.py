@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,8 @@ def _evaluate_row(
         "distributions": distributions,
     }
     write_json(_path(context, row), evaluation)
-    uniform = distributions["uniform"]["draws"]["0"]["top1"]
+    draws = distributions["uniform"]["draws"].values()
+    uniform = math.fsum(draw["top1"] for draw in draws) / len(draws)
     context.emit({"event": "row", "label": row.label, "uniform": uniform})
 
 

@@ -1,4 +1,4 @@
-"""Reading one array from a user's file: safetensors, .npy without objects, or CSV."""
+"""Reading one array from a user's file, whatever the format; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench.errors import InputError
+from ltbench.imported.array_file import from_numpy_file, from_torch, the_one
+from ltbench.imported.in_memory import InMemory, Source, source_name
+from ltbench.imported.text import read_text
 
-READABLE = ".safetensors, .npy or .csv"
+READABLE = ".safetensors, .npy, .npz, .pt, .pth, .csv or .txt"
 
 
-def read_array(path: Path, what: str) -> Tensor:
+def read_array(path: Source, what: str) -> Tensor:
     """The array in ``path``; ``what`` (``logits``, ``labels``, ...) names it in messages.
 
-    A safetensors file holds one tensor, or one of the name ``what``. A CSV file holds numbers
-    separated by commas, with or without one line of headings; whole numbers give an int64 array.
-    Nothing is unpickled. Raises :class:`InputError` with one line.
+    A safetensors, .npz, .pt or .pth file holds one array, or one of the name ``what``. Text: see
+    :func:`ltbench.imported.text.read_text`. Nothing is unpickled but tensors by PyTorch's own
+    restricted reader. Raises :class:`InputError` with one line.
     """
-    where = f"{what} file {path}"
+    where = source_name(what, path)
+    if isinstance(path, InMemory):
+        return path.tensor(where)
     if not path.is_file():
         raise InputError(f"{where} does not exist" if not path.exists() else f"{where} is no file")
     if path.stat().st_size == 0:
@@ -31,15 +36,19 @@ def read_array(path: Path, what: str) -> Tensor:
     try:
         if suffix == ".safetensors":
             array = _from_safetensors(path, what)
-        elif suffix == ".npy":
-            array = _from_numpy(np.load(path, allow_pickle=False))
+        elif suffix in (".npy", ".npz"):
+            array = _from_numpy(from_numpy_file(path, what))
+        elif suffix in (".pt", ".pth"):
+            array = from_torch(path, what)
         elif suffix in (".csv", ".txt"):
-            array = _from_csv(path)
+            array = read_text(path, what)
         else:
             raise InputError(f"its name must end in {READABLE}")
     except (InputError, OSError, ValueError, EOFError, TypeError, SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{where} is not readable: {reason}") from error
+    if array.is_complex():
+        raise InputError(f"{where} must hold real numbers, not {array.dtype}")
     if array.numel() == 0:
         raise InputError(f"{where} holds an empty array {tuple(array.shape)}")
     return array
@@ -47,38 +56,15 @@ def read_array(path: Path, what: str) -> Tensor:
 
 def _from_safetensors(path: Path, what: str) -> Tensor:
     tensors = load_file(path)
-    if what in tensors:
-        return tensors[what]
-    if len(tensors) == 1:
-        return next(iter(tensors.values()))
-    listed = ", ".join(sorted(tensors)) or "none"
-    raise InputError(f"it must hold one tensor, or one called {what!r}; it holds: {listed}")
+    return tensors[the_one(list(tensors), what)]
 
 
 def _from_numpy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
     if array.dtype.kind not in "fiub":
         raise InputError(f"it must hold numbers, not {array.dtype}")
+    if array.dtype.itemsize > 8:  # torch knows no 80- or 128-bit numbers
+        array = array.astype(np.float64)
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # nor much of these
+        array = array.astype(np.int64)
     native = array.astype(array.dtype.newbyteorder("="))  # torch knows no foreign byte order
     return torch.from_numpy(np.ascontiguousarray(native)).reshape(array.shape)
-
-
-def _from_csv(path: Path) -> Tensor:
-    with path.open(encoding="utf-8-sig") as file:
-        first = file.readline()
-        lines = [*([] if _is_heading(first) else [first]), *file]
-        if not any(line.strip() for line in lines):
-            raise InputError("it holds no numbers")
-        values = np.loadtxt(lines, delimiter=",", dtype=np.float64, ndmin=2)
-    if 1 in values.shape:
-        values = values.reshape(-1)
-    array = torch.from_numpy(values)
-    whole = bool(torch.isfinite(array).all()) and bool((array == array.round()).all())
-    return array.long() if whole else array
-
-
-def _is_heading(line: str) -> bool:
-    try:
-        [float(part) for part in line.split(",")]
-    except ValueError:
-        return True
-    return False

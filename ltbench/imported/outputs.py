@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ltbench.errors import InputError
 from ltbench.imported.arrays import read_array
+from ltbench.imported.in_memory import Source, source_name
+from ltbench.imported.probabilities import normalised_scores
+from ltbench.imported.zeros import without_zeros
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class ModelOutputs:
     labels: Tensor
     counts: Tensor | None
     bias: Tensor | None
+    floor: float | None = None
+    """The log-probability that minus infinities were read as; None where there was none."""
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of each array's shape and bytes."""
@@ -39,21 +44,27 @@ class ModelOutputs:
 
 
 def read_outputs(
-    logits: Path, labels: Path, counts: Path | None = None, bias: Path | None = None
+    logits: Source,
+    labels: Source,
+    counts: Source | None = None,
+    bias: Source | None = None,
 ) -> ModelOutputs:
-    """Reads and checks the files. Raises :class:`InputError` with one line for whatever is wrong."""
-    scores = _logits(read_array(logits, "logits"), f"logits file {logits}")
+    """Reads and checks files or arrays in memory.
+
+    Raises :class:`InputError` with one line for whatever is wrong.
+    """
+    scores, floor = _logits(read_array(logits, "logits"), source_name("logits", logits))
     n, experts, classes = scores.shape
-    truth = _whole(read_array(labels, "labels"), f"labels file {labels}")
+    truth = _whole(read_array(labels, "labels"), source_name("labels", labels))
     if len(truth) != n:
         raise InputError(
-            f"labels file {labels} has {len(truth)} labels, the logits have {n} images"
+            f"{source_name('labels', labels)} has {len(truth)} labels, the logits have {n} images"
         )
     outside = (truth < 0) | (truth >= classes)
     if outside.any():
         place = int(outside.nonzero()[0])
         raise InputError(
-            f"labels file {labels}: label {int(truth[place])} of image {place} is outside "
+            f"{source_name('labels', labels)}: label {int(truth[place])} of image {place} is outside "
             f"0..{classes - 1} (the logits have {classes} classes)"
         )
     return ModelOutputs(
@@ -61,10 +72,14 @@ def read_outputs(
         labels=truth,
         counts=None if counts is None else _counts(counts, classes),
         bias=None if bias is None else _bias(bias, experts, classes),
+        floor=floor,
     )
 
 
-def _logits(array: Tensor, where: str) -> Tensor:
+def _logits(array: Tensor, where: str) -> tuple[Tensor, float | None]:
+    """``(N, E, C)`` finite float32 scores, and what minus infinities among them were read as."""
+    if array.ndim in (2, 3) and array.shape[-1] > 1 and array.dtype != torch.bool:
+        _refuse_probabilities(array if array.ndim == 3 else array[:, None], where)
     if not array.is_floating_point():
         raise InputError(
             f"{where} holds whole numbers ({array.dtype}); logits are floating-point scores, one "
@@ -77,24 +92,37 @@ def _logits(array: Tensor, where: str) -> Tensor:
             f"{where} has shape {tuple(array.shape)}; expected (N, C) or (N, E, C) with C >= 2"
         )
     scores = array.float().contiguous()
-    bad = ~torch.isfinite(scores).all(dim=2).all(dim=1)
+    bad = (torch.isnan(scores) | (scores == math.inf)).any(dim=2).any(dim=1)
     if bad.any():
         place = int(bad.nonzero()[0])
         raise InputError(
             f"{where}: the logits of image {place} are NaN or infinite ({int(bad.sum())} such "
-            "images); expected finite float32 numbers"
+            "images); expected finite float32 numbers, or minus infinity for a probability of 0"
         )
-    if _look_like_probabilities(scores):
+    empty = (scores == -math.inf).all(dim=2).any(dim=1)
+    if empty.any():
+        place = int(empty.nonzero()[0])
         raise InputError(
-            f"{where} holds probabilities (from 0 to 1, each row sums to 1); give the logits, or "
-            "the logarithm of the probabilities"
+            f"{where}: every logit of image {place} is minus infinity ({int(empty.sum())} such "
+            "images); each row needs a class of finite score"
         )
-    return scores
+    return without_zeros(scores)
 
 
-def _look_like_probabilities(scores: Tensor) -> bool:
-    sums = scores.sum(dim=2)
-    return bool((scores >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all())
+def _refuse_probabilities(array: Tensor, where: str) -> None:
+    for expert in range(array.shape[1]):
+        found = normalised_scores(array[:, expert])
+        if found is None:
+            continue
+        which = f"{where}: expert {expert}" if array.shape[1] > 1 else where
+        if found.startswith("negative"):
+            raise InputError(f"{which} holds {found}; give them with the other sign")
+        per_cent = found.endswith("per cent")
+        total, formula = ("100", "np.log(p / 100)") if per_cent else ("1", "np.log(p)")
+        raise InputError(
+            f"{which} holds {found} (from 0 to {total}, each row sums to {total} up to rounding); give "
+            f"the logits, or {formula}, better before rounding; a probability of 0 may be -inf"
+        )
 
 
 def _whole(array: Tensor, where: str) -> Tensor:
@@ -111,8 +139,8 @@ def _whole(array: Tensor, where: str) -> Tensor:
     return array.long()
 
 
-def _counts(path: Path, classes: int) -> Tensor:
-    where = f"counts file {path}"
+def _counts(path: Source, classes: int) -> Tensor:
+    where = source_name("counts", path)
     counts = _whole(read_array(path, "counts"), where)
     if len(counts) != classes:
         raise InputError(f"{where} has {len(counts)} classes, the logits have {classes}")
@@ -124,8 +152,8 @@ def _counts(path: Path, classes: int) -> Tensor:
     return counts
 
 
-def _bias(path: Path, experts: int, classes: int) -> Tensor:
-    where = f"bias file {path}"
+def _bias(path: Source, experts: int, classes: int) -> Tensor:
+    where = source_name("bias", path)
     bias = read_array(path, "bias").float()
     if bias.shape not in ((classes,), (experts, classes)):
         raise InputError(

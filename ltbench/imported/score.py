@@ -26,8 +26,11 @@ from ltbench.evaluate.stored import (
 )
 from ltbench.execute.context import now, save_tensors
 from ltbench.files import write_json
+from ltbench.imported.in_memory import Source
+from ltbench.imported.known import check_known, known_title, rename
+from ltbench.imported.notes import second_looks
 from ltbench.imported.outputs import ModelOutputs, read_outputs
-from ltbench.imported.stand_in import ORIGIN, label, resolve_rows, stand_in
+from ltbench.imported.stand_in import ORIGIN, checked_title, label, resolve_rows, stand_in
 from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
 from ltbench.registry import load_registries
 from ltbench.rows import ResolvedRow
@@ -40,17 +43,19 @@ MODE = "clean"
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """Which files, under which name, scored how. protocol None: the protocol ``imported``."""
+    """Which files or arrays, under which name, scored how. protocol None: the protocol ``imported``."""
 
-    logits: Path
-    labels: Path
+    logits: Source
+    labels: Source
     name: str
-    counts: Path | None = None
-    bias: Path | None = None
+    counts: Source | None = None
+    bias: Source | None = None
     strategies: str | None = None
     protocol: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    title: str | None = None
+    """What tables call the model; None: that of an earlier import, else its name."""
     results: Path = Path("results")
     data_dir: Path | None = None
     plugins: tuple[str, ...] = ()
@@ -62,6 +67,8 @@ class Imported:
 
     folder: Path
     uniform: dict[str, float]
+    notes: tuple[str, ...] = ()
+    """What deserves a second look, a line each."""
 
 
 def score_outputs(
@@ -71,16 +78,19 @@ def score_outputs(
 
     Raises :class:`InputError` with one line for whatever is wrong, before anything is written.
     """
-    if request.seed < 0:
-        raise InputError(f"--seed {request.seed} must be at least 0")
+    if not 0 <= request.seed < 2**63:
+        raise InputError(f"--seed {request.seed} must be at least 0 and below 2^63")
+    title = checked_title(request.title)
     outputs = read_outputs(request.logits, request.labels, request.counts, request.bias)
     registries = load_registries(request.plugins)
-    plugin = stand_in(request.name, outputs, registries)
     task = _task(request, outputs)
+    trial = build_trial(request.name, request.seed, outputs, task)
+    title = title or known_title(request.results, trial) or request.name
+    plugin = stand_in(request.name, outputs, registries, title)
     counts = torch.from_numpy(task.train.counts)
     rows = resolve_rows(request.strategies, plugin, counts, task.protocol, registries)
     refuse_unsound(rows, registries)
-    trial = build_trial(request.name, request.seed, outputs, task)
+    check_known(request.results, trial, outputs, task)
     folder = trial.folder(request.results)
     uniform: dict[str, float] = {}
     try:
@@ -88,6 +98,7 @@ def score_outputs(
             store.sweep_temporaries(folder)
             if store.finished_trial(folder) is None:
                 _write_trial(folder, trial, outputs, task)
+            rename(request.results, trial, title)
             scored = TrialOutputs(
                 trial=trial,
                 task=task,
@@ -105,7 +116,8 @@ def score_outputs(
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"results folder {request.results} is not writable: {reason}") from None
-    return Imported(folder, uniform)
+    found = {row.strategy.name: evaluation_path(folder, trial, row, MODE) for row in rows}
+    return Imported(folder, uniform, tuple(second_looks(outputs, found)))
 
 
 def _task(request: ImportRequest, outputs: ModelOutputs) -> Task:
@@ -133,6 +145,7 @@ def _write_trial(folder: Path, trial: ImportedTrial, outputs: ModelOutputs, task
         "training": trial.training_facts(ORIGIN),
         "imported": {
             "arrays": dict(trial.arrays),
+            **({} if outputs.floor is None else {"log_of_zero": outputs.floor}),
             "adaptation_optimizer": {
                 key: getattr(trial.recipe, key)
                 for key in ("lr", "momentum", "nesterov", "weight_decay")

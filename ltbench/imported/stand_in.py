@@ -29,7 +29,19 @@ _UNKNOWABLE = {
 }
 
 
-def stand_in(name: str, outputs: ModelOutputs, registries: Registries) -> Plugin[Method[Any]]:
+def checked_title(title: str | None) -> str | None:
+    """``title`` where a table can print it. Raises :class:`InputError`."""
+    if title is None:
+        return None
+    bare = title.strip()
+    if not bare or not bare.isprintable() or len(bare) > 64:
+        raise InputError(f"--title {title[:70]!r} must be 1 to 64 printable characters on one line")
+    return bare
+
+
+def stand_in(
+    name: str, outputs: ModelOutputs, registries: Registries, title: str | None = None
+) -> Plugin[Method[Any]]:
     """The method ``name``: ``predict`` is the mean over experts, ``bias`` what the user gave.
 
     Raises :class:`InputError` where ``name`` is unusable or that of a registered method.
@@ -38,12 +50,12 @@ def stand_in(name: str, outputs: ModelOutputs, registries: Registries) -> Plugin
     known = registries.methods
     if name in known.plugins or name in known.broken or name in known.clashes:
         raise InputError(f"--name {name!r} is that of a method of ltbench; choose another one")
-    experts, given = outputs.logits.shape[1], outputs.bias
+    experts, given, shown = outputs.logits.shape[1], outputs.bias, f"{title or name}{MARK}"
 
     class Imported(Method[NoHyper]):
         """Trained elsewhere; only its logits are known."""
 
-        title = f"{name}{MARK}"
+        title = shown
 
         def architecture(self) -> Architecture:
             return Architecture(experts=experts)
@@ -92,10 +104,11 @@ def resolve_rows(
 
 
 def label(row: ResolvedRow) -> str:
-    """``"mine+oracle (imported)"``: what tables print."""
+    """``"mine+oracle (imported)"``: what tables print; with a title, that in the name's place."""
+    shown = row.method.cls.title.removesuffix(MARK)
     if row.strategy.name == "none":
-        return f"{row.method.name}{MARK}"
-    return f"{row.method.name}+{format_call(row.strategy.name, row.strategy_params)}{MARK}"
+        return f"{shown}{MARK}"
+    return f"{shown}+{format_call(row.strategy.name, row.strategy_params)}{MARK}"
 
 
 def _parse(asked: str) -> list[Call]:

@@ -155,7 +155,8 @@ def _protocol(classes: int, available: Counts, overrides: Mapping[str, Any]) -> 
         section, name = key.split(".")
         table[section][name] = value
     if "ratios" not in table["test"]:
-        n_max = int(table["test"].get("max_count", available[available > 0].min()))
+        given = read(Protocol, table, PROTOCOL).test.max_count
+        n_max = given or int(available[available > 0].min())
         present = int((available > 0).sum())
         table["test"]["ratios"] = [
             r for r in RATIOS if exponential_counts(n_max, r, present).min() >= 1

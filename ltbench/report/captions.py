@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from ltbench.report.bias import ESTIMATE_MARK, bias_note
 from ltbench.report.diagnostics import failure_notes
 from ltbench.report.rows import Row
+from ltbench.report.schema import EVERY_IMAGE
 from ltbench.report.sections import Section, TestSet
 from ltbench.report.statistics import SMALLEST_N
 
@@ -49,7 +50,7 @@ def shift_legend(tests: Sequence[TestSet]) -> str:
 
 
 def _averaging(rows: Sequence[Row], tests: Sequence[TestSet]) -> str:
-    shifted = [test.name for test in tests if test.kind not in ("uniform", "partial")]
+    shifted = [test.name for test in tests if test.kind not in EVERY_IMAGE]
     drawn = {n for row in rows for name in shifted for n in row.n_draws(name)}
     seeds = {len(row.seeds) for row in rows if row.seeds}
     draws = f"{_span(drawn)} draws per shifted test set, then over " if drawn - {1} else ""

@@ -147,10 +147,12 @@ def partial_table(section: Section, ltbench_version: str) -> Table | None:
         cells = marks.cells(row)
         yield (marked(row), seeds_of(cells), *cells)
 
-    what = "Top-1 accuracy (%) on test sets with some of the classes only, of"
+    natural = any(test.kind == "natural" for test in tests)
+    also = " and on the test set as found (natural)" if natural else ""
+    what = f"Top-1 accuracy (%) on test sets with some of the classes only{also}, of"
     return Table(
         name="partial",
-        title="Partial-class test sets",
+        title="Partial-class test sets" + (", and the test set as found" if natural else ""),
         caption=caption(section, what, section.rows, tests, ltbench_version) + marks.caption(),
         columns=(LABEL, SEEDS, *columns_of(tests)),
         blocks=blocks(section, lines),

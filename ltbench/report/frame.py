@@ -61,13 +61,14 @@ def load_results(path: str | PathLike[str], draws: str | int = "mean") -> pd.Dat
     Args:
         path: a results folder; ``path/published`` is read only when it is the path itself.
         draws: ``"mean"`` averages over the draws of a test set, ``"all"`` gives a row per draw,
-            a number gives that draw alone; uniform and partial sets have one draw, the same for
-            every number. The number stands in the column ``draw`` (missing for ``"mean"``).
+            a number gives that draw alone; sets that hold every image of their classes have one
+            draw, the same for every number. The number stands in the column ``draw`` (missing for
+            ``"mean"``).
 
     Returns:
         A frame with the columns of :data:`COLUMNS`, sorted. Accuracies (``top1``, ``macro``,
-        ``many``, ``medium``, ``few``) are in per cent; the last three stand in uniform rows only
-        and are missing where a group has no class. ``nll`` is in nats, ``ece`` a fraction.
+        ``many``, ``medium``, ``few``) are in per cent; the last three stand in uniform and
+        natural rows only and are missing where a group has no class. ``nll`` is in nats, ``ece`` a fraction.
         ``bias_kind`` says how a row that reasons about priors knows the bias of the logits:
         ``closed-form``, ``fitted``, ``reference`` (unreliable, no reference for regret), or empty.
         ``code`` is the digest of the row's code where it is not what ltbench ships (of method and
@@ -144,7 +145,7 @@ def _rows(evaluation: Evaluation, draws: str | int) -> Iterator[dict[str, object
         if draws == "mean":
             yield _row(evaluation, distribution, distribution.draws, None)
             continue
-        every_image = distribution.kind in ("uniform", "partial")
+        every_image = not distribution.drawn
         for draw in distribution.draws:
             if draws == "all" or every_image or draw.number == draws:
                 yield _row(evaluation, distribution, (draw,), draw.number)

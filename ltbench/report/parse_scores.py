@@ -34,9 +34,9 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
     )
     if not draws:
         raise Malformed(f"{node.where}.draws is empty")
-    # Recalls stand beside the draws or inside the only draw, depending on who wrote the record.
+    # Recalls stand inside the only draw or beside the draws, as the mean over them.
     first = next(iter(node.at("draws").entries()))[1]
-    holder = first if first.get("per_class") else node
+    holder = node if node.get("per_class") else first
     single = holder.get("experts")
     counts = definition.get("counts")
     correct = node.get("correct")

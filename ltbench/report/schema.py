@@ -13,6 +13,8 @@ import msgspec
 from ltbench.report.bias import BiasEstimate
 
 GROUPS = ("many", "medium", "few")
+EVERY_IMAGE = ("uniform", "natural", "partial")
+"""Kinds of sets that hold every image of their classes, unless those differ in size."""
 
 
 PerCent = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
@@ -123,6 +125,17 @@ class Distribution:
     """Of the uniform set: base64 of the compressed classes of the images, in the same order."""
     agreement: tuple[Mapping[str, float | None], ...] = ()
     """Per expert, how alike its predictions on two views are, by group; empty if not measured."""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether its images are drawn class by class: shifted sets, and those made uniform."""
+        return self.kind not in EVERY_IMAGE or self.pool is not None
+
+    @property
+    def pool(self) -> tuple[int, ...] | None:
+        """Images per class as found, where a uniform or partial set draws equally many of each."""
+        found = json.loads(self.definition).get("as_found")
+        return None if not isinstance(found, list) else tuple(found)
 
     def same_scores(self, other: Distribution) -> bool:
         return len(self.draws) == len(other.draws) and all(

@@ -16,10 +16,12 @@ from ltbench.report.names import (
     short_name,
 )
 from ltbench.report.one_code import OneCode, section_code
+from ltbench.report.oracle_notes import oracle_notes
 from ltbench.report.records import Records
 from ltbench.report.rows import Row, build_rows
 from ltbench.report.schema import Evaluation, Failure
 from ltbench.report.stream_records import StreamRecord
+from ltbench.report.uniform_notes import uniform_notes
 
 
 @dataclass(frozen=True, order=True)
@@ -181,6 +183,8 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
             definitions[d.name].add(d.definition)
     for name in sorted(name for name, texts in definitions.items() if len(texts) > 1):
         notes.append(f"{name} is not defined alike in all records; compare its column with care")
+    notes.extend(oracle_notes(rows, {name: test.kind for name, test in found.items()}))
+    notes.extend(uniform_notes(d for e in evaluations for d in e.distributions))
     for what in ("device", "torch"):
         values = sorted({getattr(e.trial, what) for e in evaluations} - {""})
         if len(values) > 1:

@@ -18,7 +18,7 @@ def image_classes(
 ) -> Classes | None:
     """``(N,)`` class of each of the ``bits``; None where it is not known.
 
-    Drawn sets lie class by class. The uniform set keeps the order of the data, which its record
+    Drawn sets lie class by class. A uniform set of every image keeps the order of the data, which its record
     tells, or ``told``, that of another record on the same images; where neither does, a stacked order
     is tried. An order counts only where it gives the counts and the recalls of this record.
     """
@@ -26,7 +26,7 @@ def image_classes(
     if counts is None or sum(counts) != len(bits):
         return None
     stacked: Classes = np.repeat(np.arange(len(counts)), counts)
-    if distribution.kind not in ("uniform", "partial"):
+    if distribution.drawn:
         return stacked
     own = unpacked_classes(distribution.labels, len(bits)) if distribution.labels else None
     tried = (classes for classes in (own, told, stacked) if classes is not None)

@@ -19,20 +19,24 @@ class TestSet:
     __test__ = False
 
     name: str
-    kind: str  # forward, uniform, backward, partial, dirichlet or permuted
+    kind: str  # forward, uniform, backward, natural, partial, dirichlet or permuted
     ratio: float | None
     counts: Counts
     draws: int
     about: Mapping[str, Json] = field(default_factory=dict)
     """What else its definition states."""
+    pool: Counts | None = None
+    """Of a uniform or partial set whose classes differ in size: all their images ``(C,)``, of which
+    each draw takes the same number per class. None: the classes are equal as they are."""
 
     def indices(self, labels: Indices, draw: int) -> Indices:
         """Indices of draw ``draw``; a set that uses every image keeps their order."""
-        if self.kind in ("uniform", "partial"):
+        if self.pool is None and self.kind in ("uniform", "natural", "partial"):
             return np.flatnonzero(self.counts[labels] > 0)
         return draw_indices(labels, self.counts, draw)
 
     def definition(self) -> dict[str, Json]:
         """What makes two test sets of one name the same; stored with their results."""
         counts = self.counts.tolist()
-        return {"kind": self.kind, "ratio": self.ratio, **self.about, "counts": counts}
+        pool = {} if self.pool is None else {"as_found": self.pool.tolist()}
+        return {"kind": self.kind, "ratio": self.ratio, **self.about, **pool, "counts": counts}

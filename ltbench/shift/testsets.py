@@ -22,8 +22,9 @@ def build_test_sets(
     """All test sets: forward from the largest ratio over uniform to backward, partial, families.
 
     available: test images per class ``(C,)``; rank: training rank ``(C,)``. A class without test
-    images is left out of every set. Raises :class:`InputError` where a class of a shifted set
-    would have no image.
+    images is left out of every set. Where the others differ in size, ``uniform`` draws as many of
+    each as the smallest has, and ``natural`` is the test set as found. Raises :class:`InputError`
+    where a class of a shifted set would have no image.
     """
     present = available > 0
     if present.sum() < 2:
@@ -31,12 +32,28 @@ def build_test_sets(
     sets: list[TestSet] = []
     for ratio in sorted(config.ratios, reverse=True):
         sets.append(_shifted("forward", ratio, config, available, rank))
-    sets.append(TestSet("uniform", "uniform", None, available, 1))
+    sets.append(_balanced("uniform", "uniform", config, available))
     for ratio in sorted(config.ratios):
         sets.append(_shifted("backward", ratio, config, available, rank))
+    if not is_balanced(available):
+        sets.append(TestSet("natural", "natural", None, available, 1))
     sets.extend(_partial(config, available, groups))
     sets.extend(family_sets(config, available, rank))
     return sets
+
+
+def is_balanced(counts: Counts) -> bool:
+    """Whether all classes that are there have equally many images."""
+    present = counts[counts > 0]
+    return bool((present == present[:1]).all())
+
+
+def _balanced(name: str, kind: str, config: TestConfig, available: Counts) -> TestSet:
+    """Uniform over the classes of ``available`` ``(C,)``: all images where that is what they are."""
+    if is_balanced(available):
+        return TestSet(name, kind, None, available, 1)
+    counts = np.where(available > 0, available[available > 0].min(), 0)
+    return TestSet(name, kind, None, counts, config.draws, pool=available)
 
 
 def _shifted(
@@ -75,4 +92,4 @@ def _partial(
         counts = np.zeros_like(available)
         counts[classes] = available[classes]
         if counts.sum():  # an empty group has no test set: n/a, not an error
-            yield TestSet(name, "partial", None, counts, 1)
+            yield _balanced(name, "partial", config, counts)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ltbench.errors import InputError
 from ltbench.protocol import TrainConfig
-from ltbench.shift.profiles import Counts, exponential_counts, training_rank
+from ltbench.shift.profiles import Counts, exponential_counts, largest_count, training_rank
 from ltbench.shift.sampling import Indices, draw_indices, split_holdout
 
 
@@ -42,8 +42,11 @@ def planned_counts(config: TrainConfig, available: Counts) -> Counts:
         return exponential_counts(n_max, config.imbalance, classes)
     rank = training_rank(available)
     decay = config.imbalance ** (rank / max(classes - 1, 1))
-    n_max = config.max_count or int((available * decay).min())
-    return exponential_counts(n_max, config.imbalance, classes)[rank]
+
+    def profile(n_max: int) -> Counts:
+        return exponential_counts(n_max, config.imbalance, classes)
+
+    return profile(config.max_count or largest_count(available * decay, profile))[rank]
 
 
 def select_training(labels: Indices, classes: int, config: TrainConfig) -> TrainSet:

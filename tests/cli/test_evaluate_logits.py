@@ -145,6 +145,9 @@ def test_again_computes_nothing_and_more_strategies_are_added(
     assert ltbench_here(*given, "--strategies", "none,oracle").returncode == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(list(folder.glob("evaluations/*.json"))) == 2
+    other = tmp_path / "other.npy"
+    np.save(other, np.load(files / "z.npy")[..., ::-1].copy())
+    given[given.index("--logits") + 1] = other
     assert ltbench_here(*given, "--strategies", "none", "--seed", "1").returncode == 0
     assert len(list(results.glob("imported/mine/*"))) == 2
 
@@ -165,6 +168,16 @@ def test_again_computes_nothing_and_more_strategies_are_added(
         (["--counts", "n.csv", "--set", "groups.many_abov=3"], "did you mean"),
         (["--counts", "n.csv", "--test-ratios", "61"], "smallest class would have no image"),
         (["--counts", "n.csv", "--seed", "-1"], "must be at least 0"),
+        (["--counts", "n.csv", "--seed", "9999999999999999999"], "must be at least 0 and below"),
+        (["--counts", "n.csv", "--seeds", "9999999999999999999"], "--seeds is for trials"),
+        (["--counts", "n.csv", "--set", "test.max_count=1e2"], "'1e2' must be a whole number"),
+        (["--counts", "n.csv", "--set", "test.max_count=abc"], "'abc' must be a whole number"),
+        (["--counts", "n.csv", "--set", "test.max_count=0"], "must be at least 1"),
+        (["--counts", "n.csv", "--set", "test.max_count=1e400"], "must be a whole number"),
+        (["--counts", "n.csv", "--set", "test.draws=x"], "'x' must be a whole number"),
+        (["--counts", "n.csv", "--set", "groups.few_below=x"], "must be a"),
+        (["--counts", "n.csv", "--test-ratios", "2,x"], "must be a number"),
+        (["--counts", "n.csv", "--title", " "], "--title ' ' must be 1 to 64"),
         (["--protocol", "digits-lt", "--labels", "swapped.npy"], "image 0 has label 9, there it"),
         (["--protocol", "digits-lt", "--labels", "short.npy"], "599 labels, the logits have 600"),
         (["--protocol", "digits-lt", "--counts", "other.csv"], "class 0 has 90 training images"),

@@ -446,3 +446,58 @@ def test_definitions_tell_sets_of_one_name_apart() -> None:
     definitions = [shifted(TestConfig(ratios=(2,)), n, 4)["forward2"].definition() for n in (8, 9)]
     assert definitions[0] != definitions[1]
     assert definitions[0] == {"kind": "forward", "ratio": 2, "counts": [8, 6, 5, 4]}
+
+
+def published_exponential(n_max: int, imbalance: float, classes: int) -> list[int]:
+    factor = 1.0 / imbalance
+    return [int(n_max * (factor ** (j / (classes - 1.0)))) for j in range(classes)]
+
+
+def test_counts_are_the_published_ones_but_for_a_last_image_lost_to_rounding() -> None:
+    """n * (1 / n) is below 1 in floating point for 49, 98, 103, ...: the last class has its image."""
+    mended = set()
+    for n in range(2, 1201):
+        for ratio in (2, 5, 10, 25, 50, 100, n / 2, n - 0.5, n, n + 0.5):
+            if ratio <= 1:
+                continue
+            for classes in (2, 3, 10):
+                counts = exponential_counts(n, ratio, classes).tolist()
+                expected = published_exponential(n, ratio, classes)
+                if counts != expected:
+                    assert ratio == n
+                    assert expected[-1] == 0
+                    assert counts == [*expected[:-1], 1]
+                    mended.add(n)
+    assert {49, 98, 103, 107} <= mended
+    assert all(exponential_counts(n, n, 10).min() == 1 for n in range(2, 1201))
+    assert exponential_counts(49, 49.0001, 10).min() == 0
+
+
+@pytest.mark.parametrize(
+    ("n_max", "classes", "ratios"),
+    [
+        (500, 100, (10, 50, 100)),
+        (5000, 10, (10, 50, 100)),
+        (100, 100, (2, 5, 10, 25, 50)),
+        (1000, 10, (2, 5, 10, 25, 50)),
+        (50, 1000, (2, 5, 10, 25, 50)),
+        (100, 365, (2, 5, 10, 25, 50)),
+        (3, 8142, (2, 3)),
+    ],
+)
+def test_tables_of_the_usual_benchmarks_stay(
+    n_max: int, classes: int, ratios: tuple[float, ...]
+) -> None:
+    for ratio in ratios:
+        counts = exponential_counts(n_max, ratio, classes).tolist()
+        assert counts == published_exponential(n_max, ratio, classes)
+
+
+@pytest.mark.parametrize(("sizes", "imbalance"), [([107, 50, 1], 107), ([125, 25, 5, 1], 125)])
+def test_the_largest_profile_that_every_class_can_follow_loses_nothing_to_rounding(
+    sizes: list[int], imbalance: float
+) -> None:
+    config = TrainConfig(imbalance=imbalance, class_order="size")
+    counts = planned_counts(config, np.array(sizes))
+    assert counts.min() == 1
+    assert (counts <= np.array(sizes)).all()

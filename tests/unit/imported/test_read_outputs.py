@@ -168,7 +168,12 @@ def a_pickle(path: Path) -> Path:
         ("x.csv", words, "is not readable"),
         ("x.csv", ragged, "is not readable"),
         ("x.csv", heading, "holds no numbers"),
-        ("x.pt", words, r"must end in \.safetensors, \.npy or \.csv"),
+        ("x.pt", words, "is not readable"),
+        (
+            "x.pkl",
+            a_pickle,
+            r"must end in \.safetensors, \.npy, \.npz, \.pt, \.pth, \.csv or \.txt",
+        ),
     ],
 )
 def test_unreadable_files_are_told_and_nothing_is_unpickled(

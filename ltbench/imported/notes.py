@@ -1,0 +1,54 @@
+"""What a user should look at again after an import."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ltbench.evaluate.stored import known_distributions
+from ltbench.imported.outputs import ModelOutputs
+
+FAR_BELOW = 5.0
+"""Points by which an oracle on one test set, and half of them on average, is too bad to be true."""
+
+
+def second_looks(outputs: ModelOutputs, records: Mapping[str, Path]) -> Iterator[str]:
+    """Zeros that were replaced, and an oracle that does worse than no prior. records: by strategy."""
+    if outputs.floor is not None:
+        yield (
+            "the logits hold minus infinity, a probability of 0; each is read as the log-probability "
+            f"{outputs.floor:.2f}, so that no class is impossible"
+        )
+    if "none" in records and "oracle" in records:
+        worse = oracle_far_below(
+            known_distributions(records["none"]), known_distributions(records["oracle"])
+        )
+        if worse is not None:
+            yield worse
+
+
+def oracle_far_below(plain: Mapping[str, Any], oracle: Mapping[str, Any]) -> str | None:
+    """A line where knowing the true test prior costs accuracy: ``distributions`` of both records."""
+    losses = {
+        name: _mean(plain[name]) - _mean(oracle[name])
+        for name in plain
+        if name in oracle and plain[name]["definition"]["kind"] != "partial"
+    }
+    if not losses:
+        return None
+    worst = max(losses, key=lambda name: losses[name])
+    average = math.fsum(losses.values()) / len(losses)
+    if average <= FAR_BELOW / 2 or losses[worst] <= FAR_BELOW:
+        return None
+    return (
+        f"with the true test prior accuracy is {losses[worst]:.1f} points lower on {worst} and "
+        f"{average:.1f} on average; check that --logits are logits (no probabilities, no temperature) "
+        "and that softmax(logits + bias) is the posterior under the training prior"
+    )
+
+
+def _mean(entry: Mapping[str, Any]) -> float:
+    draws = entry["draws"].values()
+    return math.fsum(draw["top1"] for draw in draws) / len(draws)
