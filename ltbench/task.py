@@ -28,7 +28,7 @@ class Task:
 
 def build_task(protocol: Protocol, splits: Splits) -> Task:
     """Raises :class:`ltbench.errors.InputError` where the protocol asks for more than there is."""
-    classes = protocol.data.classes
+    classes = protocol.data.used_classes
     train = select_training(splits.train.labels, classes, protocol.train)
     groups = class_groups(train.full_counts, protocol.groups)
     available = np.bincount(splits.test.labels, minlength=classes).astype(np.int64)

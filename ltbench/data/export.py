@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ltbench.data.dataset import Dataset
+from ltbench.data.subset import ClassSubset
 from ltbench.errors import InputError
 from ltbench.files import write_bytes, write_json
 from ltbench.shift.sampling import Indices
@@ -102,8 +103,9 @@ def _check_folder(folder: Path) -> None:
 
 
 def _csv(listed: IndexList, dataset: Dataset, places: Indices | None) -> bytes:
-    indices = listed.indices
-    columns = [indices, dataset.labels[indices]]
+    own = dataset.places if isinstance(dataset, ClassSubset) else None
+    indices = listed.indices if own is None else own[listed.indices]
+    columns = [indices, dataset.labels[listed.indices]]
     heading = "index,label"
     if places is not None:
         columns.append(places[indices])
@@ -149,6 +151,7 @@ def _manifest(task: Task, entries: list[dict[str, Any]]) -> dict[str, Any]:
         ),
         "train_fingerprint": task.splits.train.fingerprint,
         "test_fingerprint": task.splits.test.fingerprint,
+        "profile": protocol.train.profile,
         "split_seed": protocol.train.split_seed,
         "class_names": list(task.splits.train.class_names),
         "train_counts": task.train.counts.tolist(),

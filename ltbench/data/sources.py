@@ -20,6 +20,7 @@ from ltbench.data.locate import (
     user_folder,
 )
 from ltbench.data.raw import Report
+from ltbench.data.subset import take_classes
 from ltbench.errors import DataError
 from ltbench.protocol import DataConfig
 
@@ -53,7 +54,8 @@ def open_data(
     Images are looked for in ``data_dir`` (only read, never downloaded into), else in
     ``config.path``, else, for the CIFAR sets, among the files that ltbench downloaded into its
     cache; ``download`` allows fetching them. ``report`` is told about progress. Raises
-    :class:`DataError` where images are missing, damaged or not what ``config`` says.
+    :class:`DataError` where images are missing, damaged or not what ``config`` says,
+    :class:`InputError` where ``config.subset`` names a class that there is not.
     """
     folder = user_folder(config, data_dir)
     if config.source == "digits":
@@ -70,7 +72,7 @@ def open_data(
             found = find_archive(archive, download_path(archive))
         splits = load_or_build(found, report)
     _check(config, splits)
-    return splits
+    return take_classes(splits, config.subset)
 
 
 def describe(config: DataConfig, data_dir: Path | None = None) -> DataStatus:

@@ -192,7 +192,7 @@ def _planned(
 
 def _counts(protocol: Protocol, task: Task | None) -> tuple[torch.Tensor, tuple[int, int]]:
     """Training images per class, and the numbers of training and test images."""
-    classes = protocol.data.classes
+    classes = protocol.data.used_classes
     if task is not None:
         sizes = (len(task.train.indices), len(task.splits.test))
         return torch.from_numpy(task.train.counts), sizes

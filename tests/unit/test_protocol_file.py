@@ -12,8 +12,10 @@ import pytest
 from ltbench import list_protocols, load_protocol
 from ltbench.errors import InputError
 from ltbench.protocol import Protocol
-from ltbench.protocol_file import load_protocol_config, parse_override, parse_seeds
+from ltbench.overrides import parse_override
+from ltbench.protocol_file import load_protocol_config
 from ltbench.registry import load_registries
+from ltbench.seed_list import parse_seeds
 
 MINIMAL = """
 name = "mine"
@@ -183,7 +185,7 @@ def test_a_data_path_is_relative_to_the_file(write: Write, tmp_path: Path) -> No
         ("train.imbalance", "steep", "train.imbalance = 'steep' must be a number"),
         ("train.imbalance", "nan", "must be finite"),
         ("train.imbalanse", 5, "has no 'imbalanse'.*did you mean 'imbalance'"),
-        ("train.profile", "step", "must be one of: exponential, all"),
+        ("train.profile", "steps", "must be one of: exponential, step, pareto, counts, all"),
         ("train.holdout", 0.6, "holdout = 0.6 must be at most 0.5"),
         ("train.max_count", 0, "max_count = 0 must be at least 1"),
         ("train.split_seed", -1, "must be at least 0"),
@@ -342,8 +344,9 @@ def test_variants_of_different_numbers_have_different_names() -> None:
     assert close[0] != close[1]
 
 
-def test_a_later_override_of_one_key_wins() -> None:
-    assert load("recipe.epochs=4", "recipe.epochs=5").recipe.epochs == 5
+def test_an_override_of_one_key_twice_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--set gives recipe.epochs twice, '4' and '5'"):
+        load("recipe.epochs=4", "recipe.epochs=5")
 
 
 # -- seeds ---------------------------------------------------------------------------------------
