@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ltbench.errors import InputError
-from ltbench.settings import check_ranges, convert, identity_of, read, setting
 from ltbench.seed_list import read_seeds
+from ltbench.settings import check_ranges, convert, identity_of, read, setting
 from ltbench.study import StudyPart
-
 
 PROFILES = ("exponential", "step", "pareto", "counts", "all")
 

@@ -13,9 +13,9 @@ from ltbench.names import check_name
 from ltbench.overrides import parse_overrides
 from ltbench.protocol import MethodOverrides, Protocol, Recipe
 from ltbench.protocol_registry import find_protocols
-from ltbench.training_table import adopt_profile
 from ltbench.settings import read, show
 from ltbench.study import check_parts
+from ltbench.training_table import adopt_profile
 
 # What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
 _NO_VARIANT = (
@@ -123,9 +123,7 @@ def _override(table: dict[str, Any], key: str, value: Any) -> None:
 def _adopt_profile_of_overrides(table: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     if isinstance(table.get("train"), dict):
         asked = [key for key in overrides if key.startswith("train.")]
-        adopt_profile(
-            table["train"], {key.removeprefix("train."): overrides[key] for key in asked}
-        )
+        adopt_profile(table["train"], {key.removeprefix("train."): overrides[key] for key in asked})
 
 
 def _draw_a_subset_where_asked(table: dict[str, Any], overrides: Mapping[str, Any]) -> None:

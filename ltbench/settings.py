@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import types
 import re
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 

@@ -17,7 +17,8 @@ class StudyPart:
     """One ``[[study]]`` table of a protocol file.
 
     methods: rows as for ``--methods``; set: overrides as for ``--set`` (``"train.imbalance=50"``);
-    seeds: a count or a list, those of the protocol unless given. Raises :class:`InputError` for what no run could read.
+    seeds: a count or a list, those of the protocol unless given. Raises :class:`InputError` for what
+    no run could read.
     """
 
     name: str

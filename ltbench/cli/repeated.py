@@ -13,7 +13,9 @@ def refuse_repeats(command: click.Command, context: click.Context, words: Sequen
     Flags, counts and options made to be repeated may be. Words that cannot be parsed are left to
     the parsing that follows, which says what is wrong with them.
     """
-    with click.Context(command, info_name=command.name, parent=context, resilient_parsing=True) as inner:
+    with click.Context(
+        command, info_name=command.name, parent=context, resilient_parsing=True
+    ) as inner:
         try:
             _, rest, order = command.make_parser(inner).parse_args(list(words))
         except click.UsageError:

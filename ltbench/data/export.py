@@ -79,7 +79,7 @@ def export_lists(task: Task, folder: Path, draws: int | None = None) -> list[Pat
                     **listed.facts,
                     "n": len(listed.indices),
                     "sha256": digest,
-                    "indices_sha256": indices_digest(listed.indices),
+                    "indices_sha256": indices_digest(_source_indices(listed, splits[listed.split])),
                 }
             )
         write_json(folder / MANIFEST, _manifest(task, entries))
@@ -103,8 +103,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _csv(listed: IndexList, dataset: Dataset, places: Indices | None) -> bytes:
-    own = dataset.places if isinstance(dataset, ClassSubset) else None
-    indices = listed.indices if own is None else own[listed.indices]
+    indices = _source_indices(listed, dataset)
     columns = [indices, dataset.labels[listed.indices]]
     heading = "index,label"
     if places is not None:
@@ -113,6 +112,11 @@ def _csv(listed: IndexList, dataset: Dataset, places: Indices | None) -> bytes:
     rows = np.stack(columns, axis=1).tolist()
     lines = [heading, *(",".join(map(str, row)) for row in rows)]
     return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def _source_indices(listed: IndexList, dataset: Dataset) -> Indices:
+    """Places in the source itself, of which a task may use some classes only."""
+    return dataset.places[listed.indices] if isinstance(dataset, ClassSubset) else listed.indices
 
 
 def _source_places(task: Task) -> dict[str, Indices | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,8 +52,8 @@ def take_classes(splits: Splits, subset: Sequence[str]) -> Splits:
     if not subset:
         return splits
     classes = class_numbers(subset, splits.train.class_names)
-    return Splits(
-        ClassSubset(splits.train, classes), ClassSubset(splits.test, classes), splits.origin
+    return replace(
+        splits, train=ClassSubset(splits.train, classes), test=ClassSubset(splits.test, classes)
     )
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from ltbench.errors import InputError, nearest
 from ltbench.execute.plan import Plan
 from ltbench.execute.request import Request, prepare
-from ltbench.protocol import Protocol
 from ltbench.overrides import parse_overrides
+from ltbench.protocol import Protocol
 from ltbench.study import StudyPart
 
 

@@ -79,9 +79,7 @@ def test_published_trials_keep_their_hash(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", EVALUATIONS, ids=place)
-def test_published_evaluations_keep_their_hash(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_published_evaluations_keep_their_hash(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = loaded(path)
     trial = trial_of(loaded(path.parents[1] / "trial.json"))
     row = row_of(record, trial.protocol)
@@ -101,9 +99,7 @@ def row_of(record: dict[str, Any], protocol: Protocol) -> ResolvedRow:
         params = record[f"{name}_params"]
         return record[name] + (f"[{params}]" if params else "")
 
-    return resolve_row(
-        parse_row(f"{call('method')}+{call('strategy')}"), protocol, registries()
-    )
+    return resolve_row(parse_row(f"{call('method')}+{call('strategy')}"), protocol, registries())
 
 
 # -- the mark ------------------------------------------------------------------------------------
