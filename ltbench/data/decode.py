@@ -44,11 +44,15 @@ class Mapper(Protocol):
 @contextmanager
 def mapper(*, threaded: bool) -> Iterator[Mapper]:
     """``map``, in a few threads where that pays: Pillow releases the lock while it decodes."""
-    if not threaded:
-        yield map
-        return
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        yield pool.map
+    with warnings.catch_warnings():
+        # Pillow's, of damaged metadata and large images: what matters of it is among the findings.
+        # Set here, before any thread runs: the filters are the process's.
+        warnings.simplefilter("ignore")
+        if not threaded:
+            yield map
+            return
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            yield pool.map
 
 
 class UnreadableImage(DataError):
@@ -82,15 +86,12 @@ def try_decoding(decode: Callable[[], Decoded], size: int) -> Decoded:
 def collect(decoded: Iterable[Decoded], places: Iterable[str], findings: Findings) -> Images:
     """Images (B, 3, H, W); what was done and what failed goes into ``findings``."""
     pixels = []
-    with warnings.catch_warnings():
-        # Of damaged metadata and of large images: what matters of it is among the findings.
-        warnings.simplefilter("ignore")
-        for one, place in zip(decoded, places, strict=True):
-            pixels.append(one.pixels)
-            if one.failed is not None:
-                findings.error(one.failed.kind, str(one.failed))
-            for done in one.done:
-                findings.note(done, place)
+    for one, place in zip(decoded, places, strict=True):
+        pixels.append(one.pixels)
+        if one.failed is not None:
+            findings.error(one.failed.kind, str(one.failed))
+        for done in one.done:
+            findings.note(done, place)
     return np.stack(pixels)
 
 
@@ -183,7 +184,7 @@ def _rgb(image: Image.Image, where: str, done: list[str]) -> Image.Image:
 
 def _stored_deeper(image: Image.Image) -> list[str]:
     """Pillow reads the upper half of colours of 16 bits; asked before the pixels are loaded."""
-    deep = any(";16" in str(part) for tile in image.tile for part in tile)
+    deep = any(";16" in str(part) for tile in getattr(image, "tile", ()) for part in tile)
     grey = image.mode.startswith("I")  # refused: Pillow would not halve it
     return ["16 bits per channel, the upper 8 read"] if deep and not grey else []
 
