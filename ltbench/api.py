@@ -114,11 +114,12 @@ def run(
     from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
     from ltbench.execute.request import Request, prepare
+    from ltbench.seed_list import read_seeds
 
     request = Request(
         methods=methods if isinstance(methods, str) else ",".join(methods),
         protocol=protocol,
-        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds) if seeds else None,
+        seeds=read_seeds(seeds) if seeds is not None else None,
         results=Path(results),
         data_dir=Path(data_dir) if data_dir is not None else None,
         device=device,

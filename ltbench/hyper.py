@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
-from ltbench.settings import check_ranges, read
+from ltbench.settings import check_ranges, identity_of, is_unused, read
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -34,9 +34,16 @@ class Hyper:
         return dataclasses.asdict(self)
 
     def training_part(self) -> dict[str, Json]:
-        """The parameters that training reads: they make the identity of a trial."""
+        """The parameters that training reads: they make the identity of a trial.
+
+        One marked ``later`` is left out while it has its default, as in :meth:`identity`.
+        """
         return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if not field.metadata.get("prediction_only", False)
+            if not field.metadata.get("prediction_only", False) and not is_unused(self, field)
         }
+
+    def identity(self) -> dict[str, Json]:
+        """All parameters, as the identity of an evaluation has them."""
+        return identity_of(self)

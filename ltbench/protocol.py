@@ -11,8 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ltbench.errors import InputError
-from ltbench.settings import check_ranges, read, setting
+from ltbench.seed_list import read_seeds
+from ltbench.settings import check_ranges, convert, identity_of, read, setting
 from ltbench.study import StudyPart
+
+PROFILES = ("exponential", "step", "pareto", "counts", "all")
+
+
+def read_subset(value: Any, where: str) -> tuple[str, ...]:
+    """Class names, or class numbers as whole numbers or text; which of both: when they are met."""
+    items = convert(value, tuple[Any, ...], where)
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, int | str) or item == "":
+            raise InputError(f"{where} = {item!r} must be the name or number of a class")
+    return tuple(map(str, items))
 
 
 class _Checked:
@@ -25,11 +37,22 @@ class DataConfig(_Checked):
     """Which images. ``mean`` and ``std`` are per channel in [0, 1]; absent: of the training set."""
 
     source: str
-    classes: int = setting(low=2)
-    image_size: int = setting(low=4)
+    classes: int = setting(low=2, help="of the source; data.subset takes some of them")
+    image_size: int = setting(low=4, high=4096)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = setting(None, above=0)
     path: str = setting("", help="folder of a user's own images; relative to the protocol file")
+    subset: tuple[str, ...] = setting(
+        (),
+        later=True,
+        reader=read_subset,
+        help="classes to train and test on, by name or number, in the order of their labels",
+    )
+
+    @property
+    def used_classes(self) -> int:
+        """How many classes are trained and tested: C of every array."""
+        return len(self.subset) or self.classes
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,28 +61,51 @@ class DataConfig(_Checked):
                 raise InputError(f"{name} must have three values, one per channel")
         if (self.mean is None) != (self.std is None):
             raise InputError("mean and std are given together or not at all")
+        if self.subset:
+            _check_different("subset", self.subset)
+            if len(self.subset) < 2:
+                raise InputError(f"subset = {list(self.subset)} must list at least two classes")
 
 
 @dataclass(frozen=True)
 class TrainConfig(_Checked):
-    """The long-tailed training set. ``all`` takes the images as they are."""
+    """The long-tailed training set: counts by a ``profile`` (equations:
+    :mod:`ltbench.shift.train_profiles`), as listed in ``counts``, or the images as they are (``all``)."""
 
-    profile: str = setting("exponential", choices=("exponential", "all"))
+    profile: str = setting("exponential", choices=PROFILES)
     imbalance: float = setting(1.0, low=1, help="largest over smallest training class")
     max_count: int | None = setting(None, low=1, help="images of the largest class")
     class_order: str = setting(
         "label", choices=("label", "size"), help="which class is the head: class 0, or the largest"
     )
-    split_seed: int = setting(0, low=0, help="which subset is drawn; 0 is the published one")
+    split_seed: int = setting(
+        0, low=0, high=2**32 - 1, help="which subset is drawn; 0 is the published one"
+    )
     holdout: float = setting(0.0, low=0, high=0.5, help="share of the training set held out")
+    power: float = setting(
+        6.0, low=0.1, high=100, later=True, help="of profile pareto: less is a heavier head"
+    )
+    counts: tuple[int, ...] = setting(
+        (), low=1, later=True, help="of profile counts: training images of each class"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.profile == "all" and (self.imbalance != 1 or self.max_count is not None):
+        drawn = self.imbalance != 1 or self.max_count is not None
+        if self.profile == "all" and drawn:
             raise InputError(
                 'profile "all" takes the images as they are; imbalance and max_count need '
-                'profile = "exponential"'
+                'profile = "exponential", "step" or "pareto"'
             )
+        if self.profile == "counts" and (drawn or self.class_order != "label"):
+            raise InputError(
+                'profile "counts" takes its numbers from counts, in the order of the labels; '
+                "imbalance, max_count and class_order mean nothing beside it"
+            )
+        if (self.profile == "counts") != bool(self.counts):
+            raise InputError('counts = [...] and profile = "counts" are given together')
+        if self.power != 6 and self.profile != "pareto":
+            raise InputError(f'power = {self.power:g} needs profile = "pareto"')
 
 
 @dataclass(frozen=True)
@@ -82,7 +128,7 @@ class DirichletConfig(_Checked):
     """Test sets whose priors are drawn from symmetric Dirichlet distributions; none unless listed."""
 
     concentrations: tuple[float, ...] = setting((), low=0.05)  # below, a draw underflows to 0/0
-    number: int = setting(3, low=1, help="priors drawn for each concentration")
+    number: int = setting(3, low=1, high=1000, help="priors drawn for each concentration")
     seed: int = setting(0, low=0, high=2**32 - 1)
 
     def __post_init__(self) -> None:
@@ -95,7 +141,7 @@ class PermutedConfig(_Checked):
     """Long-tailed test sets in a random order of the classes; none unless listed."""
 
     ratios: tuple[float, ...] = setting((), above=1)
-    number: int = setting(3, low=1, help="orders of the classes for each ratio")
+    number: int = setting(3, low=1, high=1000, help="orders of the classes for each ratio")
     seed: int = setting(0, low=0, high=2**32 - 1)
 
     def __post_init__(self) -> None:
@@ -103,7 +149,7 @@ class PermutedConfig(_Checked):
         _check_different("ratios", self.ratios)
 
 
-def _check_different(name: str, values: tuple[float, ...]) -> None:
+def _check_different(name: str, values: tuple[float, ...] | tuple[str, ...]) -> None:
     if len(set(values)) != len(values):
         raise InputError(f"{name} = {list(values)} must differ from one another")
 
@@ -115,7 +161,7 @@ class TestConfig(_Checked):
     __test__ = False  # not a test class, whatever pytest makes of the name
 
     ratios: tuple[float, ...] = setting((), above=1)
-    draws: int = setting(10, low=1)
+    draws: int = setting(10, low=1, high=10_000)
     max_count: int | None = setting(None, low=1, help="images of the largest class")
     partial: bool = setting(True, help="many-only, medium-only and few-only test sets")
     subsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -138,7 +184,7 @@ class Recipe(_Checked):
     multiplied by ``gamma`` at each of ``milestones`` (fractions of the epochs).
     """
 
-    epochs: int = setting(low=1)
+    epochs: int = setting(low=1, high=1_000_000)
     batch_size: int = setting(low=1)
     lr: float = setting(above=0)
     momentum: float = setting(0.9, low=0, high=1)
@@ -166,12 +212,13 @@ class ModelConfig(_Checked):
 class ViewsConfig(_Checked):
     """The stored pairs of augmented views that test-time strategies share."""
 
-    pairs: int = setting(5, low=1)
+    pairs: int = setting(5, low=1, high=1000)
     seed: int = setting(0, low=0)
     precision: str = setting(
         "float32",
         choices=("float32", "bf16"),
         help="of the logits of the views, not of the clean ones",
+        later=True,
     )
     crop_padding: int = setting(4, low=0)
     flip: bool = True
@@ -192,10 +239,8 @@ class ViewsConfig(_Checked):
             )
 
     def logits_identity(self) -> dict[str, Any]:
-        """What decides the logits of a pair. The usual precision is left out: it came later than
-        the first records."""
-        usual = {"pairs"} if self.precision != "float32" else {"pairs", "precision"}
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in usual}
+        """What decides the logits of a pair; see :func:`ltbench.settings.identity_of`."""
+        return {k: v for k, v in identity_of(self).items() if k != "pairs"}
 
     def images_identity(self) -> dict[str, Any]:
         """What decides the pixels of a pair; more pairs leave the first ones as they are."""
@@ -230,7 +275,7 @@ class Protocol:
     views: ViewsConfig = field(default_factory=ViewsConfig)
     methods: dict[str, MethodOverrides] = field(default_factory=dict)
     strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = setting((0,), reader=read_seeds)
     study: tuple[StudyPart, ...] = ()
     variant: str = ""
     origin: str = ""

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import InputError, nearest
-from ltbench.names import check_name, split_list
+from ltbench.names import check_name
+from ltbench.overrides import parse_overrides
 from ltbench.protocol import MethodOverrides, Protocol, Recipe
 from ltbench.protocol_registry import find_protocols
 from ltbench.settings import read, show
 from ltbench.study import check_parts
+from ltbench.training_table import adopt_profile
 
 # What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
 _NO_VARIANT = (
@@ -21,6 +23,10 @@ _NO_VARIANT = (
     *("test.dirichlet.concentrations", "test.dirichlet.number"),
     *("test.permuted.ratios", "test.permuted.number"),
 )
+
+
+INHERIT = "inherit"
+"""``study = "inherit"`` beside ``extends``: the base's study holds for this file, too."""
 
 
 def load_protocol_config(
@@ -36,7 +42,8 @@ def load_protocol_config(
     """
     path = _find(name, plugins)
     table = _read_table(path, plugins)
-    overrides = dict(sets) if isinstance(sets, Mapping) else dict(map(parse_override, sets))
+    overrides = dict(sets) if isinstance(sets, Mapping) else parse_overrides(sets)
+    _adopt_profile_of_overrides(table, overrides)
     for key, value in overrides.items():
         _override(table, key, value)
     _draw_a_subset_where_asked(table, overrides)
@@ -44,14 +51,6 @@ def load_protocol_config(
     _check_own_name(protocol.name, path, plugins)
     variant = _variant(protocol, _build(_read_table(path, plugins), path), overrides)
     return dataclasses.replace(protocol, variant=variant)
-
-
-def parse_override(text: str) -> tuple[str, str]:
-    """``"recipe.epochs=40"`` to ``("recipe.epochs", "40")``."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise InputError(f"--set {text!r} must look like recipe.epochs=40")
-    return key.strip(), value.strip()
 
 
 def _find(name: str, plugins: Sequence[str]) -> Path:
@@ -79,12 +78,22 @@ def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ())
         raise InputError(f"protocol file {path} is not readable TOML: {error}") from error
     parent = table.pop("extends", None)
     if parent is None:
+        if table.get("study") == INHERIT:
+            raise InputError(f'{path}: study = "{INHERIT}" needs extends = "..."')
         return table
     sibling = path.parent / str(parent)
     base_path = (
         sibling if sibling.suffix == ".toml" and sibling.is_file() else _find(str(parent), plugins)
     )
-    return _merge(_read_table(base_path, plugins, (*seen, path)), table)
+    base = _read_table(base_path, plugins, (*seen, path))
+    # The parts of a study are named for the settings of the file that lists them.
+    if table.get("study") == INHERIT:
+        del table["study"]
+    else:
+        base.pop("study", None)
+    if isinstance(base.get("train"), dict) and isinstance(table.get("train"), dict):
+        adopt_profile(base["train"], table["train"])
+    return _merge(base, table)
 
 
 def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,6 +120,12 @@ def _override(table: dict[str, Any], key: str, value: Any) -> None:
     here[last] = value
 
 
+def _adopt_profile_of_overrides(table: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    if isinstance(table.get("train"), dict):
+        asked = [key for key in overrides if key.startswith("train.")]
+        adopt_profile(table["train"], {key.removeprefix("train."): overrides[key] for key in asked})
+
+
 def _draw_a_subset_where_asked(table: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     """An imbalance asked of images that are otherwise taken as they are: the largest class leads."""
     train = table.get("train")
@@ -127,8 +142,6 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
         name: _method_overrides(values, f"{where}.methods.{name}")
         for name, values in _table(table.get("methods", {}), f"{where}.methods").items()
     }
-    if isinstance(table.get("seeds"), str):
-        table["seeds"] = parse_seeds(table["seeds"])
     for reserved in ("variant", "origin"):
         if reserved in table:
             raise InputError(f"{where} has no {reserved!r}")
@@ -137,13 +150,10 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
     check_name(protocol.name, f"protocol name in {path}")
     if protocol.name in ("published", "report", "tuning"):
         raise InputError(f"{path}: the name {protocol.name!r} is that of a folder in every results")
-    if len(set(protocol.seeds)) != len(protocol.seeds):
-        raise InputError(f"{where}: seeds = {list(protocol.seeds)} must differ from one another")
-    if not protocol.seeds or min(protocol.seeds) < 0:
-        raise InputError(f"{where}: seeds must be whole numbers of at least 0")
     for method in protocol.methods:
         protocol.recipe_for(method)
     _check_subsets(protocol, where)
+    _check_counts(protocol, where)
     check_parts(protocol.study, where)
     if protocol.data.path and not Path(protocol.data.path).is_absolute():
         data = dataclasses.replace(
@@ -180,9 +190,15 @@ def _check_subsets(protocol: Protocol, where: str) -> None:
             )
         if not classes or len(set(classes)) != len(classes):
             raise InputError(f"{where}.test.subsets.{name} must list different classes")
-        if min(classes) < 0 or max(classes) >= protocol.data.classes:
-            last = protocol.data.classes - 1
+        if min(classes) < 0 or max(classes) >= protocol.data.used_classes:
+            last = protocol.data.used_classes - 1
             raise InputError(f"{where}.test.subsets.{name}: classes go from 0 to {last}")
+
+
+def _check_counts(protocol: Protocol, where: str) -> None:
+    given, classes = len(protocol.train.counts), protocol.data.used_classes
+    if given and given != classes:
+        raise InputError(f"{where}.train.counts lists {given} classes, there are {classes}")
 
 
 def _variant(protocol: Protocol, plain: Protocol, overrides: Mapping[str, Any]) -> str:
@@ -210,20 +226,3 @@ def _lookup(protocol: Protocol, key: str) -> Any:
     for part in (section, *rest):
         value = getattr(value, part)
     return value
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """``"5"`` to seeds 0..4; ``"0,3"`` to 0 and 3. Raises :class:`InputError`."""
-    try:
-        numbers = [int(part) for part in split_list(text)]
-    except ValueError:
-        raise InputError(f"seeds {text!r} must be a count (5) or a list (0,3)") from None
-    if len(numbers) == 1 and "," not in text:
-        if numbers[0] < 1:
-            raise InputError(f"seeds {text!r}: the count must be at least 1")
-        return tuple(range(numbers[0]))
-    if not numbers or min(numbers) < 0:
-        raise InputError(f"seeds {text!r} must be whole numbers of at least 0")
-    if len(set(numbers)) != len(numbers):
-        raise InputError(f"seeds {text!r} must differ from one another")
-    return tuple(numbers)

@@ -63,13 +63,13 @@ class ResolvedRow:
         return {
             "method": [
                 self.method.name,
-                self.hyper.to_json(),
+                self.hyper.identity(),
                 self.method.cls.version,
                 self.method.digest,
             ],
             "strategy": [
                 self.strategy.name,
-                self.strategy_hyper.to_json(),
+                self.strategy_hyper.identity(),
                 self.strategy.cls.version,
                 self.strategy.digest,
             ],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ltbench.errors import InputError, nearest
@@ -22,12 +23,16 @@ def setting(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     prediction_only: bool = False,
+    later: bool = False,
+    reader: Callable[[Any, str], Any] | None = None,
 ) -> Any:
     """A dataclass field with its range; without a default it must be given.
 
     ``low`` and ``high`` are inclusive, ``above`` is exclusive; for tuples they hold for each item.
     ``prediction_only`` marks what training never reads: such a value belongs to the identity of an
-    evaluation, not of a trial.
+    evaluation, not of a trial. ``later`` marks a setting that came after results were stored:
+    identities leave it out while it has its default, so that what is stored is found again.
+    ``reader`` turns the given value and its place into the setting's, instead of :func:`convert`.
     """
     metadata = {
         "help": help,
@@ -36,6 +41,8 @@ def setting(
         "high": high,
         "choices": choices,
         "prediction_only": prediction_only,
+        "later": later,
+        "reader": reader,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -65,6 +72,38 @@ def _check_range(name: str, value: object, metadata: Mapping[str, Any]) -> None:
         raise InputError(f"{name} = {value} must be at most {high}")
 
 
+def identity_of(instance: Any) -> dict[str, Any]:
+    """The fields of a dataclass as plain values, nested ones too: what an identity hashes.
+
+    Fields marked ``later`` are left out while they have their default.
+    """
+    return {
+        field.name: _plain(getattr(instance, field.name))
+        for field in dataclasses.fields(instance)
+        if not is_unused(instance, field)
+    }
+
+
+def is_unused(instance: Any, field: dataclasses.Field[Any]) -> bool:
+    """Whether ``field`` came later and has its default, which is how things were before it."""
+    if not field.metadata.get("later", False):
+        return False
+    usual = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        usual = field.default_factory()
+    return bool(getattr(instance, field.name) == usual)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return identity_of(value)
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
 def read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """Builds the dataclass ``kind`` from a mapping.
 
@@ -78,7 +117,11 @@ def read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
         if key not in fields:
             listed = ", ".join(fields) or "none"
             raise InputError(f"{where} has no {key!r} (it has: {listed}){nearest(key, fields)}")
-        resolved[key] = convert(value, hints[key], f"{where}.{key}")
+        place = f"{where}.{key}"
+        reader = fields[key].metadata.get("reader")
+        resolved[key] = (
+            reader(value, place) if reader is not None else convert(value, hints[key], place)
+        )
     for name, field in fields.items():
         required = (
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -102,7 +145,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
             raise InputError(f"{where} must be a table, not {value!r}")
         return read(kind, value, where)  # type: ignore[arg-type]
     if origin is tuple:
-        items = value.split(",") if isinstance(value, str) else value
+        items = list(map(str.strip, value.split(","))) if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
             items = [items]
         return tuple(
@@ -126,17 +169,42 @@ def _scalar(value: Any, kind: Any, where: str) -> Any:
         if kind is bool:
             return value if isinstance(value, bool) else _BOOLS[str(value).lower()]
         if kind is int and not isinstance(value, bool):
-            if isinstance(value, float) and not value.is_integer():
-                raise ValueError(value)
-            return int(value)
+            return _whole(value)
         if kind is float and not isinstance(value, bool):
+            if isinstance(value, str) and "_" in value:
+                raise ValueError(value)
             return float(value)
         if kind is str and isinstance(value, str):
             return value
     except (ValueError, KeyError, TypeError, OverflowError):
         pass
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    raise InputError(f"{where} = {value!r} must be {words.get(kind, kind)}")
+    raise InputError(f"{where} = {shorten(value)} must be {words.get(kind, kind)}")
+
+
+_DIGITS = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_LARGEST = 2**63 - 1  # of a signed number of 64 bits, which counts and seeds become
+
+
+def _whole(value: Any) -> int:
+    """``5``, ``"5"`` or ``5.0``; raises ValueError or TypeError for ``"5_0"``, ``"5e1"`` and 5.5."""
+    if isinstance(value, str) and not _DIGITS.fullmatch(value.strip()):
+        raise ValueError(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(value)
+    number = int(value)
+    if abs(number) > _LARGEST:
+        raise ValueError(value)
+    return number
+
+
+def shorten(value: Any) -> str:
+    """``value`` as a message shows it: one line, and readable."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def show(value: Any) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from ltbench.errors import InputError
 from ltbench.names import check_name, parse_rows
+from ltbench.overrides import parse_overrides
+from ltbench.seed_list import read_optional_seeds
+from ltbench.settings import setting
 
 
 @dataclass(frozen=True)
@@ -14,23 +17,19 @@ class StudyPart:
     """One ``[[study]]`` table of a protocol file.
 
     methods: rows as for ``--methods``; set: overrides as for ``--set`` (``"train.imbalance=50"``);
-    seeds: those of the protocol unless given. Raises :class:`InputError` for what no run could read.
+    seeds: a count or a list, those of the protocol unless given. Raises :class:`InputError` for what
+    no run could read.
     """
 
     name: str
     methods: tuple[str, ...]
     set: tuple[str, ...] = ()
-    seeds: tuple[int, ...] | None = None
+    seeds: tuple[int, ...] | None = setting(None, reader=read_optional_seeds)
 
     def __post_init__(self) -> None:
         check_name(self.name, "name")
         parse_rows(",".join(self.methods))
-        for text in self.set:
-            if not text.partition("=")[0].strip() or "=" not in text:
-                raise InputError(f"set {text!r} must look like train.imbalance=50")
-        seeds = (0,) if self.seeds is None else self.seeds
-        if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-            raise InputError(f"seeds = {list(seeds)} must be different whole numbers of at least 0")
+        parse_overrides(self.set, "set")
 
 
 def check_parts(parts: Sequence[StudyPart], where: str) -> None:

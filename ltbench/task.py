@@ -26,9 +26,27 @@ class Task:
     test_sets: list[TestSet]
 
 
+def missing_sets(task: Task) -> list[str]:
+    """What the test images do not allow, told before any work: classes and groups left out."""
+    names = task.splits.test.class_names
+    present = np.bincount(task.splits.test.labels, minlength=len(names)) > 0
+    absent = [name for name, there in zip(names, present, strict=True) if not there]
+    notes = []
+    if absent:
+        listed = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        notes.append(f"no test images of {len(absent)} classes ({listed}): they are in no test set")
+    if task.protocol.test.partial:
+        notes += [
+            f"no test set {group}-only: its classes have no test images"
+            for group, members in task.groups.items()
+            if members and not present[members].any()
+        ]
+    return notes
+
+
 def build_task(protocol: Protocol, splits: Splits) -> Task:
     """Raises :class:`ltbench.errors.InputError` where the protocol asks for more than there is."""
-    classes = protocol.data.classes
+    classes = protocol.data.used_classes
     train = select_training(splits.train.labels, classes, protocol.train)
     groups = class_groups(train.full_counts, protocol.groups)
     available = np.bincount(splits.test.labels, minlength=classes).astype(np.int64)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ltbench.hyper import Json
 from ltbench.protocol import Protocol, Recipe
+from ltbench.settings import identity_of
 
 SCHEMA = 1
 TRAINING_SEMANTICS = 1
@@ -39,8 +40,11 @@ class Trial:
     test_fingerprint: str
 
     def identity(self) -> dict[str, Any]:
-        """Everything that is hashed. Names and titles are not: they change no weight."""
-        data = asdict(self.protocol.data)
+        """Everything that is hashed. Names and titles are not: they change no weight.
+
+        A setting marked ``later`` is left out while it has its default.
+        """
+        data = identity_of(self.protocol.data)
         data.pop("path")
         return {
             "semantics": TRAINING_SEMANTICS,
@@ -51,9 +55,9 @@ class Trial:
                 "digest": self.digest,
             },
             "data": data,
-            "train": asdict(self.protocol.train),
-            "model": asdict(self.protocol.model),
-            "recipe": asdict(self.recipe),
+            "train": identity_of(self.protocol.train),
+            "model": identity_of(self.protocol.model),
+            "recipe": identity_of(self.recipe),
             "seed": self.seed,
             "precision": self.precision,
             "fingerprints": [self.train_fingerprint, self.test_fingerprint],

@@ -66,10 +66,11 @@ def best_epoch(
 ) -> None:
     """The epoch with the best test accuracy, against the last one."""
     from benchmarks.flaws.best_epoch import measure
-    from ltbench.protocol_file import parse_override, parse_seeds
+    from ltbench.overrides import parse_overrides
+    from ltbench.seed_list import parse_seeds
 
     def run(budget: str) -> Any:
-        overrides = dict(map(parse_override, sets))
+        overrides = parse_overrides(sets)
         numbers = parse_seeds(seeds)
         return measure(methods.split(","), protocol, numbers, budget, overrides, data_dir)
 

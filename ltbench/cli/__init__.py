@@ -47,7 +47,12 @@ class LazyGroup(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             known = ", ".join(COMMANDS)
             context.fail(f"no command {args[0]!r} (there are: {known}){nearest(args[0], COMMANDS)}")
-        return super().resolve_command(context, args)
+        name, command, words = super().resolve_command(context, args)
+        if command is not None:
+            from ltbench.cli.repeated import refuse_repeats
+
+            refuse_repeats(command, context, words)
+        return name, command, words
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -51,12 +51,26 @@ def prepare(protocol: str, data_dir: Path | None) -> None:
 @command.command()
 @_options
 def check(protocol: str, data_dir: Path | None) -> None:
-    """Read and check all images; nothing is downloaded. Exit code 2 where something is wrong."""
+    """Read and check all images; nothing is downloaded. Exit code 2 where something is wrong.
+
+    Everything wrong is listed at once, by kind, with counts and the first examples; of the rest what
+    was done to images (transparency, EXIF orientation, grey) and what was left out.
+    """
+    from ltbench.data.findings import DataProblems, error_lines, note_lines
     from ltbench.data.sources import open_data
+    from ltbench.errors import DataError
 
     config = _config(protocol)
-    with _progress() as report:
-        splits = open_data(config, data_dir, download=False, report=report)
+    try:
+        with _progress() as report:
+            splits = open_data(config, data_dir, download=False, report=report, thorough=True)
+    except DataProblems as problems:
+        found = problems.findings
+        for line in (*error_lines(found), *note_lines(found.tallies())):
+            click.echo(line)
+        total = sum(map(len, found.errors.values()))
+        what = "1 thing is" if total == 1 else f"{total:,} things are"
+        raise DataError(f"{what} wrong with the data of {protocol}, listed above") from None
     _summarise(config, splits)
 
 
@@ -122,6 +136,8 @@ def _config(protocol: str) -> DataConfig:
 def _summarise(config: DataConfig, splits: Splits) -> None:
     import numpy as np
 
+    from ltbench.data.findings import note_lines
+
     click.echo(f"{config.source}: {splits.origin}")
     for name, dataset in (("train", splits.train), ("test", splits.test)):
         counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
@@ -130,6 +146,8 @@ def _summarise(config: DataConfig, splits: Splits) -> None:
             f"pixels, {len(counts)} classes of {counts.min()} to {counts.max()} images, "
             f"sha256 {dataset.fingerprint[:16]}"
         )
+    for line in note_lines(splits.notes):
+        click.echo(f"  {line}")
 
 
 def _progress() -> DataProgress:

@@ -124,12 +124,17 @@ def training_options(function: F) -> F:
 def overrides(
     sets: tuple[str, ...], imbalance: str | None, test_ratios: str | None
 ) -> dict[str, str]:
-    """The overrides of --set, --imbalance and --test-ratios in one mapping."""
-    from ltbench.protocol_file import parse_override
+    """The overrides of --set, --imbalance and --test-ratios in one mapping; each key once."""
+    from ltbench.errors import InputError
+    from ltbench.overrides import parse_overrides
 
-    values = dict(map(parse_override, sets))
-    if imbalance is not None:
-        values["train.imbalance"] = imbalance
-    if test_ratios is not None:
-        values["test.ratios"] = test_ratios
+    values = parse_overrides(sets)
+    for option, key, value in (
+        ("--imbalance", "train.imbalance", imbalance),
+        ("--test-ratios", "test.ratios", test_ratios),
+    ):
+        if value is not None:
+            if key in values:
+                raise InputError(f"{option} and --set {key}={values[key]} say the same; give one")
+            values[key] = value
     return values

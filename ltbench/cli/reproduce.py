@@ -78,7 +78,7 @@ def command(
     from ltbench.execute.request import Request
     from ltbench.execute.study import plan_study
     from ltbench.names import split_list
-    from ltbench.protocol_file import parse_seeds
+    from ltbench.seed_list import parse_seeds
 
     console = Console(soft_wrap=True)
     request = Request(

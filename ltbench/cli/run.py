@@ -91,7 +91,7 @@ def _execute(
     from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan
     from ltbench.execute.request import Request, prepare
-    from ltbench.protocol_file import parse_seeds
+    from ltbench.seed_list import parse_seeds
 
     console = Console(stderr=False, soft_wrap=True)
     request = Request(

@@ -121,10 +121,10 @@ def _show_counts(protocol: Any) -> None:
     from ltbench.shift.trainset import planned_counts
 
     train, test = protocol.train, protocol.test
-    if train.profile != "exponential" or train.max_count is None:
+    if train.max_count is None and train.profile != "counts":
         return
-    classes = protocol.data.classes
-    counts = planned_counts(train, np.full(classes, train.max_count, dtype=np.int64))
+    classes = protocol.data.used_classes
+    counts = planned_counts(train, np.full(classes, train.max_count or 1, dtype=np.int64))
     groups = class_groups(counts, protocol.groups)
     sizes = ", ".join(f"{len(members)} {group}" for group, members in groups.items())
     click.echo(f"\ntraining set: {counts.sum()} images, {counts.max()} to {counts.min()} a class")

@@ -98,7 +98,7 @@ def _print_recipe(row: ResolvedRow, protocol: Protocol, registries: Registries) 
     """The recipe belongs to whoever does the training: for a post-hoc method, another one."""
     import torch
 
-    counts = torch.ones(protocol.data.classes, dtype=torch.int64)
+    counts = torch.ones(protocol.data.used_classes, dtype=torch.int64)
     training = row.build_method(counts).training_identity()[0]
     if training != row.method.name:
         click.echo(f"\nevaluated on the trial of {training}; its recipe:")

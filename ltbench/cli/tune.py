@@ -71,7 +71,7 @@ def command(
     from ltbench.execute.progress import RunProgress
     from ltbench.execute.request import Request
     from ltbench.execute.tune import choose, plan_tuning
-    from ltbench.protocol_file import parse_seeds
+    from ltbench.seed_list import parse_seeds
 
     console = Console(stderr=False, soft_wrap=True)
     request = Request(

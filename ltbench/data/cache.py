@@ -80,7 +80,10 @@ def _load(entry: Path, origin: str) -> Splits | None:
         meta = read_json(entry / "meta.json")
         if meta["format"] != _FORMAT:
             return None
-        return Splits(_load_split(entry, "train", meta), _load_split(entry, "test", meta), origin)
+        notes = meta.get("notes", {})  # entries of an older ltbench have none
+        return Splits(
+            _load_split(entry, "train", meta), _load_split(entry, "test", meta), origin, notes
+        )
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 
@@ -98,6 +101,7 @@ def _load_split(entry: Path, split: str, meta: dict[str, Any]) -> ArrayDataset:
 def _build(entry: Path, found: Found, report: Report | None) -> None:
     temporary: Path | None = None
     needed = 0
+    told = set(found.findings.notes)  # what lies where, which is looked up each time
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         _sweep(entry.parent)
@@ -106,7 +110,7 @@ def _build(entry: Path, found: Found, report: Report | None) -> None:
         finished.mkdir()
         raw = found.read()
         needed = (raw.train.count + raw.test.count) * (3 * raw.image_size**2 + 8)
-        _write(finished, raw, found.origin, report)
+        _write(finished, raw, found, report, told)
         _publish(finished, entry, temporary)
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -119,11 +123,14 @@ def _build(entry: Path, found: Found, report: Report | None) -> None:
             "set LTBENCH_CACHE to a folder that can be written"
         ) from error
     finally:
+        for kind in found.findings.notes.keys() - told:
+            del found.findings.notes[kind]  # they are the entry's now
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(folder: Path, raw: Raw, origin: str, report: Report | None) -> None:
+def _write(folder: Path, raw: Raw, found: Found, report: Report | None, told: set[str]) -> None:
+    origin = found.origin
     total = raw.train.count + raw.test.count
     fingerprints = {}
     for split, stream, before in (("train", raw.train, 0), ("test", raw.test, raw.train.count)):
@@ -150,7 +157,13 @@ def _write(folder: Path, raw: Raw, origin: str, report: Report | None) -> None:
         check_labels(joined, len(raw.class_names), f"{origin}, {split} images")
         np.save(folder / f"{split}-labels.npy", joined, allow_pickle=False)
         fingerprints[split] = digest.finish(joined)
-    meta = {"format": _FORMAT, "class_names": list(raw.class_names), "fingerprints": fingerprints}
+    found.findings.refuse()  # only now: all files that cannot be read are told together
+    meta = {
+        "format": _FORMAT,
+        "class_names": list(raw.class_names),
+        "fingerprints": fingerprints,
+        "notes": {k: v for k, v in found.findings.tallies().items() if k not in told},
+    }
     write_json(folder / "meta.json", meta)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
@@ -103,11 +103,15 @@ class ArrayDataset(Dataset):
 
 @dataclass(frozen=True)
 class Splits:
-    """Training and test images of one data set; ``origin`` says where they were read from."""
+    """Training and test images of one data set; ``origin`` says where they were read from.
+
+    ``notes``: what was done to images, to how many and the first of them (``[2, "a.png", "b.png"]``).
+    """
 
     train: Dataset
     test: Dataset
     origin: str
+    notes: Mapping[str, list[object]] = field(default_factory=dict)
 
 
 class FingerprintDigest:

@@ -4,64 +4,123 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
 from ltbench.data.dataset import Images
+from ltbench.data.findings import Findings, shown
 from ltbench.errors import DataError
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+_ORIENTATION = 0x0112
+# As Pillow's exif_transpose, which also writes the other tags anew and fails where one is broken.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Mapper(Protocol):
     """Like the built-in ``map`` over one iterable; results come in order."""
 
-    def __call__(
-        self, function: Callable[[T], Images], items: Iterable[T], /
-    ) -> Iterator[Images]: ...
+    def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]: ...
 
 
 @contextmanager
 def mapper(*, threaded: bool) -> Iterator[Mapper]:
     """``map``, in a few threads where that pays: Pillow releases the lock while it decodes."""
-    if not threaded:
-        yield map
-        return
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        yield pool.map
+    with warnings.catch_warnings():
+        # Pillow's, of damaged metadata and large images: what matters of it is among the findings.
+        # Set here, before any thread runs: the filters are the process's.
+        warnings.simplefilter("ignore")
+        if not threaded:
+            yield map
+            return
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            yield pool.map
 
 
-def decode_exact(content: bytes, size: int, where: str) -> Images:
-    """Encoded image to uint8 (3, size, size); :class:`DataError` where it has another size."""
+class UnreadableImage(DataError):
+    """An image that cannot be used. ``kind`` groups those that fail alike."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """uint8 (3, size, size); ``done``: what had to be done to the image, for the user to know.
+
+    An image that cannot be used is black, and ``failed`` says why.
+    """
+
+    pixels: Images
+    done: tuple[str, ...] = ()
+    failed: UnreadableImage | None = None
+
+
+def try_decoding(decode: Callable[[], Decoded], size: int) -> Decoded:
+    """``decode()``; where it fails the reason, so that all failures of a set are told together."""
+    try:
+        return decode()
+    except UnreadableImage as error:
+        return Decoded(np.zeros((3, size, size), dtype=np.uint8), failed=error)
+
+
+def collect(decoded: Iterable[Decoded], places: Iterable[str], findings: Findings) -> Images:
+    """Images (B, 3, H, W); what was done and what failed goes into ``findings``."""
+    pixels = []
+    for one, place in zip(decoded, places, strict=True):
+        pixels.append(one.pixels)
+        if one.failed is not None:
+            findings.error(one.failed.kind, str(one.failed))
+        for done in one.done:
+            findings.note(done, place)
+    return np.stack(pixels)
+
+
+def decode_exact(content: bytes, size: int, where: str) -> Decoded:
+    """Encoded image to (3, size, size); :class:`UnreadableImage` where it has another size."""
     with _opened(io.BytesIO(content), where) as image:
         if image.size != (size, size):
             width, height = image.size
-            raise DataError(
-                f"{where} has {width} x {height} pixels, the protocol says {size} x {size}"
+            raise UnreadableImage(
+                "images of another size",
+                f"{where} has {width} x {height} pixels, the protocol says {size} x {size}",
             )
-        return _to_array(image, where)
+        done = _stored_deeper(image)
+        pixels = _to_array(_rgb(image, where, done))
+        return Decoded(pixels, (*done, *_frames(image)))
 
 
-def decode_resized(path: Path, size: int) -> Images:
-    """Image file to uint8 (3, size, size): short side to ``size`` (bilinear, antialiased), then the
+def decode_resized(path: Path, size: int) -> Decoded:
+    """Image file to (3, size, size): short side to ``size`` (bilinear, antialiased), then the
     middle square, as torchvision's Resize and CenterCrop do. A camera's rotation mark is obeyed.
 
-    Raises :class:`DataError` naming the file where it is no readable image.
+    Raises :class:`UnreadableImage` naming the file where it is no readable image.
     """
-    with _opened(path, str(path)) as opened:
-        try:
-            upright = ImageOps.exif_transpose(opened)
-            colour = _rgb(upright, str(path))
-        except DataError:
-            raise
-        except Exception as error:
-            raise _unreadable(str(path), error) from error
+    where = shown(path)
+    with _opened(path, where) as opened:
+        done = _stored_deeper(opened)
+        # Before anything asks for the metadata, which may be broken where the pixels are sound.
+        _load(opened, where)
+        colour = _rgb(_upright(opened, done), where, done)
         width, height = colour.size
         short = min(width, height)
         scaled = colour.resize(
@@ -69,7 +128,21 @@ def decode_resized(path: Path, size: int) -> Images:
             Image.Resampling.BILINEAR,
         )
         left, top = round((scaled.width - size) / 2), round((scaled.height - size) / 2)
-        return _to_array(scaled.crop((left, top, left + size, top + size)), str(path))
+        pixels = _to_array(scaled.crop((left, top, left + size, top + size)))
+        return Decoded(pixels, (*done, *_frames(opened)))
+
+
+def _upright(image: Image.Image, done: list[str]) -> Image.Image:
+    """Turned as the camera's EXIF orientation says; metadata that cannot be read says nothing."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Pillow raises many kinds for damaged metadata
+        done.append("EXIF that cannot be read, pixels taken as they lie")
+        return image
+    if orientation not in _TURNS:
+        return image
+    done.append("turned as the EXIF orientation says")
+    return image.transpose(_TURNS[orientation])
 
 
 @contextmanager
@@ -82,27 +155,68 @@ def _opened(source: io.BytesIO | Path, where: str) -> Iterator[Image.Image]:
         yield image
 
 
-def _rgb(image: Image.Image, where: str) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        # Pillow would clip such values at 255 and give a white image.
-        raise DataError(
-            f"{where} has more than 8 bits per channel (mode {image.mode}); convert it first"
-        )
-    return image.convert("RGB")
-
-
-def _to_array(image: Image.Image, where: str) -> Images:
+def _load(image: Image.Image, where: str) -> None:
     try:
-        pixels: Images = np.asarray(_rgb(image, where), dtype=np.uint8)
-    except DataError:
-        raise
+        image.load()
     except Exception as error:
         raise _unreadable(where, error) from error
+
+
+def _rgb(image: Image.Image, where: str, done: list[str]) -> Image.Image:
+    _load(image, where)
+    if image.mode == "F" or image.mode.startswith("I"):
+        # Pillow would clip such values at 255 and give a white image.
+        raise UnreadableImage(
+            "images of more than 8 bits per channel",
+            f"{where} has more than 8 bits per channel (mode {image.mode}); convert it first",
+        )
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        done.append("transparency left out, colours as stored")
+    if image.mode in ("L", "LA", "1", "La"):
+        done.append("grey, as three equal channels")
+    elif image.mode not in ("RGB", "RGBA", "RGBa", "P", "PA"):
+        done.append(f"{image.mode} converted to RGB")
+    try:
+        return image.convert("RGB")
+    except Exception as error:
+        raise _unreadable(where, error) from error
+
+
+def _stored_deeper(image: Image.Image) -> list[str]:
+    """Pillow reads the upper half of colours of 16 bits; asked before the pixels are loaded."""
+    deep = any(";16" in str(part) for tile in getattr(image, "tile", ()) for part in tile)
+    grey = image.mode.startswith("I")  # refused: Pillow would not halve it
+    return ["16 bits per channel, the upper 8 read"] if deep and not grey else []
+
+
+def _frames(image: Image.Image) -> list[str]:
+    """Asked last: counting frames may move to another one."""
+    try:
+        return ["first of several frames"] if getattr(image, "n_frames", 1) > 1 else []
+    except Exception:  # a damaged frame behind the one that was read
+        return []
+
+
+def _to_array(image: Image.Image) -> Images:
+    pixels: Images = np.asarray(image, dtype=np.uint8)
     return pixels.transpose(2, 0, 1)
 
 
-def _unreadable(where: str, error: Exception) -> DataError:
+def _unreadable(where: str, error: Exception) -> UnreadableImage:
     if isinstance(error, OSError) and error.strerror:
-        return DataError(f"{where} cannot be read: {error.strerror}")
-    # Pillow's own text repeats the path or the address of a buffer.
-    return DataError(f"{where} is not a readable image ({type(error).__name__})")
+        return UnreadableImage(
+            "files that cannot be read", f"{where} cannot be read: {error.strerror}"
+        )
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return UnreadableImage(
+            "images that are too large",
+            f"{where} has more than {most:,} pixels; make it smaller first",
+        )
+    # Of an unknown format Pillow's own text repeats the path or the address of a buffer.
+    reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        reason = "of no known image format"
+    return UnreadableImage(
+        "files that are no readable image", f"{where} is not a readable image ({reason})"
+    )

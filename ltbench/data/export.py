@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ltbench.data.dataset import Dataset
+from ltbench.data.subset import ClassSubset
 from ltbench.errors import InputError
 from ltbench.files import write_bytes, write_json
 from ltbench.shift.sampling import Indices
@@ -78,7 +79,7 @@ def export_lists(task: Task, folder: Path, draws: int | None = None) -> list[Pat
                     **listed.facts,
                     "n": len(listed.indices),
                     "sha256": digest,
-                    "indices_sha256": indices_digest(listed.indices),
+                    "indices_sha256": indices_digest(_source_indices(listed, splits[listed.split])),
                 }
             )
         write_json(folder / MANIFEST, _manifest(task, entries))
@@ -102,8 +103,8 @@ def _check_folder(folder: Path) -> None:
 
 
 def _csv(listed: IndexList, dataset: Dataset, places: Indices | None) -> bytes:
-    indices = listed.indices
-    columns = [indices, dataset.labels[indices]]
+    indices = _source_indices(listed, dataset)
+    columns = [indices, dataset.labels[listed.indices]]
     heading = "index,label"
     if places is not None:
         columns.append(places[indices])
@@ -111,6 +112,11 @@ def _csv(listed: IndexList, dataset: Dataset, places: Indices | None) -> bytes:
     rows = np.stack(columns, axis=1).tolist()
     lines = [heading, *(",".join(map(str, row)) for row in rows)]
     return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def _source_indices(listed: IndexList, dataset: Dataset) -> Indices:
+    """Places in the source itself, of which a task may use some classes only."""
+    return dataset.places[listed.indices] if isinstance(dataset, ClassSubset) else listed.indices
 
 
 def _source_places(task: Task) -> dict[str, Indices | None]:
@@ -149,6 +155,7 @@ def _manifest(task: Task, entries: list[dict[str, Any]]) -> dict[str, Any]:
         ),
         "train_fingerprint": task.splits.train.fingerprint,
         "test_fingerprint": task.splits.test.fingerprint,
+        "profile": protocol.train.profile,
         "split_seed": protocol.train.split_seed,
         "class_names": list(task.splits.train.class_names),
         "train_counts": task.train.counts.tolist(),

@@ -9,84 +9,81 @@ from pathlib import Path
 import numpy as np
 
 from ltbench.data.dataset import Images, Labels
-from ltbench.data.decode import decode_resized, mapper
+from ltbench.data.decode import Decoded, collect, decode_resized, mapper, try_decoding
+from ltbench.data.findings import Findings, shown
+from ltbench.data.folder_scan import Split, scan
 from ltbench.data.raw import Found, Raw, Stream
-from ltbench.errors import DataError, nearest
+from ltbench.errors import nearest
 
 _BATCH = 256
-_LITTER = frozenset({"thumbs.db", "desktop.ini"})  # what Windows leaves in folders of images
 
 
 def find_folder(root: Path, image_size: int) -> Found:
     """The images below ``root``. Classes are those of ``train``, sorted by name.
 
-    Hidden files and folders, and files beside the class folders, are ignored; every other file in
-    a class folder must be an image. A class without test images is allowed. Raises
-    :class:`DataError` for a missing split, a class without training images, a test class unknown in
-    training, and a folder inside a class folder.
+    A class has one name whether an accent is stored as one character or two (Unicode NFC). Hidden
+    files and folders are ignored, files beside the class folders left out and counted; every other
+    file in a class folder must be an image. A class without test images is allowed.
+
+    What is wrong is gathered in the result's ``findings``: a missing split, a class without training
+    images, a test class unknown in training, a folder inside a class folder, names that are not
+    UTF-8, links that lead nowhere.
     """
-    train = _split(root, "train")
-    test = _split(root, "test")
+    findings = Findings()
+    train, test = scan(root, "train", findings), scan(root, "test", findings)
     names = tuple(sorted(train))
-    for name in names:
-        if not train[name]:
-            raise DataError(
-                f"{root / 'train' / name} has no images; each class needs a training image"
-            )
-    for name in sorted(test):
-        if name not in train:
-            raise DataError(
-                f"{root / 'test' / name} is a class without a folder in {root / 'train'}"
-                f"{nearest(name, names)}"
-            )
+    _check_classes(root, train, test, findings)
     files = [path for split in (train, test) for paths in split.values() for path in paths]
+
+    def read() -> Raw:
+        return Raw(
+            names,
+            image_size,
+            _stream(train, names, image_size, findings),
+            _stream(test, names, image_size, findings),
+        )
+
     return Found(
         kind="folder",
-        origin=f"{root} (image folder, {len(names)} classes)",
+        origin=f"{shown(root)} (image folder, {len(names)} classes)",
         files=tuple(files),
-        read=lambda: Raw(
-            names, image_size, _stream(train, names, image_size), _stream(test, names, image_size)
-        ),
-        options={"image_size": image_size},
+        read=read,
+        options={"image_size": image_size, "reader": 2},  # 2: with what was done to the images
+        findings=findings,
     )
 
 
-def _split(root: Path, split: str) -> dict[str, list[Path]]:
-    folder = root / split
-    if not folder.is_dir():
-        raise DataError(
-            f"{root} has no folder {split!r}; expected train/<class>/* and test/<class>/*"
-        )
-    try:
-        classes = sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path))
-        found = {path.name: _images(path) for path in classes}
-    except OSError as error:
-        raise DataError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
-    if not any(found.values()):
-        raise DataError(f"{folder} has no images; expected {split}/<class>/*")
-    return found
+def _check_classes(root: Path, train: Split, test: Split, findings: Findings) -> None:
+    for name in sorted(train):
+        if not train[name]:
+            findings.error(
+                "classes without training images",
+                f"{shown(root / 'train' / name)} has no images; each class needs a training image",
+            )
+        elif not test.get(name) and any(test.values()):
+            findings.note("classes without test images, in no test set", shown(name))
+    for name in sorted(test) if train else ():
+        if name not in train:
+            findings.error(
+                "test classes that are unknown in train",
+                f"{shown(root / 'test' / name)} is a class without a folder in "
+                f"{shown(root / 'train')}{nearest(name, train)}",
+            )
 
 
-def _images(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.iterdir() if not _hidden(path))
-    for path in paths:
-        if path.is_dir():
-            raise DataError(f"{path} is a folder inside a class folder; only images belong there")
-    return paths
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() in _LITTER
-
-
-def _stream(split: dict[str, list[Path]], names: tuple[str, ...], size: int) -> Stream:
+def _stream(split: Split, names: tuple[str, ...], size: int, findings: Findings) -> Stream:
     pairs = [(path, label) for label, name in enumerate(names) for path in split.get(name, ())]
 
     def batches() -> Iterator[tuple[Images, Labels]]:
         with mapper(threaded=True) as over:
             for start in range(0, len(pairs), _BATCH):
                 part = pairs[start : start + _BATCH]
-                images = over(partial(decode_resized, size=size), [path for path, _ in part])
-                yield np.stack(list(images)), np.array([label for _, label in part], dtype=np.int64)
+                decoded = over(partial(_decode, size=size), [path for path, _ in part])
+                images = collect(decoded, [shown(path) for path, _ in part], findings)
+                yield images, np.array([label for _, label in part], dtype=np.int64)
 
     return Stream(len(pairs), batches)
+
+
+def _decode(path: Path, size: int) -> Decoded:
+    return try_decoding(partial(decode_resized, path, size), size)

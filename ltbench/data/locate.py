@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ltbench.data.cache import cache_root
 from ltbench.data.cifar import ARCHIVES, Archive, find_archive, find_extracted
+from ltbench.data.findings import shown
 from ltbench.data.raw import Found
 from ltbench.errors import DataError, InputError, nearest
 from ltbench.protocol import DataConfig
@@ -41,9 +42,11 @@ def user_folder(config: DataConfig, data_dir: Path | None) -> Path | None:
     folder = folder.expanduser()
     try:
         if not folder.is_dir():
-            raise DataError(f"data folder {folder} does not exist; {_expected(config.source)}")
+            raise DataError(
+                f"data folder {shown(folder)} does not exist; {_expected(config.source)}"
+            )
         if not any(folder.iterdir()):
-            raise DataError(f"data folder {folder} is empty; {_expected(config.source)}")
+            raise DataError(f"data folder {shown(folder)} is empty; {_expected(config.source)}")
     except OSError as error:
         raise DataError(f"data folder {folder} cannot be read: {error.strerror}") from error
     return folder

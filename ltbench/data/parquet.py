@@ -18,7 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ltbench.data.dataset import Images, Labels
-from ltbench.data.decode import decode_exact, mapper
+from ltbench.data.decode import (
+    Decoded,
+    UnreadableImage,
+    collect,
+    decode_exact,
+    mapper,
+    try_decoding,
+)
+from ltbench.data.findings import Findings
 from ltbench.data.raw import Found, Raw, Stream
 from ltbench.errors import DataError
 from ltbench.files import read_json
@@ -40,12 +48,14 @@ def find_parquet(folder: Path, classes: int, image_size: int) -> Found:
     files = [*train, *test]
     if (folder / "classes.json").is_file():
         files.append(folder / "classes.json")
+    findings = Findings()
     return Found(
         kind="parquet",
         origin=f"{folder} (parquet, {len(train)} + {len(test)} files)",
         files=tuple(files),
-        read=lambda: _read(folder, train, test, classes, image_size),
+        read=lambda: _read(folder, train, test, classes, image_size, findings),
         options={"classes": classes, "image_size": image_size},
+        findings=findings,
     )
 
 
@@ -67,15 +77,22 @@ def _complete(folder: Path, split: str) -> list[Path]:
     return shards
 
 
-def _read(folder: Path, train: list[Path], test: list[Path], classes: int, size: int) -> Raw:
+def _read(
+    folder: Path,
+    train: list[Path],
+    test: list[Path],
+    classes: int,
+    size: int,
+    findings: Findings,
+) -> Raw:
     names = _class_names(folder, train[0], classes)
-    return Raw(names, size, _stream(train, size), _stream(test, size))
+    return Raw(names, size, _stream(train, size, findings), _stream(test, size, findings))
 
 
-def _stream(shards: list[Path], size: int) -> Stream:
+def _stream(shards: list[Path], size: int, findings: Findings) -> Stream:
     def batches() -> Iterator[tuple[Images, Labels]]:
         for shard in shards:
-            yield from _batches(shard, size)
+            yield from _batches(shard, size, findings)
 
     return Stream(sum(_open(shard).metadata.num_rows for shard in shards), batches)
 
@@ -100,7 +117,7 @@ def _column(shard: Path, names: list[str], known: tuple[str, ...], what: str) ->
     raise DataError(f"{shard} has no {what} column {' or '.join(known)} (it has: {listed})")
 
 
-def _batches(shard: Path, size: int) -> Iterator[tuple[Images, Labels]]:
+def _batches(shard: Path, size: int, findings: Findings) -> Iterator[tuple[Images, Labels]]:
     """Images (B, 3, size, size) and labels (B,) of one shard; never more than a batch in memory."""
     file = _open(shard)
     schema = file.schema_arrow
@@ -115,11 +132,11 @@ def _batches(shard: Path, size: int) -> Iterator[tuple[Images, Labels]]:
     with mapper(threaded=size >= _LARGE) as over:
         for content, labels in _rows(file, shard, image, label):
             numbered = enumerate(content, start)
-            images = list(
-                over(lambda row: _decode(row[1], size, f"{shard}, row {row[0]}"), numbered)
-            )
+            decoded = over(lambda row: _decode(row[1], size, f"{shard}, row {row[0]}"), numbered)
+            places = [f"{shard}, row {start + i}" for i in range(len(content))]
+            images = collect(decoded, places, findings)
             start += len(content)
-            yield np.stack(images), labels
+            yield images, labels
 
 
 def _rows(file: Any, shard: Path, image: str, label: str) -> Iterator[tuple[list[Any], Labels]]:
@@ -137,10 +154,13 @@ def _rows(file: Any, shard: Path, image: str, label: str) -> Iterator[tuple[list
         raise _damaged(shard, error) from error
 
 
-def _decode(content: bytes | None, size: int, where: str) -> Images:
-    if not content:
-        raise DataError(f"{where} has no image bytes")
-    return decode_exact(content, size, where)
+def _decode(content: bytes | None, size: int, where: str) -> Decoded:
+    def decode() -> Decoded:
+        if not content:
+            raise UnreadableImage("rows without an image", f"{where} has no image bytes")
+        return decode_exact(content, size, where)
+
+    return try_decoding(decode, size)
 
 
 def _class_names(folder: Path, shard: Path, classes: int) -> tuple[str, ...]:

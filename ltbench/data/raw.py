@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ltbench.data.dataset import Images, Labels
+from ltbench.data.findings import Findings
 
 Report: TypeAlias = Callable[[str, int, int], None]
 """Progress: stage (``decoding images``, ``downloading <file>``), done, total (0: unknown).
@@ -46,3 +47,5 @@ class Found:
     files: tuple[Path, ...]
     read: Callable[[], Raw]
     options: Mapping[str, int | str] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    """What is wrong and what was done; reading the images adds to it."""

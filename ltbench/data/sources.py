@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ from ltbench.data.locate import (
     remedy,
     user_folder,
 )
-from ltbench.data.raw import Report
+from ltbench.data.raw import Found, Report
+from ltbench.data.subset import take_classes
 from ltbench.errors import DataError
 from ltbench.protocol import DataConfig
 
@@ -47,13 +48,16 @@ def open_data(
     *,
     download: bool = True,
     report: Report | None = None,
+    thorough: bool = False,
 ) -> Splits:
     """Training and test images of ``config``, decoded and checked against it.
 
     Images are looked for in ``data_dir`` (only read, never downloaded into), else in
     ``config.path``, else, for the CIFAR sets, among the files that ltbench downloaded into its
-    cache; ``download`` allows fetching them. ``report`` is told about progress. Raises
-    :class:`DataError` where images are missing, damaged or not what ``config`` says.
+    cache; ``download`` allows fetching them. ``report`` is told about progress. ``thorough`` reads
+    every image even where the folders are wrong already, so that all is told at once. Raises
+    :class:`DataError` where images are missing, damaged or not what ``config`` says,
+    :class:`InputError` where ``config.subset`` names a class that there is not.
     """
     folder = user_folder(config, data_dir)
     if config.source == "digits":
@@ -68,9 +72,33 @@ def open_data(
                 raise DataError(f"{archive.title} is not here; {remedy(archive)}")
             fetch(archive.url, download_path(archive), archive.md5, report)
             found = find_archive(archive, download_path(archive))
+        if thorough and found.findings.errors:
+            _read_all(config, found, report)
+        found.findings.refuse()
         splits = load_or_build(found, report)
+        splits = replace(splits, notes={**found.findings.tallies(), **splits.notes})
     _check(config, splits)
-    return splits
+    return take_classes(splits, config.subset)
+
+
+def _read_all(config: DataConfig, found: Found, report: Report | None) -> None:
+    """Reads every image for what is wrong with it; it goes into ``found.findings``."""
+    raw = found.read()
+    total, done = raw.train.count + raw.test.count, 0
+    for stream in (raw.train, raw.test):
+        for images, _ in stream.batches():
+            done += len(images)
+            if report is not None:
+                report("decoding images", done, total)
+    classes = len(raw.class_names)
+    if classes != config.classes and "class folders whose name is not UTF-8" not in (
+        found.findings.errors
+    ):
+        found.findings.error("numbers of classes", _wrong_number(found.origin, classes, config))
+
+
+def _wrong_number(where: str, classes: int, config: DataConfig) -> str:
+    return f"{where} has {classes} classes, the protocol says {config.classes}"
 
 
 def describe(config: DataConfig, data_dir: Path | None = None) -> DataStatus:
@@ -85,6 +113,8 @@ def describe(config: DataConfig, data_dir: Path | None = None) -> DataStatus:
         if config.source == "digits":
             return DataStatus("digits", True, "embedded in scikit-learn", "", "", None, cache)
         found = find(config, folder)
+        if found is not None:
+            found.findings.refuse()
         entry = entry_path(found) if found is not None else None
     except DataError as error:
         return DataStatus(config.source, False, "", str(error), general_remedy(config), None, cache)
@@ -108,7 +138,7 @@ def _check(config: DataConfig, splits: Splits) -> None:
     if classes < 2:
         raise DataError(f"{where}: there must be at least 2 classes, not {classes}")
     if classes != config.classes:
-        raise DataError(f"{where} has {classes} classes, the protocol says {config.classes}")
+        raise DataError(_wrong_number(where, classes, config))
     if splits.train.image_size != config.image_size:
         size = splits.train.image_size
         raise DataError(

@@ -93,7 +93,7 @@ def _of_shape(
 
 def bias_of(row: ResolvedRow, outputs: TrialOutputs) -> KnownBias:
     """The bias of the row's method, fitted once for all rows of a trial."""
-    key = json.dumps([row.method.name, row.hyper.to_json()], sort_keys=True)
+    key = json.dumps([row.method.name, row.hyper.identity()], sort_keys=True)
     if key not in outputs.biases:
         method = row.build_method(torch.from_numpy(outputs.task.train.counts))
         outputs.biases[key] = find_bias(method, outputs.shape, outputs.holdout)

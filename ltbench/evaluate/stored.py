@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ltbench import store
 from ltbench.errors import InputError
 from ltbench.evaluate.bias_fit import BIAS_FIT_VERSION
 from ltbench.rows import ResolvedRow
+from ltbench.settings import identity_of
 from ltbench.shift.testsets import TestSet
 from ltbench.trial import Trial, content_hash
 
@@ -28,7 +29,7 @@ def evaluation_hash(trial: Trial, row: ResolvedRow, mode: str) -> str:
         trial.hash,
         row.identity(),
         views,
-        asdict(protocol.groups),
+        identity_of(protocol.groups),
         mode,
         protocol.variant,
     ]  # the variant: a record names it, so what is known by one name must not serve another

@@ -49,9 +49,9 @@ def estimate_trial(
     train_size, test_size = sizes
     protocol = trial.protocol
     macs, parameters = _network(
-        protocol.model.backbone, protocol.data.classes, architecture, protocol.data.image_size
+        protocol.model.backbone, protocol.data.used_classes, architecture, protocol.data.image_size
     )
-    logits = test_size * architecture.experts * protocol.data.classes * 4
+    logits = test_size * architecture.experts * protocol.data.used_classes * 4
     views = any("views" in row.strategy.cls.needs for row in rows)
     size = 4 * parameters + logits + 200_000 * len(rows)
     if views:

@@ -102,7 +102,7 @@ def _network(context: TrialContext, weights: Path) -> ExpertResNet:
     protocol = context.job.protocol
     network = build_network(
         protocol.model.backbone,
-        protocol.data.classes,
+        protocol.data.used_classes,
         context.method().architecture(),
         generator("shell"),
     )

@@ -26,7 +26,7 @@ from ltbench.protocol import Protocol
 from ltbench.registry import Plugin, Registries
 from ltbench.rows import ResolvedRow, check_row, departures, resolve_row, shared_row
 from ltbench.shift.trainset import planned_counts
-from ltbench.task import Task, build_task
+from ltbench.task import Task, build_task, missing_sets
 from ltbench.train.schedule import warnings as schedule_warnings
 from ltbench.trial import Trial
 
@@ -102,6 +102,8 @@ def make_plan(
     task = build_task(protocol, splits) if splits is not None else None
     counts, sizes = _counts(protocol, task)
     notes = schedule_warnings(protocol.recipe)
+    if task is not None:
+        notes += missing_sets(task)
     holdout = protocol.train.holdout > 0 if task is None else len(task.train.holdout) > 0
     offer = Offer(holdout, network=settings.mode == "clean")
     resolved: list[ResolvedRow] = []
@@ -192,7 +194,7 @@ def _planned(
 
 def _counts(protocol: Protocol, task: Task | None) -> tuple[torch.Tensor, tuple[int, int]]:
     """Training images per class, and the numbers of training and test images."""
-    classes = protocol.data.classes
+    classes = protocol.data.used_classes
     if task is not None:
         sizes = (len(task.train.indices), len(task.splits.test))
         return torch.from_numpy(task.train.counts), sizes

@@ -24,6 +24,7 @@ from ltbench.protocol import Protocol
 from ltbench.protocol_file import load_protocol_config
 from ltbench.registry import Registries, Registry, load_registries
 from ltbench.rows import ResolvedRow, resolve_row
+from ltbench.seed_list import check_seeds
 
 PRECISIONS = ("float32", "bf16")
 MODES = ("clean", "augmented")
@@ -77,8 +78,10 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         raise InputError(f"{option} needs a CUDA device; this run uses {device}")
     registries = load_registries(request.plugins)
     protocol = request.load_protocol()
+    if request.seeds is not None and "seeds" in request.overrides:
+        raise InputError("seeds are given twice, by the request and as an override; give one")
     seeds = request.seeds if request.seeds is not None else protocol.seeds
-    _check_seeds(seeds)
+    check_seeds(seeds)
     # Names and folders first: nobody waits for a download to hear of a typing error.
     resolved = [resolve_row(row, protocol, registries) for row in rows]
     for arrival in request.arrivals:
@@ -137,11 +140,6 @@ def _check_settings(protocol: Protocol, registries: Registries) -> None:
         for name, hyper in by_name.items():
             if name not in registry.broken and name not in registry.clashes:
                 registry.get(name).cls.hyper_type.from_mapping(hyper, name)
-
-
-def _check_seeds(seeds: Sequence[int]) -> None:
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise InputError(f"seeds {list(seeds)} must be different whole numbers of at least 0")
 
 
 def _checkpoint_seconds() -> float:

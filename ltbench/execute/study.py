@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from ltbench.errors import InputError, nearest
 from ltbench.execute.plan import Plan
 from ltbench.execute.request import Request, prepare
+from ltbench.overrides import parse_overrides
 from ltbench.protocol import Protocol
-from ltbench.protocol_file import parse_override
 from ltbench.study import StudyPart
 
 
@@ -51,7 +51,7 @@ def plan_study(
 
 def request_for(part: StudyPart, base: Request) -> Request:
     """What ``ltbench run`` would be asked for."""
-    own = dict(map(parse_override, part.set))
+    own = parse_overrides(part.set)
     for key in own.keys() & base.overrides.keys():
         raise InputError(
             f"{key} is set by part {part.name!r} of the study itself; `ltbench run` takes any value"

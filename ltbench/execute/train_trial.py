@@ -120,7 +120,7 @@ def _record(
             "parameters": count_parameters(network),
             "macs": count_macs(
                 trial.protocol.model.backbone,
-                trial.protocol.data.classes,
+                trial.protocol.data.used_classes,
                 request,
                 trial.protocol.data.image_size,
             ),

@@ -75,9 +75,9 @@ def protocol_task(
     protocol = load_protocol_config(name, overrides, plugins=plugins)
     task = build_task(protocol, open_data(protocol.data, data_dir))
     classes = outputs.logits.shape[2]
-    if classes != protocol.data.classes:
+    if classes != protocol.data.used_classes:
         raise InputError(
-            f"the logits have {classes} classes, {protocol.name} has {protocol.data.classes}"
+            f"the logits have {classes} classes, {protocol.name} has {protocol.data.used_classes}"
         )
     _check_same_labels(outputs, task)
     counts = task.train.counts

@@ -22,9 +22,10 @@ def build_test_sets(
     """All test sets: forward from the largest ratio over uniform to backward, partial, families.
 
     available: test images per class ``(C,)``; rank: training rank ``(C,)``. A class without test
-    images is left out of every set. Where the others differ in size, ``uniform`` draws as many of
-    each as the smallest has, and ``natural`` is the test set as found. Raises :class:`InputError`
-    where a class of a shifted set would have no image.
+    images is left out of every set but those of ``subsets``, which ask for it. Where the others
+    differ in size, ``uniform`` draws as many of each as the smallest has, and ``natural`` is the test
+    set as found. Raises :class:`InputError` where a class of a shifted set or subset would have no
+    image.
     """
     present = available > 0
     if present.sum() < 2:
@@ -84,12 +85,24 @@ def _shifted(
 def _partial(
     config: TestConfig, available: Counts, groups: dict[str, list[int]]
 ) -> Iterator[TestSet]:
-    chosen: dict[str, list[int]] = {}
     if config.partial:
-        chosen |= {f"{name}-only": classes for name, classes in groups.items()}
-    chosen |= {name: list(classes) for name, classes in config.subsets.items()}
-    for name, classes in chosen.items():
-        counts = np.zeros_like(available)
-        counts[classes] = available[classes]
-        if counts.sum():  # an empty group has no test set: n/a, not an error
-            yield _balanced(name, "partial", config, counts)
+        for name, members in groups.items():
+            counts = _only(members, available)
+            if counts.sum():  # an empty group has no test set: n/a, not an error
+                yield _balanced(f"{name}-only", "partial", config, counts)
+    for name, asked in config.subsets.items():
+        counts = _only(list(asked), available)
+        missing = [c for c in asked if not available[c]]
+        if missing:  # it was asked for by name, and would be another set than its name says
+            listed = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+            raise InputError(
+                f"test.subsets.{name}: no test images of {len(missing)} of its {len(asked)} classes "
+                f"(class {listed}); leave them out or add test images"
+            )
+        yield _balanced(name, "partial", config, counts)
+
+
+def _only(classes: list[int], available: Counts) -> Counts:
+    counts = np.zeros_like(available)
+    counts[classes] = available[classes]
+    return counts

@@ -8,8 +8,9 @@ import numpy as np
 
 from ltbench.errors import InputError
 from ltbench.protocol import TrainConfig
-from ltbench.shift.profiles import Counts, exponential_counts, largest_count, training_rank
+from ltbench.shift.profiles import Counts, largest_count, training_rank
 from ltbench.shift.sampling import Indices, draw_indices, split_holdout
+from ltbench.shift.train_profiles import profile_counts, profile_shares
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,42 @@ class TrainSet:
 def planned_counts(config: TrainConfig, available: Counts) -> Counts:
     """Training images per class ``(C,)``, before any hold-out.
 
-    ``exponential`` in label order: n_max is ``max_count`` or the mean class size, as published; in
-    order of size: ``max_count`` or the largest n_max that every class can follow.
+    ``counts``: those listed, by class. ``exponential``, ``step`` and ``pareto`` in label order: n_max is
+    ``max_count`` or the mean class size, as published; in order of size: ``max_count`` or the largest
+    n_max that every class can follow.
     """
     if config.profile == "all":
         return available.copy()
+    if config.profile == "counts":
+        _check_number(config, len(available))
+        return np.array(config.counts, dtype=np.int64)
     classes = len(available)
     if config.class_order == "label":
         n_max = config.max_count or int(available.sum() / classes)
-        return exponential_counts(n_max, config.imbalance, classes)
+        return _profile(config, n_max, classes)
     rank = training_rank(available)
-    decay = config.imbalance ** (rank / max(classes - 1, 1))
+    if config.profile == "exponential":
+        most = available * config.imbalance ** (rank / max(classes - 1, 1))
+    else:
+        shares = profile_shares(config.profile, config.imbalance, classes, config.power)
+        most = available / shares[rank]
 
     def profile(n_max: int) -> Counts:
-        return exponential_counts(n_max, config.imbalance, classes)
+        return _profile(config, n_max, classes)
 
-    return profile(config.max_count or largest_count(available * decay, profile))[rank]
+    return profile(config.max_count or largest_count(most, profile))[rank]
+
+
+def _profile(config: TrainConfig, n_max: int, classes: int) -> Counts:
+    return profile_counts(config.profile, n_max, config.imbalance, classes, config.power)
+
+
+def _check_number(config: TrainConfig, classes: int) -> None:
+    if len(config.counts) != classes:
+        raise InputError(
+            f"train.counts lists {len(config.counts)} classes, there are {classes}: it needs one "
+            "number for each class, in the order of the labels"
+        )
 
 
 def select_training(labels: Indices, classes: int, config: TrainConfig) -> TrainSet:
@@ -64,7 +85,7 @@ def select_training(labels: Indices, classes: int, config: TrainConfig) -> Train
         c = short[0]
         raise InputError(
             f"training set: class {c} has {available[c]} images, the profile asks for {counts[c]}; "
-            "lower train.max_count"
+            f"lower train.{'counts' if config.profile == 'counts' else 'max_count'}"
         )
     if config.profile == "all":
         indices = np.arange(len(labels), dtype=np.int64)

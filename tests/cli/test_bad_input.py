@@ -106,6 +106,26 @@ WRONG_OPTIONS = {
     "--seeds 0,-1": r"seeds '0,-1' must be whole numbers of at least 0",
     "--seeds a": r"seeds 'a' must be a count",
     "--seeds 1,": r"seeds '1,' must be a count",
+    "--seeds 9999999999999999999": r"the count must be at most 10,000",
+    "--seeds 1e9": r"seeds '1e9' must be a count",
+    "--seeds 0,9999999999999999999": r"a seed must be below 2\^63",
+    "--seeds 2 --set seeds=3": r"seeds are given twice",
+    "--seeds 2 --seeds 3": r"--seeds is given twice; it takes one value",
+    "--imbalance 2 --imbalance=3": r"--imbalance is given twice",
+    "--methods sade": r"--methods is given twice",
+    "--protocol cifar10-lt": r"--protocol is given twice",
+    "--imbalance 2 --set train.imbalance=3": r"--imbalance and --set train\.imbalance=3 say the same",
+    "--test-ratios 2 --set test.ratios=3": r"--test-ratios and --set test\.ratios=3 say the same",
+    "--set test.draws=2 --set test.draws=3": r"--set gives test\.draws twice, '2' and '3'",
+    "--set test.max_count=1e2": r"test\.max_count = '1e2' must be a whole number",
+    "--set test.max_count=1_000": r"test\.max_count = '1_000' must be a whole number",
+    "--set train.split_seed=4294967296": r"split_seed = 4294967296 must be at most",
+    "--set train.counts=5,4": r"train\.counts lists 2 classes, there are 10",
+    "--set train.counts=500,9,9,9,9,9,9,9,9,9": r"the profile asks for 500; lower train\.counts",
+    "--set data.subset=one,tow": r"no class is called 'tow'; did you mean",
+    "--set data.subset=one,3": r"no class is called '3' beside names",
+    "--set data.subset=1,10": r"class 10 is none of 0 to 9",
+    "--set data.subset=1,01": r"must differ from one another",
     "--jobs 0": r"jobs = 0 must be at least 1",
     "--jobs x": r"'--jobs'",
     "--precision x": r"'--precision'.*'float32', 'bf16'",
@@ -203,6 +223,28 @@ def test_checkpoint_seconds_that_are_no_number(
     monkeypatch.setenv("LTBENCH_CHECKPOINT_SECONDS", "often")
     done = ltbench_here("run", *RUN, "--results", tmp_path / "results")
     check_refused(done, "LTBENCH_CHECKPOINT_SECONDS = 'often' must be", tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("report --results a --results b", "--results"),
+        ("status --results a --results b", "--results"),
+        ("data check digits-lt --data-dir a --data-dir b", "--data-dir"),
+        ("data export digits-lt --output a --output b", "--output"),
+        ("show digits-lt --protocol a --protocol b", "--protocol"),
+    ],
+)
+def test_an_option_twice(
+    words: str, option: str, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    done = ltbench_here(*words.split())
+    check_refused(done, f"{option} is given twice; it takes one value", tmp_path / "cwd")
+
+
+def test_flags_and_options_for_many_values_may_be_repeated(ltbench_here: CommandLine) -> None:
+    sets = ["--set", "test.draws=2", "--set", "recipe.epochs=40"]
+    assert ltbench_here("run", *RUN, *sets, "--dry-run", "--dry-run").returncode == 0
 
 
 # -- protocol files and plugins -----------------------------------------------------------------

@@ -333,7 +333,7 @@ def test_a_list_of_seeds_and_the_order_of_trials(
 ) -> None:
     results = tmp_path / "results"
     asked = ["run", "--methods", "ce,balanced-softmax", *quick, "--seeds", "3,0", "--jobs", "1"]
-    done = ltbench_here(*asked, "--set", "recipe.epochs=1", "--results", results)
+    done = ltbench_here(*asked, "--results", results)
     assert done.returncode == 0
     ended = [line.partition(":")[0] for line in done.stdout.splitlines() if ": done (" in line]
     wanted = ["ce seed 3", "balanced-softmax seed 3", "ce seed 0", "balanced-softmax seed 0"]
@@ -385,7 +385,14 @@ def test_evaluate_computes_no_known_distribution_again(
     record = json.loads(path.read_text())
     record["distributions"]["forward5"]["draws"]["1"]["top1"] = 12.25
     path.write_text(json.dumps(record))
-    asked = ["evaluate", "--methods", "ce", *quick, "--set", "test.draws=3", "--results", copied]
+    asked = [
+        "evaluate",
+        "--methods",
+        "ce",
+        *(word.replace("draws=2", "draws=3") for word in quick),
+        "--results",
+        copied,
+    ]
     assert ltbench_here(*asked).returncode == 0
     draws = json.loads(path.read_text())["distributions"]["forward5"]["draws"]
     assert list(draws) == ["0", "1", "2"]

@@ -36,8 +36,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(files: Path, results: Path, *more: str | Path) -> list[str | Path]:
-    given = ["--logits", files / "z.npy", "--labels", files / "y.npy", "--name", "mine"]
-    return ["evaluate", *given, "--results", results, *more]
+    """``more`` may give an option anew: the command line itself takes each once."""
+    given = {"--logits": files / "z.npy", "--labels": files / "y.npy", "--name": "mine"}
+    kept = {option: value for option, value in given.items() if option not in more}
+    words = [word for pair in kept.items() for word in pair]
+    return ["evaluate", *words, "--results", results, *more]
 
 
 def record(results: Path, pattern: str) -> dict[str, Any]:

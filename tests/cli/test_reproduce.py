@@ -168,7 +168,7 @@ BAD = {
     "unknown row": ('[[study]]\nname = "a"\nmethods = ["cee"]\n', "unknown method 'cee'.*'ce'"),
     "bad set": (
         '[[study]]\nname = "a"\nmethods = ["ce"]\nset = ["imbalance"]\n',
-        r"mine.study\[0\]: set 'imbalance' must look like train.imbalance=50",
+        r"mine.study\[0\]: set 'imbalance' must look like recipe.epochs=40",
     ),
     "unknown override": (
         '[[study]]\nname = "a"\nmethods = ["ce"]\nset = ["train.imbalanc=5"]\n',
@@ -176,7 +176,7 @@ BAD = {
     ),
     "seeds": (
         '[[study]]\nname = "a"\nmethods = ["ce"]\nseeds = [0, 0]\n',
-        r"seeds = \[0, 0\] must be different",
+        r"seeds = \[0, 0\] must differ",
     ),
     "a table": ("[study]\n", r"mine.study\[0\] lacks 'name'"),
 }

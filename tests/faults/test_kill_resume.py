@@ -363,7 +363,8 @@ def test_two_runs_on_one_folder(start: Start, tmp_path: Path) -> None:
     """F9: each trial is trained once; the second run waits for what the first one holds."""
     plugin, results = tmp_path / "slow.py", tmp_path / "results"
     plugin.write_text(SLOW)
-    words = [*ASKED, "--set", "recipe.epochs=3", "--methods", "slow", "--plugin", str(plugin)]
+    short = (word.replace(f"epochs={EPOCHS}", "epochs=3") for word in ASKED)
+    words = [*short, "--methods", "slow", "--plugin", str(plugin)]
     env = {"STEP": f"{tmp_path}/", "PAUSE": "0.25"}
     runs = [start(*words, "--results", str(results), env=env) for _ in range(2)]
     for run in runs:

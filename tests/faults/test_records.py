@@ -137,7 +137,7 @@ def test_damaged_logits_are_no_traceback(
     results: Path, ltbench_here: CommandLine, quick: list[str]
 ) -> None:
     the_file(results, "ce/0-*/logits.safetensors").write_bytes(b"\x00" * 10)
-    asked = ["evaluate", "--methods", "ce", *quick, "--set", "test.draws=3"]
+    asked = ["evaluate", "--methods", "ce", *(word.replace("draws=2", "draws=3") for word in quick)]
     done = ltbench_here(*asked, "--results", results)
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
@@ -153,7 +153,7 @@ def test_records_without_logits_can_be_reported_not_evaluated(
     assert ltbench_here("report", "--results", results, "--no-figures").returncode == 0
     done = ltbench_here("run", *METHODS, *quick, "--results", results)
     assert done.returncode == 0  # nothing is missing
-    asked = ["evaluate", "--methods", "ce", *quick, "--set", "test.draws=3"]
+    asked = ["evaluate", "--methods", "ce", *(word.replace("draws=2", "draws=3") for word in quick)]
     done = ltbench_here(*asked, "--results", results)
     assert done.returncode == 1
     assert "a record without logits and weights; it can be reported, not evaluated" in done.stdout
@@ -283,7 +283,14 @@ def test_missing_results_are_made(
     ltbench_here: CommandLine, quick: list[str], tmp_path: Path
 ) -> None:
     deep = tmp_path / "new folder" / "größe"
-    asked = ["run", "--methods", "ce", *quick, "--set", "recipe.epochs=1", "--results", deep]
+    asked = [
+        "run",
+        "--methods",
+        "ce",
+        *(word.replace("epochs=2", "epochs=1") for word in quick),
+        "--results",
+        deep,
+    ]
     done = ltbench_here(*asked)
     assert done.returncode == 0
     assert the_file(deep, "ce/0-*/trial.json").is_file()

@@ -11,9 +11,11 @@ import pytest
 
 from ltbench import list_protocols, load_protocol
 from ltbench.errors import InputError
+from ltbench.overrides import parse_override
 from ltbench.protocol import Protocol
-from ltbench.protocol_file import load_protocol_config, parse_override, parse_seeds
+from ltbench.protocol_file import load_protocol_config
 from ltbench.registry import load_registries
+from ltbench.seed_list import parse_seeds
 
 MINIMAL = """
 name = "mine"
@@ -183,7 +185,30 @@ def test_a_data_path_is_relative_to_the_file(write: Write, tmp_path: Path) -> No
         ("train.imbalance", "steep", "train.imbalance = 'steep' must be a number"),
         ("train.imbalance", "nan", "must be finite"),
         ("train.imbalanse", 5, "has no 'imbalanse'.*did you mean 'imbalance'"),
-        ("train.profile", "step", "must be one of: exponential, all"),
+        ("train.profile", "steps", "must be one of: exponential, step, pareto, counts, all"),
+        ("train.power", 2, 'power = 2 needs profile = "pareto"'),
+        ("train.counts", "3,2", "train.counts lists 2 classes, there are 10"),
+        ("train.counts", [1] * 9 + [0], "counts = 0 must be at least 1"),
+        ("train.profile", "counts", r'counts = \[...\] and profile = "counts" are given together'),
+        ("train.split_seed", 2**32, "must be at most 4294967295"),
+        ("train.max_count", "1e2", "must be a whole number"),
+        ("train.max_count", "1_000", "must be a whole number"),
+        ("train.max_count", "9" * 30, "must be a whole number"),
+        pytest.param("train.max_count", "9" * 5000, "must be a whole number", id="long text"),
+        pytest.param("train.max_count", 10**5000, "must be a whole number", id="long number"),
+        ("train.imbalance", "1_0", "must be a number"),
+        ("test.draws", 10**9, "draws = 1000000000 must be at most 10000"),
+        ("test.partial", "maybe", "must be true or false"),
+        ("test.partial", [True], "must be true or false"),
+        ("data.subset", "1", "must list at least two classes"),
+        ("data.subset", "1,1", "must differ from one another"),
+        ("data.subset", [1, 2.5], "must be the name or number of a class"),
+        ("data.subset", "1,,2", "must be the name or number of a class"),
+        ("seeds", 10**18, "the count must be at most 10,000"),
+        ("seeds", 2.0, "must be a count"),
+        ("seeds", True, "must be a count"),
+        ("seeds", [2**63], "must be below 2"),
+        ("seeds", None, "must be a count"),
         ("train.holdout", 0.6, "holdout = 0.6 must be at most 0.5"),
         ("train.max_count", 0, "max_count = 0 must be at least 1"),
         ("train.split_seed", -1, "must be at least 0"),
@@ -260,6 +285,16 @@ def test_wrong_values_are_refused_in_one_line(
         ("strategies = 3\n" + MINIMAL, "strategies must be a table"),
         ("seeds = [0, 0]\n" + MINIMAL, "must differ from one another"),
         ("extends = 5\n" + MINIMAL, "unknown protocol '5'"),
+        ('study = "inherit"\n' + MINIMAL, "needs extends"),
+        ('study = "inherit it"\n' + MINIMAL, "must be a table"),
+        ("seeds = 0\n" + MINIMAL, "the count must be at least 1"),
+        (
+            MINIMAL + '[[study]]\nname = "a"\nmethods = ["ce"]\nseeds = 0',
+            "count must be at least 1",
+        ),
+        (MINIMAL + '[[study]]\nname = "a"\nmethods = ["ce"]\nset = ["x=1", "x=2"]', "x twice"),
+        (MINIMAL.replace("imbalance = 5", "imbalance = 5\nprofile = 'all'"), "as they are"),
+        (MINIMAL.replace("imbalance = 5", "imbalance = 5\nprofile = 'counts'"), "mean nothing"),
     ],
 )
 def test_wrong_files_are_refused_in_one_line(write: Write, text: str, message: str) -> None:
@@ -342,8 +377,9 @@ def test_variants_of_different_numbers_have_different_names() -> None:
     assert close[0] != close[1]
 
 
-def test_a_later_override_of_one_key_wins() -> None:
-    assert load("recipe.epochs=4", "recipe.epochs=5").recipe.epochs == 5
+def test_an_override_of_one_key_twice_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--set gives recipe.epochs twice, '4' and '5'"):
+        load("recipe.epochs=4", "recipe.epochs=5")
 
 
 # -- seeds ---------------------------------------------------------------------------------------
@@ -354,6 +390,15 @@ def test_a_later_override_of_one_key_wins() -> None:
 )
 def test_seeds_are_a_count_or_a_list(text: str, seeds: tuple[int, ...]) -> None:
     assert parse_seeds(text) == seeds
+
+
+def test_one_notation_of_seeds_has_one_meaning_everywhere(write: Write) -> None:
+    part = '[[study]]\nname = "a"\nmethods = ["ce"]\nseeds = 3\n'
+    file = load_protocol_config(write("seeds = 3\n" + MINIMAL + part, base=""))
+    assert file.seeds == file.study[0].seeds == (0, 1, 2)
+    assert load_protocol("digits-lt", seeds=3).seeds == load("seeds=3").seeds == (0, 1, 2)
+    listed = load_protocol_config(write("seeds = [3]\n" + MINIMAL, base=""))
+    assert listed.seeds == load_protocol("digits-lt", seeds=[3]).seeds == (3,)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "", "a", "1.5", "1,1", "0,-1", "1,,2", "1,"])
@@ -391,3 +436,41 @@ def test_a_file_may_not_take_a_name_that_means_something_else(tmp_path: Path, na
 
 def test_another_largest_test_class_is_a_variant() -> None:
     assert load_protocol_config("digits-lt", ["test.max_count=50"]).variant == "test.max_count=50"
+
+
+# -- training sets and studies of files that build on others --------------------------------------
+
+
+def test_a_study_is_inherited_only_on_request(write: Write) -> None:
+    child = 'extends = "cifar100-lt"\nname = "mine"\n'
+    assert load_protocol_config(write(child + "[train]\nimbalance = 50\n", base="")).study == ()
+    asked = load_protocol_config(write(child + 'study = "inherit"\n', base=""))
+    assert asked.study == load_protocol_config("cifar100-lt").study
+    own = '[[study]]\nname = "mine"\nmethods = ["ce"]\n'
+    assert [p.name for p in load_protocol_config(write(child + own, base="")).study] == ["mine"]
+    assert load_protocol_config("cifar10-lt").study == asked.study
+
+
+def test_a_profile_leaves_what_it_does_not_read_to_the_file_it_extends(write: Write) -> None:
+    child = 'extends = "digits-lt"\nname = "mine"\n[train]\n'
+    everything = load_protocol_config(write(child + 'profile = "all"\n', base="")).train
+    assert (everything.imbalance, everything.max_count) == (1, None)
+    listed = load_protocol_config(write(child + f"counts = {[9] * 10}\n", base="")).train
+    assert (listed.profile, listed.counts) == ("counts", (9,) * 10)
+    step = load_protocol_config(write(child + 'profile = "step"\n', base="")).train
+    assert (step.imbalance, step.max_count) == (50, 100)
+    with pytest.raises(InputError, match="mean nothing beside it"):
+        load_protocol_config(write(child + f"imbalance = 3\ncounts = {[9] * 10}\n", base=""))
+
+
+@pytest.mark.parametrize(
+    ("sets", "variant"),
+    [
+        (["train.profile=step"], "train.profile=step"),
+        (["train.profile=pareto", "train.power=3"], "train.power=3;train.profile=pareto"),
+        (["train.counts=9,8,7,6,5,4,3,2,2,1"], "train.counts=9,8,7,6,5,4,3,2,2,1"),
+        (["data.subset=two, one"], "data.subset=two,one"),
+    ],
+)
+def test_variants_name_the_training_set(sets: list[str], variant: str) -> None:
+    assert load(*sets).variant == variant

@@ -117,3 +117,19 @@ def test_the_command_writes_them(tmp_path: Path, environment: dict[str, str]) ->
     assert done.returncode == 0, done.stderr
     assert "index lists" in done.stdout
     assert (tmp_path / "digits-lt-lists/test/forward20-draw0.csv").is_file()
+
+
+def test_lists_of_a_subset_name_places_in_the_whole_source(tmp_path: Path) -> None:
+    protocol = load_protocol(
+        "digits-lt", data={"subset": [7, 2, 4]}, train={"imbalance": 4}, test={"ratios": []}
+    )
+    whole = open_data(protocol.data.__class__("digits", 10, 8))
+    export_lists(build_task(protocol, open_data(protocol.data)), tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["profile"] == "exponential"
+    for entry in manifest["lists"]:
+        listed = rows(tmp_path / entry["file"])
+        read = np.array([row["index"] for row in listed])
+        labels = getattr(whole, entry["split"]).labels[read]
+        assert labels.tolist() == [(7, 2, 4)[row["label"]] for row in listed]
+        assert entry["indices_sha256"] == indices_digest(read)

@@ -1,0 +1,76 @@
+"""What is wrong with a source, gathered over all of its files, and what was done to the rest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ltbench.errors import DataError
+
+EXAMPLES = 5
+
+
+@dataclass
+class Findings:
+    """``errors``: kind to one line for each case; ``notes``: what was done, to the places.
+
+    Places are written by :func:`shown`.
+    """
+
+    errors: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def error(self, kind: str, line: str) -> None:
+        self.errors.setdefault(kind, []).append(line)
+
+    def note(self, kind: str, place: str) -> None:
+        self.notes.setdefault(kind, []).append(place)
+
+    def refuse(self) -> None:
+        """Raises :class:`DataProblems` where there is an error."""
+        if self.errors:
+            raise DataProblems(self)
+
+    def tallies(self) -> dict[str, list[object]]:
+        """Notes as ``[count, *first examples]``, to be stored."""
+        return {kind: [len(p), *p[:EXAMPLES]] for kind, p in self.notes.items()}
+
+
+class DataProblems(DataError):
+    """One line: the first problem, how many more there are, and the command that lists them."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
+        lines = [line for lines in findings.errors.values() for line in lines]
+        more = len(lines) - 1
+        told = f"; {more} more like it" if len(findings.errors) == 1 else f"; {more} more problems"
+        rest = f"{told} (`ltbench data check PROTOCOL` lists all)" if more else ""
+        super().__init__(lines[0] + rest)
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    r"""A path or name as any terminal and JSON takes it: bytes that are no UTF-8 as ``\xe9``."""
+    name = os.fspath(path)
+    safe = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
+
+
+def error_lines(findings: Findings) -> list[str]:
+    """Each kind with its count, and the first examples below it."""
+    lines = []
+    for kind, cases in findings.errors.items():
+        lines.append(f"wrong: {kind}: {len(cases):,}")
+        lines += [f"  {line}" for line in cases[:EXAMPLES]]
+        if len(cases) > EXAMPLES:
+            lines.append(f"  ... and {len(cases) - EXAMPLES:,} more")
+    return lines
+
+
+def note_lines(tallies: Mapping[str, list[object]]) -> list[str]:
+    """One line for each treatment: how many images, and the first of them."""
+    lines = []
+    for kind, (count, *examples) in tallies.items():
+        more = ", ..." if isinstance(count, int) and count > len(examples) else ""
+        lines.append(f"note: {kind}: {count:,} ({', '.join(map(str, examples))}{more})")
+    return lines

@@ -1,0 +1,112 @@
+"""Which image files lie in which class folder, and what else lies there."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import TypeAlias
+
+from ltbench.data.findings import Findings, shown
+
+Split: TypeAlias = dict[str, list[Path]]
+"""Class name (NFC) to its files, sorted by name."""
+_LITTER = frozenset({"thumbs.db", "desktop.ini"})  # what Windows leaves in folders of images
+
+
+def scan(root: Path, split: str, findings: Findings) -> Split:
+    """The class folders of ``root / split``; what is wrong with them goes into ``findings``."""
+    folder = root / split
+    if not folder.is_dir():
+        findings.error(
+            "missing splits",
+            f"{shown(root)} has no folder {split!r}; expected train/<class>/* and test/<class>/*",
+        )
+        return {}
+    before = sum(map(len, findings.errors.values()))
+    found: Split = {}
+    spelled: dict[str, Path] = {}
+    for path in _listed(folder, findings):
+        if not path.is_dir():
+            _outside(path, findings)
+            continue
+        images = _images(path, findings)
+        name = unicodedata.normalize("NFC", path.name)
+        if not _is_text(name):
+            findings.error(
+                "class folders whose name is not UTF-8",
+                f"{shown(path)}: the name of a class must be UTF-8; rename the folder",
+            )
+        elif name in found:
+            findings.error(
+                "class folders with one name in two spellings",
+                f"{shown(folder)} has two folders {shown(name)!r}, "
+                f"{_spelling(spelled[name])} and {_spelling(path)}: one class; put them together",
+            )
+            found[name] += images
+        else:
+            found[name], spelled[name] = images, path
+    if not any(found.values()) and sum(map(len, findings.errors.values())) == before:
+        findings.error(
+            "splits without images", f"{shown(folder)} has no images; expected {split}/<class>/*"
+        )
+    return found
+
+
+def _spelling(path: Path) -> str:
+    r"""Characters that look alike told apart: ``'cafe\u0301'``."""
+    return ascii(path.name)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # a byte that is no UTF-8 stands there as half a character
+        return False
+    return True
+
+
+def _outside(path: Path, findings: Findings) -> None:
+    if path.is_symlink() and not path.exists():
+        findings.error("links that lead nowhere", f"{shown(path)} cannot be read: it leads nowhere")
+    else:
+        findings.note("files beside the class folders, not read", shown(path))
+
+
+def _images(folder: Path, findings: Findings) -> list[Path]:
+    images = []
+    for path in _listed(folder, findings):
+        if path.is_dir():
+            inside = sum(below.is_file() for below in path.rglob("*"))
+            findings.error(
+                "folders inside a class folder",
+                f"{shown(path)} is a folder inside a class folder (files in it: {inside}); "
+                "only images belong there",
+            )
+        elif path.is_symlink() and not path.exists():
+            findings.error(
+                "links that lead nowhere",
+                f"{shown(path)} cannot be read: the link leads nowhere",
+            )
+        elif not path.is_file():
+            findings.error(
+                "things that are no files", f"{shown(path)} is no file; only images belong there"
+            )
+        elif path.stat().st_size == 0:
+            findings.error("empty files", f"{shown(path)} is not a readable image (an empty file)")
+        else:
+            images.append(path)
+    return images
+
+
+def _listed(folder: Path, findings: Findings) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not _hidden(path))
+    except OSError as error:
+        findings.error(
+            "folders that cannot be read", f"{shown(folder)} cannot be read: {error.strerror}"
+        )
+        return []
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _LITTER

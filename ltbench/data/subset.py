@@ -1,0 +1,85 @@
+"""Some of the classes of a data set, with labels of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ltbench.data.dataset import Dataset, Images, Labels, Splits
+from ltbench.errors import InputError, nearest
+
+
+class ClassSubset(Dataset):
+    """The images of ``classes`` (label values of ``whole``), in the order of ``whole``.
+
+    The k-th listed class has label k. ``places`` ``(N,)`` are the images' places in ``whole``.
+    """
+
+    def __init__(self, whole: Dataset, classes: Sequence[int]) -> None:
+        labels = np.full(len(whole.class_names), -1, dtype=np.int64)
+        labels[list(classes)] = np.arange(len(classes))
+        self.places: Labels = np.flatnonzero(labels[whole.labels] >= 0).astype(np.int64)
+        own = labels[whole.labels[self.places]]
+        own.flags.writeable = False
+        self.labels = own
+        self.class_names = tuple(whole.class_names[c] for c in classes)
+        self.image_size = whole.image_size
+        self._whole = whole
+        self._classes = [int(c) for c in classes]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) over the fingerprint of the whole set and the classes."""
+        text = json.dumps({"whole": self._whole.fingerprint, "classes": self._classes})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def read(self, indices: ArrayLike) -> Images:
+        chosen = np.asarray(indices)
+        if chosen.size == 0:
+            chosen = np.zeros(0, dtype=np.int64)
+        if chosen.size and (chosen.min() < 0 or chosen.max() >= len(self)):
+            raise IndexError(f"image indices must lie in 0..{len(self) - 1}")
+        return self._whole.read(self.places[chosen])
+
+
+def take_classes(splits: Splits, subset: Sequence[str]) -> Splits:
+    """Both splits with the classes ``subset`` alone; all of them where it is empty."""
+    if not subset:
+        return splits
+    classes = class_numbers(subset, splits.train.class_names)
+    return replace(
+        splits, train=ClassSubset(splits.train, classes), test=ClassSubset(splits.test, classes)
+    )
+
+
+def class_numbers(subset: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Label values of ``subset``: all of them class names or, where none is one, all numbers.
+
+    Raises :class:`InputError` for an unknown class and for names among numbers.
+    """
+    known = [item for item in subset if item in names]
+    if known:
+        for item in subset:
+            if item not in names:
+                mixed = " beside names" if item.isdecimal() else ""
+                raise InputError(
+                    f"data.subset: no class is called {item!r}{mixed}{nearest(item, names)}"
+                )
+        return [list(names).index(item) for item in subset]
+    numbers = []
+    for item in subset:
+        if not (item.isascii() and item.isdecimal()):
+            raise InputError(f"data.subset: no class is called {item!r}{nearest(item, names)}")
+        if int(item) >= len(names):
+            raise InputError(
+                f"data.subset: class {item} is none of 0 to {len(names) - 1}, nor a class's name"
+            )
+        numbers.append(int(item))
+    if len(set(numbers)) != len(numbers):
+        raise InputError(f"data.subset = {list(subset)} must differ from one another")
+    return numbers
