@@ -11,18 +11,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench.errors import InputError
+from ltbench.imported.in_memory import InMemory, Source, source_name
 
 READABLE = ".safetensors, .npy or .csv"
 
 
-def read_array(path: Path, what: str) -> Tensor:
+def read_array(path: Source, what: str) -> Tensor:
     """The array in ``path``; ``what`` (``logits``, ``labels``, ...) names it in messages.
 
     A safetensors file holds one tensor, or one of the name ``what``. A CSV file holds numbers
     separated by commas, with or without one line of headings; whole numbers give an int64 array.
     Nothing is unpickled. Raises :class:`InputError` with one line.
     """
-    where = f"{what} file {path}"
+    where = source_name(what, path)
+    if isinstance(path, InMemory):
+        return path.tensor(where)
     if not path.is_file():
         raise InputError(f"{where} does not exist" if not path.exists() else f"{where} is no file")
     if path.stat().st_size == 0:

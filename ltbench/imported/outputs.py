@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ltbench.errors import InputError
 from ltbench.imported.arrays import read_array
+from ltbench.imported.in_memory import Source, source_name
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,24 @@ class ModelOutputs:
 
 
 def read_outputs(
-    logits: Path, labels: Path, counts: Path | None = None, bias: Path | None = None
+    logits: Source,
+    labels: Source,
+    counts: Source | None = None,
+    bias: Source | None = None,
 ) -> ModelOutputs:
-    """Reads and checks the files. Raises :class:`InputError` with one line for whatever is wrong."""
-    scores = _logits(read_array(logits, "logits"), f"logits file {logits}")
+    """Reads and checks files or arrays in memory. Raises :class:`InputError` with one line for whatever is wrong."""
+    scores = _logits(read_array(logits, "logits"), source_name("logits", logits))
     n, experts, classes = scores.shape
-    truth = _whole(read_array(labels, "labels"), f"labels file {labels}")
+    truth = _whole(read_array(labels, "labels"), source_name("labels", labels))
     if len(truth) != n:
         raise InputError(
-            f"labels file {labels} has {len(truth)} labels, the logits have {n} images"
+            f"{source_name('labels', labels)} has {len(truth)} labels, the logits have {n} images"
         )
     outside = (truth < 0) | (truth >= classes)
     if outside.any():
         place = int(outside.nonzero()[0])
         raise InputError(
-            f"labels file {labels}: label {int(truth[place])} of image {place} is outside "
+            f"{source_name('labels', labels)}: label {int(truth[place])} of image {place} is outside "
             f"0..{classes - 1} (the logits have {classes} classes)"
         )
     return ModelOutputs(
@@ -111,8 +114,8 @@ def _whole(array: Tensor, where: str) -> Tensor:
     return array.long()
 
 
-def _counts(path: Path, classes: int) -> Tensor:
-    where = f"counts file {path}"
+def _counts(path: Source, classes: int) -> Tensor:
+    where = source_name("counts", path)
     counts = _whole(read_array(path, "counts"), where)
     if len(counts) != classes:
         raise InputError(f"{where} has {len(counts)} classes, the logits have {classes}")
@@ -124,8 +127,8 @@ def _counts(path: Path, classes: int) -> Tensor:
     return counts
 
 
-def _bias(path: Path, experts: int, classes: int) -> Tensor:
-    where = f"bias file {path}"
+def _bias(path: Source, experts: int, classes: int) -> Tensor:
+    where = source_name("bias", path)
     bias = read_array(path, "bias").float()
     if bias.shape not in ((classes,), (experts, classes)):
         raise InputError(

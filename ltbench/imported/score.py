@@ -25,6 +25,7 @@ from ltbench.evaluate.stored import (
 )
 from ltbench.execute.context import now, save_tensors
 from ltbench.files import write_json
+from ltbench.imported.in_memory import Source
 from ltbench.imported.outputs import ModelOutputs, read_outputs
 from ltbench.imported.stand_in import ORIGIN, label, resolve_rows, stand_in
 from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
@@ -39,13 +40,13 @@ MODE = "clean"
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """Which files, under which name, scored how. protocol None: the protocol ``imported``."""
+    """Which files or arrays, under which name, scored how. protocol None: the protocol ``imported``."""
 
-    logits: Path
-    labels: Path
+    logits: Source
+    labels: Source
     name: str
-    counts: Path | None = None
-    bias: Path | None = None
+    counts: Source | None = None
+    bias: Source | None = None
     strategies: str | None = None
     protocol: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
