@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ltbench.python.logits import load_logits
     from ltbench.python.plugins import check_plugin, write_plugin
     from ltbench.python.reporting import write_report
+    from ltbench.python.settings import resolve_settings
     from ltbench.python.studies import reproduce_study
     from ltbench.python.trials import clean_results, compare_trials, list_trials
     from ltbench.python.tuning import tune_method
@@ -61,6 +62,7 @@ _HOMES = {
     "write_plugin": "ltbench.python.plugins",
     "write_report": "ltbench.python.reporting",
     "reproduce_study": "ltbench.python.studies",
+    "resolve_settings": "ltbench.python.settings",
     "clean_results": "ltbench.python.trials",
     "compare_trials": "ltbench.python.trials",
     "list_trials": "ltbench.python.trials",
@@ -103,6 +105,7 @@ __all__ = [
     "locate_images",
     "plan_trials",
     "reproduce_study",
+    "resolve_settings",
     "run",
     "tune_method",
     "write_plugin",

@@ -44,7 +44,10 @@ def read_outputs(
     counts: Source | None = None,
     bias: Source | None = None,
 ) -> ModelOutputs:
-    """Reads and checks files or arrays in memory. Raises :class:`InputError` with one line for whatever is wrong."""
+    """Reads and checks files, or arrays in memory.
+
+    Raises :class:`InputError` with one line for whatever is wrong.
+    """
     scores = _logits(read_array(logits, "logits"), source_name("logits", logits))
     n, experts, classes = scores.shape
     truth = _whole(read_array(labels, "labels"), source_name("labels", labels))

@@ -64,7 +64,8 @@ def load_logits(
             "ltbench.load_model(trial)(images) makes them again"
         )
     try:
-        stored = load_tensors(path)
+        # Copies: a tensor mapped from a file that somebody cuts short would end the process.
+        stored = {name: tensor.clone() for name, tensor in load_tensors(path).items()}
     except LtbenchError as error:
         raise InputError(str(error)) from None
     logits, holdout = stored.get("logits"), stored.get("holdout")

@@ -44,6 +44,7 @@ PUBLIC = {
     "locate_images",
     "plan_trials",
     "reproduce_study",
+    "resolve_settings",
     "run",
     "tune_method",
     "write_plugin",
