@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from ltbench.cli.data_progress import DataProgress
     from ltbench.data.dataset import Splits
-    from ltbench.execute.data_progress import DataProgress
     from ltbench.protocol import DataConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -136,6 +136,6 @@ def _progress() -> DataProgress:
     """On stderr, so that the summary on stdout stays clean."""
     from rich.console import Console
 
-    from ltbench.execute.data_progress import DataProgress
+    from ltbench.cli.data_progress import DataProgress
 
     return DataProgress(Console(stderr=True))

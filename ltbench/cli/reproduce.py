@@ -72,9 +72,9 @@ def command(
     """
     from rich.console import Console
 
+    from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan, print_study_total
     from ltbench.cli.run import run_plan
-    from ltbench.execute.data_progress import DataProgress
     from ltbench.execute.request import Request
     from ltbench.execute.study import plan_study
     from ltbench.names import split_list

@@ -88,8 +88,8 @@ def _execute(
 ) -> int:
     from rich.console import Console
 
+    from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan
-    from ltbench.execute.data_progress import DataProgress
     from ltbench.execute.request import Request, prepare
     from ltbench.protocol_file import parse_seeds
 

@@ -65,8 +65,8 @@ def command(
     """
     from rich.console import Console
 
+    from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan
-    from ltbench.execute.data_progress import DataProgress
     from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
     from ltbench.execute.request import Request

@@ -17,7 +17,7 @@ def plan_request(request: Request, *, quiet: bool) -> Plan:
     """The plan, after telling (unless ``quiet``) how downloading and decoding images goes."""
     from rich.console import Console
 
-    from ltbench.execute.data_progress import DataProgress
+    from ltbench.cli.data_progress import DataProgress
     from ltbench.execute.request import prepare
 
     with DataProgress(Console(), quiet=quiet) as report:

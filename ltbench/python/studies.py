@@ -44,7 +44,7 @@ def reproduce_study(
     """
     from rich.console import Console
 
-    from ltbench.execute.data_progress import DataProgress
+    from ltbench.cli.data_progress import DataProgress
     from ltbench.execute.request import Request
     from ltbench.execute.study import plan_study
     from ltbench.python.execution import execute_plan

@@ -73,7 +73,7 @@ def tune_method(
     """
     from rich.console import Console
 
-    from ltbench.execute.data_progress import DataProgress
+    from ltbench.cli.data_progress import DataProgress
     from ltbench.execute.request import Request
     from ltbench.execute.tune import choose, plan_tuning
     from ltbench.python.execution import execute_plan
