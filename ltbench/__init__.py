@@ -9,37 +9,69 @@ from ltbench.version import __version__
 
 if TYPE_CHECKING:
     from ltbench.api import (
+        evaluate_trials,
         get_method,
         get_strategy,
         list_methods,
         list_protocols,
         list_strategies,
         load_protocol,
+        plan_trials,
         run,
     )
     from ltbench.hyper import Hyper
     from ltbench.method import Architecture, Method, Phase, Reference
+    from ltbench.python.images import draw_test_sets, export_lists, load_images, locate_images
+    from ltbench.python.importing import import_outputs
+    from ltbench.python.logits import load_logits
+    from ltbench.python.plugins import check_plugin, write_plugin
+    from ltbench.python.reporting import write_report
+    from ltbench.python.settings import resolve_settings
+    from ltbench.python.studies import reproduce_study
+    from ltbench.python.trials import clean_results, compare_trials, list_trials
+    from ltbench.python.tuning import tune_method
     from ltbench.report.frame import load_results
+    from ltbench.report.recalls import load_recalls
+    from ltbench.report.stream_frame import load_streams
     from ltbench.strategy import Strategy
     from ltbench.trained import load_model
 
 # Loaded when first used: torch and pandas take seconds, `ltbench --help` must not.
 _HOMES = {
+    "evaluate_trials": "ltbench.api",
     "get_method": "ltbench.api",
     "get_strategy": "ltbench.api",
     "list_methods": "ltbench.api",
     "list_protocols": "ltbench.api",
     "list_strategies": "ltbench.api",
     "load_protocol": "ltbench.api",
+    "plan_trials": "ltbench.api",
     "run": "ltbench.api",
-    "load_model": "ltbench.trained",
-    "load_results": "ltbench.report.frame",
-    "Architecture": "ltbench.method",
     "Hyper": "ltbench.hyper",
+    "Architecture": "ltbench.method",
     "Method": "ltbench.method",
     "Phase": "ltbench.method",
     "Reference": "ltbench.method",
+    "draw_test_sets": "ltbench.python.images",
+    "export_lists": "ltbench.python.images",
+    "load_images": "ltbench.python.images",
+    "locate_images": "ltbench.python.images",
+    "import_outputs": "ltbench.python.importing",
+    "load_logits": "ltbench.python.logits",
+    "check_plugin": "ltbench.python.plugins",
+    "write_plugin": "ltbench.python.plugins",
+    "write_report": "ltbench.python.reporting",
+    "reproduce_study": "ltbench.python.studies",
+    "resolve_settings": "ltbench.python.settings",
+    "clean_results": "ltbench.python.trials",
+    "compare_trials": "ltbench.python.trials",
+    "list_trials": "ltbench.python.trials",
+    "tune_method": "ltbench.python.tuning",
+    "load_results": "ltbench.report.frame",
+    "load_recalls": "ltbench.report.recalls",
+    "load_streams": "ltbench.report.stream_frame",
     "Strategy": "ltbench.strategy",
+    "load_model": "ltbench.trained",
 }
 
 __all__ = [
@@ -50,15 +82,34 @@ __all__ = [
     "Reference",
     "Strategy",
     "__version__",
+    "check_plugin",
+    "clean_results",
+    "compare_trials",
+    "draw_test_sets",
+    "evaluate_trials",
+    "export_lists",
     "get_method",
     "get_strategy",
+    "import_outputs",
     "list_methods",
     "list_protocols",
     "list_strategies",
+    "list_trials",
+    "load_images",
+    "load_logits",
     "load_model",
     "load_protocol",
+    "load_recalls",
     "load_results",
+    "load_streams",
+    "locate_images",
+    "plan_trials",
+    "reproduce_study",
+    "resolve_settings",
     "run",
+    "tune_method",
+    "write_plugin",
+    "write_report",
 ]
 
 

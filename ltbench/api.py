@@ -1,53 +1,71 @@
-"""The public functions."""
+"""The public functions that name, train and evaluate; their companions are in ``ltbench.python``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import InputError
 from ltbench.protocol import Protocol
+from ltbench.python.arguments import (
+    AnyPath,
+    Plugins,
+    Seeds,
+    dotted,
+    joined,
+    optional_path,
+    plugin_files,
+    seed_numbers,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor
 
     from ltbench.execute.local import Outcome
+    from ltbench.execute.request import Request
     from ltbench.method import Method
     from ltbench.strategy import Strategy
 
 
-def list_methods(plugins: Sequence[str] = ()) -> list[str]:
+def list_methods(plugins: Plugins = ()) -> list[str]:
     """Names of all usable methods, sorted."""
     from ltbench.registry import load_registries
 
-    return sorted(load_registries(plugins).methods.plugins)
+    return sorted(load_registries(plugin_files(plugins)).methods.plugins)
 
 
-def list_strategies(plugins: Sequence[str] = ()) -> list[str]:
+def list_strategies(plugins: Plugins = ()) -> list[str]:
     """Names of all usable test-time strategies, sorted."""
     from ltbench.registry import load_registries
 
-    return sorted(load_registries(plugins).strategies.plugins)
+    return sorted(load_registries(plugin_files(plugins)).strategies.plugins)
 
 
-def list_protocols(plugins: Sequence[str] = ()) -> list[str]:
+def list_protocols(plugins: Plugins = ()) -> list[str]:
     """Names of all protocols, sorted."""
     from ltbench.protocol_registry import find_protocols
 
-    return sorted(find_protocols(plugins).files)
+    return sorted(find_protocols(plugin_files(plugins)).files)
 
 
-def get_method(name: str, counts: Tensor | Sequence[int], **hyper: Any) -> Method[Any]:
+def get_method(
+    name: str, counts: Tensor | Sequence[int], *, plugins: Plugins = (), **hyper: Any
+) -> Method[Any]:
     """A method for training images per class ``counts`` ``(C,)``.
 
-    Raises :class:`ValueError` for an unknown name or hyper-parameter.
+    name: ``"sade"``, or with hyper-parameters in brackets, ``"sade[tau=1]"``; plugins: a ``.py``
+    file with methods, or several. A hyper-parameter that is called like an argument of this
+    function is given in brackets. Raises :class:`ValueError` for an unknown name or
+    hyper-parameter, for counts that are no whole numbers of at least 1, and for a broken plugin.
     """
     import torch
 
     from ltbench.registry import load_registries
 
-    plugin = load_registries().methods.get(name)
+    name, hyper = _with_brackets(name, hyper)
+    plugin = load_registries(plugin_files(plugins)).methods.get(name)
     values = torch.as_tensor(counts)
     whole = not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
     if not whole or values.ndim != 1 or len(values) < 2 or bool((values < 1).any()):
@@ -55,84 +73,171 @@ def get_method(name: str, counts: Tensor | Sequence[int], **hyper: Any) -> Metho
     return plugin.cls(values.long(), plugin.cls.hyper_type.from_mapping(hyper, name))
 
 
-def get_strategy(name: str, **hyper: Any) -> Strategy[Any]:
-    """A test-time strategy. Raises :class:`ValueError` for an unknown name or parameter."""
+def get_strategy(name: str, *, plugins: Plugins = (), **hyper: Any) -> Strategy[Any]:
+    """A test-time strategy, ``"em"`` or ``"em[map=3]"``; plugins: files with strategies.
+
+    Raises :class:`ValueError` for an unknown name or parameter and for a broken plugin.
+    """
     from ltbench.registry import load_registries
 
-    plugin = load_registries().strategies.get(name)
+    name, hyper = _with_brackets(name, hyper)
+    plugin = load_registries(plugin_files(plugins)).strategies.get(name)
     return plugin.cls(plugin.cls.hyper_type.from_mapping(hyper, name))
 
 
-def load_protocol(name: str, **overrides: Any) -> Protocol:
+def _with_brackets(name: str, hyper: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    from ltbench.names import parse_call
+
+    call = parse_call(name)
+    for key in call.params:
+        if key in hyper:
+            raise InputError(f"{name!r}: {key!r} is given twice")
+    return call.name, {**call.params, **hyper}
+
+
+def load_protocol(name: str, *, plugins: Plugins = (), **overrides: Any) -> Protocol:
     """A protocol by name or ``.toml`` file, with overrides.
 
     ``load_protocol("cifar100-lt", recipe={"epochs": 40}, train={"imbalance": 50})``; dotted keys
-    work too: ``load_protocol("digits-lt", **{"recipe.epochs": 5})``. Raises :class:`ValueError`.
+    work too: ``load_protocol("digits-lt", **{"recipe.epochs": 5})``. plugins: ``.toml`` files of
+    protocols that are then known by name. Raises :class:`ValueError`.
     """
     from ltbench.protocol_file import load_protocol_config
 
-    return load_protocol_config(name, _dotted(overrides))
-
-
-def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _dotted(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+    return load_protocol_config(name, dotted(overrides), plugins=plugin_files(plugins))
 
 
 def run(
-    methods: str | Sequence[str],
+    methods: str | Iterable[str],
     protocol: str,
     *,
-    seeds: int | Sequence[int] | None = None,
-    results: str | Path = "results",
-    data_dir: str | Path | None = None,
+    seeds: Seeds = None,
+    results: AnyPath = "results",
+    data_dir: AnyPath | None = None,
     device: str = "auto",
     precision: str = "float32",
     jobs: int | None = None,
     jobs_per_gpu: int | None = None,
     compile: bool = False,
     cuda_graph: bool = False,
-    plugins: Sequence[str] = (),
+    plugins: Plugins = (),
     mode: str = "clean",
-    arrival: str | Sequence[str] = (),
+    arrival: str | Iterable[str] = (),
     quiet: bool = True,
     **overrides: Any,
 ) -> Outcome:
     """Trains and evaluates, as ``ltbench run`` does; finished work is skipped.
 
-    methods: rows such as ``"sade,ce+oracle"`` or a list of them; seeds: a count or a list; overrides
-    as for :func:`load_protocol`. Returns what finished and what failed; raises :class:`ValueError`
-    for wrong input, before any work.
+    methods: rows such as ``"sade,ce+oracle"`` or a list of them; seeds: a count or a list;
+    arrival: ``"batch:64"`` or ``"single"``, to meet every test set as a stream, too; quiet: tell
+    failures only; overrides as for :func:`load_protocol`.
+
+    Works in processes of its own: a script needs no ``if __name__ == "__main__"``, and a running
+    event loop (a notebook) does not matter. Returns what finished and what failed
+    (``outcome.failures``: a trial that fails stops no other). Raises :class:`ValueError` for wrong
+    input, before any work, and :class:`KeyboardInterrupt` when interrupted; the same call
+    continues.
     """
-    from rich.console import Console
+    request = _request(
+        methods, protocol, seeds, results, data_dir, plugins, overrides,
+        device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, compile=compile,
+        cuda_graph=cuda_graph, mode=mode, arrivals=_arrivals(arrival),
+    )  # fmt: skip
+    return _carry_out(request, quiet)
 
-    from ltbench.execute.local import execute
-    from ltbench.execute.progress import RunProgress
-    from ltbench.execute.request import Request, prepare
-    from ltbench.seed_list import read_seeds
 
-    request = Request(
-        methods=methods if isinstance(methods, str) else ",".join(methods),
+def evaluate_trials(
+    methods: str | Iterable[str],
+    protocol: str,
+    *,
+    seeds: Seeds = None,
+    results: AnyPath = "results",
+    data_dir: AnyPath | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+    jobs: int | None = None,
+    plugins: Plugins = (),
+    mode: str = "clean",
+    arrival: str | Iterable[str] = (),
+    quiet: bool = True,
+    **overrides: Any,
+) -> Outcome:
+    """Adds strategies, test distributions or streams to finished trials, without training.
+
+    Arguments as for :func:`run`; ``test={"ratios": [2, 30]}`` adds test sets. Raises
+    :class:`ValueError` for wrong input and where a trial is not trained yet.
+    """
+    request = _request(
+        methods, protocol, seeds, results, data_dir, plugins, overrides,
+        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
+        train=False,
+    )  # fmt: skip
+    return _carry_out(request, quiet)
+
+
+def plan_trials(
+    methods: str | Iterable[str],
+    protocol: str,
+    *,
+    seeds: Seeds = None,
+    results: AnyPath = "results",
+    data_dir: AnyPath | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+    jobs: int | None = None,
+    plugins: Plugins = (),
+    mode: str = "clean",
+    arrival: str | Iterable[str] = (),
+    **overrides: Any,
+) -> pd.DataFrame:
+    """What :func:`run` would do, as ``ltbench run --dry-run``: trains, downloads, writes nothing.
+
+    Returns one row per trial: ``protocol, variant, training, seed, state`` (finished, interrupted,
+    failed, new, or unknown where the images are not here), ``complete`` (nothing is left to do),
+    ``rows`` (how many are evaluated on it, references included), ``labels`` (theirs, by commas),
+    ``seconds`` and ``bytes`` (rough estimates of what is left), ``trial`` (hash, empty where
+    unknown) and ``folder``. Raises :class:`ValueError` for wrong input.
+    """
+    from ltbench.python.execution import plan_request
+    from ltbench.python.trials import plan_frame
+
+    request = _request(
+        methods, protocol, seeds, results, data_dir, plugins, overrides,
+        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
+        dry_run=True,
+    )  # fmt: skip
+    return plan_frame(plan_request(request, quiet=True))
+
+
+def _carry_out(request: Request, quiet: bool) -> Outcome:
+    from ltbench.python.execution import execute_plan, plan_request
+
+    return execute_plan(plan_request(request, quiet=quiet), quiet=quiet)
+
+
+def _request(
+    methods: str | Iterable[str],
+    protocol: str,
+    seeds: Seeds,
+    results: AnyPath,
+    data_dir: AnyPath | None,
+    plugins: Plugins,
+    overrides: dict[str, Any],
+    **running: Any,
+) -> Request:
+    from ltbench.execute.request import Request
+
+    return Request(
+        methods=joined(methods),
         protocol=protocol,
-        seeds=read_seeds(seeds) if seeds is not None else None,
+        seeds=seed_numbers(seeds),
         results=Path(results),
-        data_dir=Path(data_dir) if data_dir is not None else None,
-        device=device,
-        precision=precision,
-        jobs=jobs,
-        jobs_per_gpu=jobs_per_gpu,
-        compile=compile,
-        cuda_graph=cuda_graph,
-        plugins=tuple(plugins),
-        overrides=_dotted(overrides),
-        mode=mode,
-        arrivals=(arrival,) if isinstance(arrival, str) else tuple(arrival),
+        data_dir=optional_path(data_dir),
+        plugins=plugin_files(plugins),
+        overrides=dotted(overrides),
+        **running,
     )
-    plan = prepare(request)
-    with RunProgress(plan, Console(), quiet=quiet) as progress:
-        return execute(plan, listen=progress)
+
+
+def _arrivals(arrival: str | Iterable[str]) -> tuple[str, ...]:
+    return (arrival,) if isinstance(arrival, str) else tuple(arrival)

@@ -21,6 +21,7 @@ from ltbench.execute.context import load_tensors
 from ltbench.locate_trial import locate_trial
 from ltbench.method import Architecture, Method
 from ltbench.models.resnet import build_network
+from ltbench.python.arguments import Plugins, plugin_files
 from ltbench.registry import load_registries
 from ltbench.seeds import generator
 from ltbench.train.infer import Inference
@@ -87,7 +88,7 @@ def load_model(
     *,
     results: str | PathLike[str] = "results",
     device: str = "cpu",
-    plugins: Sequence[str] = (),
+    plugins: Plugins = (),
 ) -> TrainedModel:
     """The trained network of ``trial``: its folder, or its hash (or the start of it).
 
@@ -128,7 +129,7 @@ def load_model(
         raise InputError(f"{weights} does not fit {path.name}: {reason}") from None
     network = network.to(memory_format=torch.channels_last)
     inference = Inference(network, mean, std, resolve_device(device))
-    return TrainedModel(record, inference, plugins)
+    return TrainedModel(record, inference, plugin_files(plugins))
 
 
 def _checked(images: Tensor | NDArray[np.uint8]) -> NDArray[np.uint8]:

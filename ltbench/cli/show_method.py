@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import click
@@ -11,11 +10,15 @@ from rich.table import Table
 
 from ltbench.errors import InputError
 from ltbench.names import Call, Row
-from ltbench.protocol import MethodOverrides, Protocol
+from ltbench.protocol import Protocol
 from ltbench.registry import Registries
-from ltbench.rows import ResolvedRow, resolve_row
-
-_EMPTY = MethodOverrides()
+from ltbench.resolved import (
+    Setting,
+    method_settings,
+    recipe_settings,
+    strategy_settings,
+    training_of,
+)
 
 
 def show_method(row: Row, protocol: Protocol | None, registries: Registries) -> None:
@@ -23,20 +26,17 @@ def show_method(row: Row, protocol: Protocol | None, registries: Registries) -> 
     cls = plugin.cls
     click.echo(f"{plugin.name}: {cls.title}")
     click.echo(f"from {plugin.origin}, version {cls.version}, own strategy: {cls.strategy}")
-    published = cls.reference.settings if cls.reference is not None else {}
     if cls.reference is not None:
         _show_reference(cls.reference)
     click.echo(_text(cls.__doc__))
     if protocol is None:
-        values = cls.hyper_type.from_mapping(row.method.params, plugin.name)
-        _print_hyper(values, {}, row.method.params, published)
+        _print_settings(method_settings(row.method, None, registries))
         click.echo("\n`--protocol NAME` resolves the recipe too")
         return
-    resolved = resolve_row(row, protocol, registries)
+    settings = method_settings(row.method, protocol, registries)
     click.echo(f"\nunder {protocol.name} {protocol.version}{_variant(protocol)}")
-    overrides = protocol.methods.get(plugin.name, _EMPTY)
-    _print_hyper(resolved.hyper, overrides.hyper, row.method.params, published)
-    _print_recipe(resolved, protocol, registries)
+    _print_settings(settings)
+    _print_recipe(row, protocol, registries)
 
 
 def show_strategy(call: Call, protocol: Protocol | None, registries: Registries) -> None:
@@ -49,9 +49,7 @@ def show_strategy(call: Call, protocol: Protocol | None, registries: Registries)
     click.echo(_text(cls.__doc__))
     needs = ", ".join(sorted(cls.needs)) or "logits only"
     click.echo(f"\nneeds: {needs}; experts: at least {cls.min_experts}")
-    base = protocol.strategies.get(plugin.name, {}) if protocol else {}
-    values = cls.hyper_type.from_mapping({**base, **call.params}, plugin.name)
-    _print_hyper(values, base, call.params, {})
+    _print_settings(strategy_settings(call, protocol, registries))
 
 
 def show_bibtex(name: str, registries: Registries) -> None:
@@ -71,49 +69,28 @@ def _show_reference(reference: Any) -> None:
     )
 
 
-def _print_hyper(values: Any, from_protocol: Any, from_row: Any, published: Any) -> None:
-    fields = dataclasses.fields(values)
-    if not fields:
+def _print_settings(settings: list[Setting]) -> None:
+    if not settings:
         click.echo("no hyper-parameters")
         return
     table = _table("hyper-parameter", "value", "from", "published", "meaning")
-    for field in fields:
-        source = "default"
-        if field.name in from_protocol:
-            source = "protocol"
-        if field.name in from_row:
-            source = "as asked"
-        value = getattr(values, field.name)
-        table.add_row(
-            field.name,
-            _plain(value),
-            source,
-            _published(field.name, value, published),
-            field.metadata.get("help", ""),
-        )
+    for found in settings:
+        table.add_row(found.key, _plain(found.value), found.source, _published(found), found.help)
     Console().print(table)
 
 
-def _print_recipe(row: ResolvedRow, protocol: Protocol, registries: Registries) -> None:
+def _print_recipe(row: Row, protocol: Protocol, registries: Registries) -> None:
     """The recipe belongs to whoever does the training: for a post-hoc method, another one."""
-    import torch
-
-    counts = torch.ones(protocol.data.used_classes, dtype=torch.int64)
-    training = row.build_method(counts).training_identity()[0]
+    training = training_of(row, protocol, registries)
     if training != row.method.name:
         click.echo(f"\nevaluated on the trial of {training}; its recipe:")
-    recipe = protocol.recipe_for(training)
-    changed = protocol.methods.get(training, _EMPTY).recipe
-    reference = registries.methods.get(training).cls.reference
-    published = reference.settings if reference is not None else {}
     table = _table("recipe", "value", "from", "published")
-    for field in dataclasses.fields(recipe):
-        value = getattr(recipe, field.name)
-        source = f"protocol, methods.{training}" if field.name in changed else "protocol"
-        key = f"recipe.{field.name}"
-        table.add_row(field.name, _plain(value), source, _published(key, value, published))
+    for found in recipe_settings(training, protocol, registries):
+        name = found.key.removeprefix("recipe.")
+        table.add_row(name, _plain(found.value), found.source, _published(found))
     Console().print(table)
-    if reference is None or not published:
+    reference = registries.methods.get(training).cls.reference
+    if reference is None or not reference.settings:
         click.echo("published: no settings recorded for this method")
         return
     click.echo(f"published: {reference.settings_source}, for CIFAR-100-LT")
@@ -121,11 +98,11 @@ def _print_recipe(row: ResolvedRow, protocol: Protocol, registries: Registries) 
         click.echo(f"{protocol.name} is another data set: departures are to be expected")
 
 
-def _published(key: str, value: Any, published: Any) -> str:
-    if key not in published:
+def _published(found: Setting) -> str:
+    if not found.is_published:
         return ""
-    same = published[key] == value
-    return "same" if same else f"{_plain(published[key])} (departs)"
+    same = found.published == found.value
+    return "same" if same else f"{_plain(found.published)} (departs)"
 
 
 def _table(*headings: str) -> Table:

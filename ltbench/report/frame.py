@@ -93,7 +93,7 @@ def check_draws(draws: object) -> None:
 
 def results_frame(records: Records, draws: str | int = "mean") -> pd.DataFrame:
     """The frame of :func:`load_results` for records that are already read."""
-    evaluations = sorted(records.evaluations, key=_evaluation_order)
+    evaluations = sorted(records.evaluations, key=evaluation_order)
     if isinstance(draws, int):
         _check_known(evaluations, draws)
     current = _current(records)
@@ -127,7 +127,8 @@ def _check_known(evaluations: list[Evaluation], number: int) -> None:
         raise InputError(f"no record has draw {number}; draws go from {min(known)} to {max(known)}")
 
 
-def _evaluation_order(evaluation: Evaluation) -> tuple[str | int, ...]:
+def evaluation_order(evaluation: Evaluation) -> tuple[str | int, ...]:
+    """The order of rows: by protocol, version, variant, data, method, strategy, then seed."""
     e = evaluation
     return (
         *(e.protocol.name, e.protocol.version, e.protocol.variant),

@@ -48,7 +48,9 @@ class StreamRecord:
     predicts: str
     drift: float
     streams: Mapping[tuple[str, str], Stream]
+    method_params: str = ""
     strategy: str = ""
+    strategy_params: str = ""
     method_digest: str = ""
     strategy_digest: str = ""
     method_origin: str = ""
@@ -93,7 +95,7 @@ def parse_stream(root: Node, trial: Trial) -> StreamRecord:
         predicts=predicts,
         drift=root.at("drift").number(low=1),
         streams=streams,
-        strategy=root.at("strategy").text(),
+        **{key: _text(root, key) for key in ("method_params", "strategy", "strategy_params")},
         method_digest=method_digest(root, trial),
         strategy_digest=optional_text(root, "strategy_digest"),
         method_origin=optional_text(root, "method_origin"),
@@ -109,6 +111,11 @@ def _training(trial: Trial) -> list[str]:
 def _value(root: Node, key: str) -> object:
     found = root.get(key)
     return None if found is None else found.value
+
+
+def _text(root: Node, key: str) -> str:
+    found = root.get(key)
+    return "" if found is None else found.text(empty=True)
 
 
 def _stream(name: str, order: str, kind: str, node: Node) -> Stream:

@@ -89,22 +89,22 @@ def arrivals_of(rows: Sequence[StreamRow]) -> list[str]:
 
 def cumulative(correct: Bits, windows: int = WINDOWS) -> Curve:
     """Accuracy (%) of all images so far, at the end of each of ``windows`` equal parts."""
-    ends = _ends(len(correct), windows)
+    ends = part_ends(len(correct), windows)
     total: Curve = 100.0 * np.cumsum(correct)[ends - 1] / ends
     return total
 
 
 def windowed(correct: Bits, windows: int = WINDOWS) -> Curve:
     """Accuracy (%) within each of ``windows`` equal parts of the stream."""
-    ends = _ends(len(correct), windows)
+    ends = part_ends(len(correct), windows)
     starts = np.concatenate([[0], ends[:-1]])
     right = np.add.reduceat(correct.astype(np.int64), starts)
     share: Curve = 100.0 * right / (ends - starts)
     return share
 
 
-def _ends(n: int, windows: int) -> NDArray[np.int64]:
-    """Fewer parts where there are fewer images."""
+def part_ends(n: int, windows: int) -> NDArray[np.int64]:
+    """Images so far at the end of each part; fewer parts where there are fewer images."""
     parts = min(windows, n)
     ends: NDArray[np.int64] = (np.arange(1, parts + 1) * n) // parts
     return ends

@@ -1,0 +1,42 @@
+"""Requests carried out: what ``run``, ``evaluate_trials``, ``tune_method`` and the like share."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from ltbench.errors import InterruptedRun
+
+if TYPE_CHECKING:
+    from ltbench.execute.local import Outcome
+    from ltbench.execute.plan import Plan
+    from ltbench.execute.request import Request
+
+
+def plan_request(request: Request, *, quiet: bool) -> Plan:
+    """The plan, after telling (unless ``quiet``) how downloading and decoding images goes."""
+    from rich.console import Console
+
+    from ltbench.cli.data_progress import DataProgress
+    from ltbench.execute.request import prepare
+
+    with DataProgress(Console(), quiet=quiet) as report:
+        return prepare(request, report)
+
+
+def execute_plan(plan: Plan, *, quiet: bool) -> Outcome:
+    """Trains and evaluates. Raises :class:`KeyboardInterrupt` after Ctrl-C (or the notebook's stop
+    button) and :class:`InterruptedRun` after another signal: progress is kept, and the statements
+    after the call must not go on as if it had finished."""
+    from rich.console import Console
+
+    from ltbench.execute.local import execute
+    from ltbench.execute.progress import RunProgress
+
+    with RunProgress(plan, Console(), quiet=quiet) as progress:
+        outcome = execute(plan, listen=progress)
+    if outcome.signal == signal.SIGINT:
+        raise KeyboardInterrupt
+    if outcome.signal:
+        raise InterruptedRun(f"stopped by signal {outcome.signal}; the same call continues")
+    return outcome

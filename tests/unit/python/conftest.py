@@ -1,0 +1,35 @@
+"""A results folder made once from Python: two trained methods with a hold-out, and a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ltbench
+
+SHORT: dict[str, Any] = {
+    "recipe": {"epochs": 1},
+    "test": {"ratios": [5], "draws": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LTBENCH_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def results(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    outcome = ltbench.run(
+        ["ce", "sade+none"], "digits-lt", seeds=1, results=folder, device="cpu", jobs=1,
+        arrival="batch:64", train={"holdout": 0.1}, **SHORT,
+    )  # fmt: skip
+    assert not outcome.failures
+    return folder
