@@ -211,7 +211,7 @@ def test_brackets_reach_a_hyper_parameter_that_is_called_like_an_argument(tmp_pa
         ltbench.get_method("sade[tau=1]", [2, 1], tau=2)
 
 
-@pytest.mark.parametrize("seeds", [1.5, True, ["a"], "3"])
+@pytest.mark.parametrize("seeds", [1.5, True, ["a"], "three"])
 def test_seeds_are_a_count_or_whole_numbers(seeds: Any) -> None:
     with pytest.raises(ValueError, match="seeds"):
         ltbench.plan_trials("ce", "digits-lt", seeds=seeds)
