@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import os
 import sys
@@ -62,21 +63,39 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command line and exits: 0 fine, 1 a trial failed, 2 wrong input, 130 interrupted."""
+    """Runs the command line and exits: 0 fine, 1 a trial failed, 2 wrong input, 130 interrupted,
+    141 where the reader of a pipe left."""
+    from ltbench.cli.output import flush
+
+    flush(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from ltbench.cli.output import end_of_output
     from ltbench.errors import LtbenchError
 
     try:
         code = cli.main(arguments, prog_name="ltbench", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except LtbenchError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except OSError as error:
+        ended = end_of_output(error)
+        if ended is None:
+            raise
+        return ended
+    except SystemExit as end:  # click's own answer to a reader that left
+        ended = end_of_output(end.__context__)
+        if ended is None:
+            raise
+        return ended
 
 
 def program() -> NoReturn:
@@ -87,10 +106,7 @@ def program() -> NoReturn:
     try:
         main()
     except SystemExit as end:
-        try:
-            sys.stdout.flush()
+        with contextlib.suppress(OSError):  # stdout was flushed already
             sys.stderr.flush()
-        except OSError:  # a reader that left, a full disk: the interpreter's own end tells of it
-            raise end from None
         atexit._run_exitfuncs()
         os._exit(end.code if isinstance(end.code, int) else 0)

@@ -70,17 +70,17 @@ def command(
 
     The study is data of the protocol file: parts with rows, overrides and seeds ([[study]]).
     """
-    from rich.console import Console
 
     from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan, print_study_total
     from ltbench.cli.run import run_plan
+    from ltbench.cli.terminal import stdout_console
     from ltbench.execute.request import Request
     from ltbench.execute.study import plan_study
     from ltbench.names import split_list
     from ltbench.seed_list import parse_seeds
 
-    console = Console(soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     request = Request(
         methods="",
         protocol=protocol,

@@ -75,12 +75,19 @@ def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
 
     folder = Path(message["folder"])
     try:
-        with store.claim(folder):
-            emit({"event": "started"})
+        with store.claim(folder) as claim:
+            emit({"event": "started", "no_locks": claim.no_locks})
+
+            def should_stop() -> bool:
+                return commands.stop.is_set() or claim.lost
+
             try:
-                run_trial(TrialContext(Job.from_json(message), emit, commands.stop.is_set))
+                run_trial(TrialContext(Job.from_json(message), emit, should_stop))
             except InterruptedRun:
-                emit({"event": "interrupted"})
+                if claim.lost:  # this process was still for too long, and another one went on
+                    emit({"event": "busy", "holder": str(store.holder_of(folder) or "")})
+                else:
+                    emit({"event": "interrupted"})
             except Exception as error:
                 status, line = _describe(error)
                 (folder / store.STARTS).unlink(missing_ok=True)  # it was not cut off
@@ -88,8 +95,8 @@ def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
                 emit({"event": "failed", "status": status, "error": line})
             else:
                 emit({"event": "done"})
-    except store.BusyError:
-        emit({"event": "busy"})
+    except store.BusyError as error:
+        emit({"event": "busy", "holder": str(error.holder or "")})
     except Exception as error:
         status, line = _describe(error)
         traceback.print_exc()
@@ -131,6 +138,7 @@ def record_failure(
         "seed": message["seed"],
         "error": line,
         "log": "failure.log",
+        "command": list(message["settings"]["command"]),
     }
     if isinstance(error, DivergedError):
         record |= {"epoch": error.epoch, "step": error.step, "lr": error.lr}
