@@ -128,7 +128,7 @@ def _acquire(path: Path) -> Claim:
             os.write(descriptor, holder.to_bytes())
             _, no_locks = _lock(descriptor)
             now = os.fstat(descriptor).st_mtime  # by the clock that stamps the other's file, too
-            if _put(own, path, holder) or _take_over(own, path, holder, now, not no_locks):
+            if _put(own, path) or _take_over(own, path, now, not no_locks):
                 held, descriptor = descriptor, None
                 return Claim(path, holder, held, no_locks)
         except FileNotFoundError:  # the folder went, being empty, or a sweep took the file
@@ -140,7 +140,7 @@ def _acquire(path: Path) -> Claim:
     raise BusyError(path.parent, read_holder(path))
 
 
-def _put(own: Path, path: Path, holder: Holder) -> bool:
+def _put(own: Path, path: Path) -> bool:
     """Gives the file its name where nobody has it; only one process can."""
     try:
         os.link(own, path)
@@ -155,41 +155,51 @@ def _put(own: Path, path: Path, holder: Holder) -> bool:
         except FileExistsError:
             return False
         own.replace(path)
-        return _settled(path, holder)
     return True
 
 
-def _take_over(own: Path, path: Path, holder: Holder, now: float, locks: bool) -> bool:
+def _take_over(own: Path, path: Path, now: float, locks: bool) -> bool:
     """Puts the file in the place of one whose holder is gone; False where that one is held."""
     descriptor = None
     try:
-        stat = path.stat()
         if locks:
             descriptor = _open(path)
-            stat = os.fstat(descriptor)
         locked = None if descriptor is None else _lock(descriptor)[0]
-        if locked is False or _is_held(read_holder(path), now - stat.st_mtime, locked is True):
+        if locked is False:
             return False
-        if not os.path.samestat(stat, path.stat()):
-            return False  # another was quicker
+        with _alone(path, now) as alone:  # what is judged here, nobody else may replace
+            stat = path.stat() if descriptor is None else os.fstat(descriptor)
+            if not alone or not os.path.samestat(stat, path.stat()):
+                return False
+            if _is_held(read_holder(path), now - stat.st_mtime, locked is True):
+                return False
+            if fcntl is None:  # an open file cannot be renamed there
+                path.unlink()
+                return _put(own, path)
+            own.replace(path)
+            return True
     except FileNotFoundError:
         return False  # just released: the next attempt gets it
-    else:
-        if fcntl is None:  # an open file cannot be renamed there
-            path.unlink(missing_ok=True)
-            return _put(own, path, holder)
-        own.replace(path)
-        # Without a common lock two may have got here; the later one stands.
-        return _settled(path, holder)
     finally:
         if descriptor is not None:
             os.close(descriptor)
 
 
-def _settled(path: Path, holder: Holder) -> bool:
-    time.sleep(_PAUSE)
-    found = read_holder(path)
-    return found is not None and found.token == holder.token
+@contextmanager
+def _alone(path: Path, now: float) -> Iterator[bool]:
+    """Whether this process alone may judge and replace; the right lasts moments, or its holder died."""
+    guard = path.parent / ".claim.guard.tmp"
+    try:
+        os.close(os.open(guard, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except FileExistsError:
+        if now - guard.stat().st_mtime > _UNSIGNED:
+            guard.unlink(missing_ok=True)
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        guard.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> int:
@@ -220,7 +230,7 @@ def _is_held(holder: Holder | None, age: float, locked: bool) -> bool:
     locked: this process could lock it, so nobody holds it whom the lock can see.
     """
     if holder is None:  # of an earlier ltbench, which left its files, or not written yet
-        return not locked and age < _UNSIGNED
+        return age < _UNSIGNED
     lives = holder.lives()
     if lives is not None:
         return lives

@@ -7,8 +7,8 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -28,8 +28,27 @@ Examples:
 """
 
 
+@contextlib.contextmanager
+def _reader_gone_is_no_click_matter() -> Iterator[None]:
+    """click would exit with 1, as if something had failed."""
+    from ltbench.cli.output import OutputClosedError
+
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
+
+
 class LazyGroup(click.Group):
     """Imports the module of a command when the command is asked for."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        with _reader_gone_is_no_click_matter():  # --help is printed here
+            return super().make_context(*arguments, **settings)
+
+    def invoke(self, context: click.Context) -> Any:
+        with _reader_gone_is_no_click_matter():
+            return super().invoke(context)
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -71,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    from ltbench.cli.output import end_of_output
+    from ltbench.cli.output import OutputClosedError, end_of_output
     from ltbench.errors import LtbenchError
 
     try:
@@ -86,13 +105,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except LtbenchError as error:
         click.echo(f"Error: {error}", err=True)
         return error.exit_code
-    except OSError as error:
+    except (OutputClosedError, OSError) as error:
         ended = end_of_output(error)
-        if ended is None:
-            raise
-        return ended
-    except SystemExit as end:  # click's own answer to a reader that left
-        ended = end_of_output(end.__context__)
         if ended is None:
             raise
         return ended

@@ -12,9 +12,13 @@ CLOSED = 141
 """Exit code where the reader of a pipe left: what a shell reports of a program ended by SIGPIPE."""
 
 
-def end_of_output(error: BaseException | None) -> int | None:
+class OutputClosedError(Exception):
+    """The reader of what this command prints left."""
+
+
+def end_of_output(error: BaseException) -> int | None:
     """The exit code where ``error`` is that stdout cannot be written, after telling; else None."""
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, (OutputClosedError, BrokenPipeError)):
         drop_output()
         return CLOSED
     if isinstance(error, OSError) and error.filename is None and error.errno is not None:

@@ -36,7 +36,7 @@ def command(results: Path) -> None:
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("protocol", "trial", "seed", "state", "rows", "note"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading != "note", overflow="fold")
     for trial in trials:
         cells = (
             trial.protocol,

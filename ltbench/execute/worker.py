@@ -83,24 +83,23 @@ def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
 
             try:
                 run_trial(TrialContext(Job.from_json(message), emit, should_stop))
+                last: dict[str, Any] = {"event": "done"}
             except InterruptedRun:
+                last = {"event": "interrupted"}
                 if claim.lost:  # this process was still for too long, and another one went on
-                    emit({"event": "busy", "holder": str(store.holder_of(folder) or "")})
-                else:
-                    emit({"event": "interrupted"})
+                    last = {"event": "busy", "holder": str(store.holder_of(folder) or "")}
             except Exception as error:
                 status, line = _describe(error)
                 (folder / store.STARTS).unlink(missing_ok=True)  # it was not cut off
                 record_failure(folder, message, status, line, traceback.format_exc(), error)
-                emit({"event": "failed", "status": status, "error": line})
-            else:
-                emit({"event": "done"})
+                last = {"event": "failed", "status": status, "error": line}
     except store.BusyError as error:
-        emit({"event": "busy", "holder": str(error.holder or "")})
+        last = {"event": "busy", "holder": str(error.holder or "")}
     except Exception as error:
         status, line = _describe(error)
         traceback.print_exc()
-        emit({"event": "failed", "status": status, "error": line})
+        last = {"event": "failed", "status": status, "error": line}
+    emit(last)  # after the claim's end: the parent may end this process at once
 
 
 def _describe(error: Exception) -> tuple[str, str]:
