@@ -220,7 +220,7 @@ def _lock(descriptor: int, *, shared: bool = False) -> tuple[bool | None, str]:
             return False, ""
         if error.errno not in _NO_LOCKS:
             raise
-        return None, f"{errno.errorcode.get(error.errno, error.errno)}: {error.strerror}"
+        return None, error.strerror or str(error)
     return True, ""
 
 

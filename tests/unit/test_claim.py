@@ -76,7 +76,7 @@ def test_one_holder_at_a_time_and_nothing_is_left(
         assert is_claimed(folder)
         assert held.holder == holder_of(folder)
         assert str(held.holder).startswith(f"process {os.getpid()} on ")
-        assert ("ENO" in held.no_locks or "EOP" in held.no_locks) == (locks is not None)
+        assert held.no_locks == (os.strerror(locks) if locks else "")
         with pytest.raises(BusyError) as busy, claim(folder):
             pass
         assert busy.value.holder == held.holder
@@ -144,7 +144,6 @@ def test_an_earlier_ltbench_at_work_is_respected(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b"{}", b'{"pid": "x"}', b'{"host": "a"'])
 def test_a_claim_of_a_process_that_died_while_taking_over_blocks_nobody_for_long(
     locks: int | None, tmp_path: Path
 ) -> None:
@@ -159,6 +158,7 @@ def test_a_claim_of_a_process_that_died_while_taking_over_blocks_nobody_for_long
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b"{}", b'{"pid": "x"}', b'{"host": "a"'])
 def test_a_damaged_file_blocks_nobody_for_long(content: bytes, tmp_path: Path) -> None:
     path = leave(tmp_path, None)
     path.write_bytes(content)
