@@ -30,9 +30,9 @@ machine at hand; rows that fit a test prior take minutes more each on CIFAR):
                      one GPU: 4 hours (by a step time that was assumed and
                      never measured);
                      cluster: the same command on every node over one shared
-                     results folder with working file locks (not tried); a trial is
-                     done by the node that claims it first, so at best the time is
-                     that of the longest trial.
+                     results folder (not tried); a trial is done by the node that
+                     claims it first, so at best the time is that of the longest
+                     trial.
 
 \b
 The same command again skips what is finished, resumes what was interrupted and

@@ -55,7 +55,9 @@ def _seeds(seeds: tuple[int, ...] | None) -> list[str]:
         return []
     if seeds == tuple(range(len(seeds))):
         return ["--seeds", str(len(seeds))]
-    return ["--seeds", ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")]
+    if len(seeds) == 1:  # alone it would be a count
+        return ["--seeds", f"{seeds[0]}-{seeds[0]}"]
+    return ["--seeds", ",".join(map(str, seeds))]
 
 
 def _overrides(overrides: Mapping[str, Any]) -> Iterator[str]:

@@ -477,7 +477,7 @@ def test_status_repeats_the_command_of_an_interrupted_trial(
     place.mkdir()
     plugin, results = place / "slow one.py", place / "re sults"
     plugin.write_text(SLOW)
-    words = ["run", "--methods", "slow,slow+none", "--protocol", "digits-lt", "--seeds", "0,"]
+    words = ["run", "--methods", "slow,slow+none", "--protocol", "digits-lt", "--seeds", "0-0"]
     words += ["--set", "recipe.epochs=3", "--imbalance", "20", "--test-ratios", "2,5"]
     words += ["--plugin", os.path.relpath(plugin, tmp_path), "--results", str(results)]
     run = start(*words, env={"STEP": f"{tmp_path}/", "PAUSE": "600"})

@@ -34,9 +34,7 @@ def copy(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def empty_cache(
-    ltbench_here: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def empty_cache(ltbench_here: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -101,8 +99,9 @@ def test_views_that_are_cached_serve_without_the_network(
     assert ltbench_here(*asked, copy).returncode == 0
     (one,) = copy.rglob("evaluations/sade+stability-*.json")
     (two,) = elsewhere.rglob("evaluations/sade+stability-*.json")
-    assert json.loads(one.read_text())["distributions"] == (
-        json.loads(two.read_text())["distributions"]
+    assert (
+        json.loads(one.read_text())["distributions"]
+        == (json.loads(two.read_text())["distributions"])
     )
 
 
