@@ -39,6 +39,11 @@ class TrialFiles:
     def outputs(self) -> TrialOutputs:
         """What evaluations and streams stand on; raises where there is nothing to stand on."""
         context = self.context
+        if not self.logits_path.exists() and not self.weights_path.exists():
+            raise LtbenchError(
+                f"{context.folder} holds a record without logits and weights; it can be "
+                "reported, not evaluated again"
+            )
         if not self.logits_path.exists():
             raise LtbenchError(
                 f"{self.logits_path} is missing, the test logits that every row is computed from; "
