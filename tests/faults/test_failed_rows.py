@@ -26,7 +26,8 @@ class Moody(Strategy):
     name, title = "moody", "fails until it is mended"
 
     def adapt(self, test, source, rng):
-        if not os.path.exists(os.environ["MENDED"]):
+        real = len(test.logits) > 60  # the contract tests before a run have fewer images
+        if real and not os.path.exists(os.environ["MENDED"]):
             raise RuntimeError("not today [sorry]")
         predict = source.method.predict
         return Adapted(predict(test.logits), frozen=predict)
@@ -99,7 +100,9 @@ def test_a_failed_training_repeats_its_command(ltbench_here: CommandLine, tmp_pa
         "class Bad(Method):\n"
         "    name, title = 'bad', 'fails'\n"
         "    def loss(self, logits, targets, *, progress, rng=None):\n"
-        "        raise RuntimeError('no')\n"
+        "        if len(targets) > 15:  # the contract tests have fewer\n"
+        "            raise RuntimeError('no')\n"
+        "        return logits.logsumexp(2).mean() - logits[:, 0].gather(1, targets[:, None]).mean()\n"
     )
     asked = ["run", "--methods", "bad", *SETTINGS, "--plugin", str(plugin)]
     results = tmp_path / "results"
