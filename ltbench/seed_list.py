@@ -12,11 +12,12 @@ from ltbench.settings import shorten
 MOST = 10_000
 """Seeds of one request. A count beyond it can only be a mistake, and its list would fill memory."""
 _NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+_RANGE = re.compile(r"([0-9]{1,19})-([0-9]{1,19})", re.ASCII)
 _LIMIT = 2**63
 
 
 def read_seeds(value: Any, where: str = "seeds") -> tuple[int, ...]:
-    """``5`` or ``"5"``: seeds 0 to 4; ``[0, 3]`` or ``"0,3"``: 0 and 3.
+    """``5`` or ``"5"``: seeds 0 to 4; ``[0, 3]`` or ``"0,3"``: 0 and 3; ``"2-4"``: 2, 3 and 4.
 
     One notation has one meaning in protocol files, on the command line and in Python. Raises
     :class:`InputError` for anything else, for a seed given twice and for more than :data:`MOST`.
@@ -40,11 +41,24 @@ def check_seeds(seeds: Sequence[int]) -> None:
 
 def _read(value: Any, shown: str) -> tuple[int, ...]:
     if isinstance(value, str):
-        numbers = [_number(part.strip(), shown) for part in value.split(",")]
-        return _listed(numbers, shown) if "," in value else _counted(numbers[0], shown)
+        parts = [part.strip() for part in value.split(",")]
+        numbers = [number for part in parts for number in _numbers(part, shown)]
+        counted = len(parts) == 1 and not _RANGE.fullmatch(parts[0])
+        return _counted(numbers[0], shown) if counted else _listed(numbers, shown)
     if isinstance(value, Iterable):
         return _listed([_number(item, shown) for item in value], shown)
     return _counted(_number(value, shown), shown)
+
+
+def _numbers(part: str, shown: str) -> Sequence[int]:
+    """A number, or all of a range with both its ends."""
+    found = _RANGE.fullmatch(part)
+    if found is None:
+        return [_number(part, shown)]
+    first, last = map(int, found.groups())
+    if not first <= last < first + MOST:
+        raise InputError(f"{shown}: the range {part} must go up, over at most {MOST:,} seeds")
+    return range(first, last + 1)
 
 
 def _number(value: Any, shown: str) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from ltbench.claim import CLAIM as CLAIM
+from ltbench.claim import BusyError as BusyError
+from ltbench.claim import claim as claim
+from ltbench.claim import holder_of as holder_of
+from ltbench.claim import is_claimed as is_claimed
 from ltbench.errors import InputError
 from ltbench.files import read_json, write_json
 from ltbench.trial import SCHEMA
@@ -19,47 +22,12 @@ STARTS = "starts.json"
 LOGITS = "logits.safetensors"
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.jsonl"
+FAILURES = "failures"
 CHECKPOINT = "checkpoint.safetensors"
-CLAIM = ".claim.lock"
 
 
 class NewerSchemaError(InputError):
     """A record of a later ltbench: it must not be overwritten by this one."""
-
-
-class BusyError(Exception):
-    """Another live process holds the trial."""
-
-
-@contextmanager
-def claim(folder: Path) -> Iterator[None]:
-    """Holds the trial for this process; raises :class:`BusyError` at once where another does.
-
-    The operating system frees the lock with the process, however it ends.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / CLAIM)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BusyError(str(folder)) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_claimed(folder: Path) -> bool:
-    """Whether a live process holds the trial right now."""
-    if not (folder / CLAIM).exists():
-        return False
-    try:
-        with claim(folder):
-            return False
-    except BusyError:
-        return True
-    except OSError:  # a folder that only may be read: nobody trains there
-        return False
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -90,14 +58,29 @@ def finished_trial(folder: Path) -> dict[str, Any] | None:
     return record if record.get("status") == "finished" else None
 
 
-def count_start(folder: Path) -> int:
-    """Counts the starts of an unfinished training; returns how many were cut off before this one."""
+def count_start(folder: Path, command: Sequence[str] = ()) -> int:
+    """Counts the starts of an unfinished training; returns how many were cut off before this one.
+
+    command: the words that started it, for whoever wants to continue it.
+    """
     try:
         starts = int(read_json(folder / STARTS)["starts"])
     except (InputError, KeyError, TypeError, ValueError):
         starts = 0
-    write_json(folder / STARTS, {"starts": starts + 1})
+    write_json(folder / STARTS, {"starts": starts + 1, "command": list(command)})
     return starts
+
+
+def recorded_command(folder: Path) -> list[str]:
+    """The words that last started an unfinished or failed training; none where nobody wrote them."""
+    for name in (STARTS, FAILED):
+        try:
+            command = read_json(folder / name)["command"]
+        except (InputError, KeyError, TypeError):
+            continue
+        if isinstance(command, list) and command:
+            return [str(word) for word in command]
+    return []
 
 
 def clear_attempt(folder: Path) -> None:
@@ -111,3 +94,26 @@ def sweep_temporaries(folder: Path) -> None:
     """Removes temporary files that a killed writer left; only the holder of the claim may."""
     for stray in folder.rglob(".*.tmp"):
         stray.unlink(missing_ok=True)
+
+
+def failure_path(evaluation: Path) -> Path:
+    """Where it is remembered that the evaluation or stream of this path failed; no result."""
+    return evaluation.parent.parent / FAILURES / evaluation.name
+
+
+def forget_failure(evaluation: Path) -> None:
+    """For an evaluation that is there now."""
+    path = failure_path(evaluation)
+    if path.exists():
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # others are still there
+            path.parent.rmdir()
+
+
+def failed_rows(folder: Path) -> list[dict[str, Any]]:
+    """What is remembered of rows that failed on the trial: ``label``, ``error``, ``command``."""
+    found = []
+    for path in sorted((folder / FAILURES).glob("*.json")):
+        with suppress(InputError):
+            found.append(read_record(path))
+    return found

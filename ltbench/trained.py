@@ -63,7 +63,14 @@ class TrainedModel:
     def method(self) -> Method[Any]:
         """The method that trained it; one from a plugin file needs ``load_model(..., plugins=)``."""
         training = self.record["training"]
-        plugin = load_registries(self._plugins).methods.get(training["name"])
+        methods = load_registries(self._plugins).methods
+        if training["name"] not in methods.plugins and training["name"] not in methods.broken:
+            origin = str(training["origin"])
+            raise InputError(
+                f"unknown method {training['name']!r}: the trial's comes from {origin}; "
+                "load_model(..., plugins=[FILE]) makes it known"
+            )
+        plugin = methods.get(training["name"])
         cls = plugin.cls
         if cls.version != training["version"]:
             raise InputError(
@@ -108,7 +115,10 @@ def load_model(
     record = store.read_record(path)
     weights = folder / store.WEIGHTS
     if not weights.exists():
-        raise InputError(f"{folder} holds a record without weights; there is no network to load")
+        raise InputError(
+            f"{folder} holds a record without weights ({store.WEIGHTS} is missing); "
+            "there is no network to load"
+        )
     try:
         model, data = record["model"], record["data"]
         request = Architecture(

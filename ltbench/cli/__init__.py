@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -27,8 +28,27 @@ Examples:
 """
 
 
+@contextlib.contextmanager
+def _reader_gone_is_no_click_matter() -> Iterator[None]:
+    """click would exit with 1, as if something had failed."""
+    from ltbench.cli.output import OutputClosedError
+
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
+
+
 class LazyGroup(click.Group):
     """Imports the module of a command when the command is asked for."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        with _reader_gone_is_no_click_matter():  # --help is printed here
+            return super().make_context(*arguments, **settings)
+
+    def invoke(self, context: click.Context) -> Any:
+        with _reader_gone_is_no_click_matter():
+            return super().invoke(context)
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -62,21 +82,34 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command line and exits: 0 fine, 1 a trial failed, 2 wrong input, 130 interrupted."""
+    """Runs the command line and exits: 0 fine, 1 a trial failed, 2 wrong input, 130 interrupted,
+    141 where the reader of a pipe left."""
+    from ltbench.cli.output import flush
+
+    flush(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from ltbench.cli.output import OutputClosedError, end_of_output
     from ltbench.errors import LtbenchError
 
     try:
         code = cli.main(arguments, prog_name="ltbench", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except LtbenchError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except (OutputClosedError, OSError) as error:
+        ended = end_of_output(error)
+        if ended is None:
+            raise
+        return ended
 
 
 def program() -> NoReturn:
@@ -87,10 +120,7 @@ def program() -> NoReturn:
     try:
         main()
     except SystemExit as end:
-        try:
-            sys.stdout.flush()
+        with contextlib.suppress(OSError):  # stdout was flushed already
             sys.stderr.flush()
-        except OSError:  # a reader that left, a full disk: the interpreter's own end tells of it
-            raise end from None
         atexit._run_exitfuncs()
         os._exit(end.code if isinstance(end.code, int) else 0)

@@ -25,10 +25,10 @@ def command(first: str, second: str, results: Path) -> None:
     Identity, recipe, data, model, environment, code version and results are compared; when and how
     long they ran is not.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from ltbench.cli.terminal import stdout_console
     from ltbench.locate_trial import locate_trial
     from ltbench.report.diff import compare_trials
 
@@ -48,4 +48,4 @@ def command(first: str, second: str, results: Path) -> None:
         section = difference.section
         cells = (shown, difference.key, difference.first, difference.second)
         table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table)
+    stdout_console().print(table)

@@ -60,12 +60,13 @@ def _list_protocols(plugins: tuple[str, ...]) -> None:
 
 
 def _print(rows: Iterable[tuple[str, str, str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ltbench.cli.terminal import stdout_console
 
     table = Table(box=None, show_header=True, header_style="bold", pad_edge=False)
     for heading in ("name", "title", "from"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
-    Console(soft_wrap=False).print(table)
+    stdout_console().print(table)

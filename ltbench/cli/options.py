@@ -76,7 +76,7 @@ def training_options(function: F) -> F:
     """How and where trials run."""
     for option in reversed(
         (
-            click.option("--seeds", metavar="N|LIST", help="5 (seeds 0 to 4) or 0,3."),
+            click.option("--seeds", metavar="N|LIST", help="5 (seeds 0 to 4), 0,3 or 2-4."),
             click.option(
                 "--data-dir",
                 type=click.Path(path_type=Path),

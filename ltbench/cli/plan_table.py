@@ -21,7 +21,10 @@ def print_plan(plan: Plan, console: Console, *, part: str = "") -> None:
     table = Table(title=title, title_justify="left", header_style="bold")
     for heading in ("trial", "seed", "rows", "state", "time", "disk"):
         table.add_column(
-            heading, justify="right" if heading in ("seed", "time", "disk") else "left"
+            heading,
+            justify="right" if heading in ("seed", "time", "disk") else "left",
+            no_wrap=heading not in ("trial", "rows"),  # these give way, and lose nothing by it
+            overflow="fold",
         )
     for planned in plan.trials:
         estimate = planned.estimate

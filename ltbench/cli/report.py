@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import click
@@ -105,26 +106,36 @@ def command(
     precision or evaluation mode are never merged. A sub-folder `published` of the results is read
     only where it is named itself.
     """
-    from rich.console import Console
 
+    from ltbench.cli.terminal import stdout_console
     from ltbench.report.build import build_report
 
-    build_report(
-        results,
-        output,
-        protocol=protocol,
-        strict=strict,
-        figures=not no_figures,
-        selection=Selection(methods, columns, group_by or "", decimals),
-        siunitx=siunitx,
-        template=template,
-        readme=readme,
-        console=Console(),
-    )
-    if cite is not None:
-        from ltbench.report.cite import write_bibliography
+    cited = partial(_cite, results, cite, protocol)
+    try:
+        build_report(
+            results,
+            output,
+            protocol=protocol,
+            strict=strict,
+            figures=not no_figures,
+            selection=Selection(methods, columns, group_by or "", decimals),
+            siunitx=siunitx,
+            template=template,
+            readme=readme,
+            console=stdout_console(),
+        )
+    except OSError:  # whoever read the tables left: they are written, and so is the rest
+        cited()
+        raise
+    for line in cited():
+        click.echo(line)
 
-        missing = write_bibliography(results, cite, protocol)
-        click.echo(f"references: {cite}")
-        for what in missing:
-            click.echo(f"no reference is known for {what}")
+
+def _cite(results: Path, cite: Path | None, protocol: str | None) -> list[str]:
+    """Writes the references where they are asked for; what to tell of them."""
+    if cite is None:
+        return []
+    from ltbench.report.cite import write_bibliography
+
+    missing = write_bibliography(results, cite, protocol)
+    return [f"references: {cite}", *(f"no reference is known for {what}" for what in missing)]

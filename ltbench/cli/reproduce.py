@@ -30,9 +30,9 @@ machine at hand; rows that fit a test prior take minutes more each on CIFAR):
                      one GPU: 4 hours (by a step time that was assumed and
                      never measured);
                      cluster: the same command on every node over one shared
-                     results folder with working file locks (not tried); a trial is
-                     done by the node that claims it first, so at best the time is
-                     that of the longest trial.
+                     results folder (not tried); a trial is done by the node that
+                     claims it first, so at best the time is that of the longest
+                     trial.
 
 \b
 The same command again skips what is finished, resumes what was interrupted and
@@ -70,17 +70,17 @@ def command(
 
     The study is data of the protocol file: parts with rows, overrides and seeds ([[study]]).
     """
-    from rich.console import Console
 
     from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan, print_study_total
     from ltbench.cli.run import run_plan
+    from ltbench.cli.terminal import stdout_console
     from ltbench.execute.request import Request
     from ltbench.execute.study import plan_study
     from ltbench.names import split_list
     from ltbench.seed_list import parse_seeds
 
-    console = Console(soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     request = Request(
         methods="",
         protocol=protocol,

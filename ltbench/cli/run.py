@@ -86,14 +86,14 @@ def _execute(
     train: bool,
     dry_run: bool,
 ) -> int:
-    from rich.console import Console
 
     from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan
+    from ltbench.cli.terminal import stdout_console
     from ltbench.execute.request import Request, prepare
     from ltbench.seed_list import parse_seeds
 
-    console = Console(stderr=False, soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     request = Request(
         methods=methods,
         protocol=protocol,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from ltbench.cli.terminal import stdout_console
 from ltbench.errors import InputError
 from ltbench.names import Call, Row
 from ltbench.protocol import Protocol
@@ -76,7 +76,7 @@ def _print_settings(settings: list[Setting]) -> None:
     table = _table("hyper-parameter", "value", "from", "published", "meaning")
     for found in settings:
         table.add_row(found.key, _plain(found.value), found.source, _published(found), found.help)
-    Console().print(table)
+    stdout_console().print(table)
 
 
 def _print_recipe(row: Row, protocol: Protocol, registries: Registries) -> None:
@@ -88,7 +88,7 @@ def _print_recipe(row: Row, protocol: Protocol, registries: Registries) -> None:
     for found in recipe_settings(training, protocol, registries):
         name = found.key.removeprefix("recipe.")
         table.add_row(name, _plain(found.value), found.source, _published(found))
-    Console().print(table)
+    stdout_console().print(table)
     reference = registries.methods.get(training).cls.reference
     if reference is None or not reference.settings:
         click.echo("published: no settings recorded for this method")

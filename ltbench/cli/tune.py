@@ -63,17 +63,17 @@ def command(
     Trains every point of the grid with a hold-out (train.holdout, 0.1 unless the protocol has one),
     scores the hold-out under the label distributions of the protocol and records choice and cost.
     """
-    from rich.console import Console
 
     from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan
+    from ltbench.cli.terminal import stdout_console
     from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
     from ltbench.execute.request import Request
     from ltbench.execute.tune import choose, plan_tuning
     from ltbench.seed_list import parse_seeds
 
-    console = Console(stderr=False, soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     request = Request(
         methods="",
         protocol=protocol,
@@ -107,28 +107,23 @@ def command(
 
 
 def print_choice(choice: Choice, console: Console) -> None:
-    """Every grid point with its score, the best one marked."""
-    from rich.table import Table
-
+    """Every grid point with its score, the best one marked; then what the mean is made of."""
+    from ltbench.cli.blocks import print_blocks
     from ltbench.execute.progress import duration
     from ltbench.report.names import short_name
 
-    title = "hold-out accuracy (%) under each label distribution, ± standard error of the mean"
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    table.add_column("row", no_wrap=True)
     short = [short_name(s.name, s.kind, s.ratio) for s in choice.sets]
-    for heading in ("mean", *short):
-        table.add_column(heading, justify="right", no_wrap=True)
+    lines = []
     for candidate in choice.candidates:
-        label = candidate.label.replace("[", r"\[")
-        score = candidate.score
-        if score is None:
-            table.add_row(label, "failed")
-            continue
         mark = " *" if candidate is choice.chosen else ""
-        cells = [f"{value:.1f}" for value in score.accuracies]
-        table.add_row(label + mark, f"{score.mean:.2f} ± {score.error:.2f}", *cells)
-    console.print(table)
+        score = candidate.score
+        cells = ["failed", *("-" for _ in short)]
+        if score is not None:
+            accuracies = [f"{value:.1f}" for value in score.accuracies]
+            cells = [f"{score.mean:.2f} ± {score.error:.2f}", *accuracies]
+        lines.append((candidate.label + mark, *cells))
+    title = "hold-out accuracy (%) under each label distribution, ± its standard error"
+    print_blocks(title, ("row", "mean", *short), lines, console)
     trials = {planned.trial.hash for c in choice.candidates for planned in c.trials}
     console.print(
         f"chosen: {choice.chosen.label}; cost: {duration(choice.seconds)} in {len(trials)} trials",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -25,16 +23,21 @@ Report = Callable[[str, int, int], None]
 class ViewLogits:
     """``(2, N, E, C)`` logits of pair k, from memory, the cache or the network, in this order.
 
-    The cache is keyed by the weights themselves, so that a trial trained again elsewhere under the
-    same hash never meets another network's logits.
+    The cache is keyed by the weights themselves (``digest``: SHA-256 of their file), so that a trial
+    trained again elsewhere under the same hash never meets another network's logits. ``inference``
+    is called only where the network has to run.
     """
 
     def __init__(
-        self, inference: Inference, weights: Path, test: Dataset, views: ViewsConfig, report: Report
+        self,
+        inference: Callable[[], Inference],
+        digest: str,
+        test: Dataset,
+        views: ViewsConfig,
+        report: Report,
     ) -> None:
         self._inference, self._test, self._views = inference, test, views
         self._report = report
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         key = content_hash([digest, test.fingerprint, views.logits_identity(), VIEWS_VERSION])
         self._folder = cache_root() / "view-logits" / key
         self._pairs: dict[int, Tensor] = {}
@@ -50,11 +53,12 @@ class ViewLogits:
             return load_file(path)["logits"]
         except (OSError, SafetensorError, KeyError):
             pass  # not there yet, or damaged: made again below
+        inference = self._inference()  # before images are made: there may be no network
         images = view_pair(
             self._test, self._views, k, progress=lambda i, n: self._report("view images", i, n)
         )
         sides = [
-            self._inference(
+            inference(
                 side.__getitem__,
                 len(self._test),
                 lambda i, n: self._report("view logits", i, n),

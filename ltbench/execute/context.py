@@ -105,8 +105,11 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Raises :class:`LtbenchError`, one line, where the file is not there or is damaged."""
     try:
         return load_file(path)
+    except FileNotFoundError:
+        raise LtbenchError(f"{path} is not there") from None
     except SafetensorError as error:
         raise LtbenchError(
             f"{path} is damaged ({error}); without the folder the trial is trained again"

@@ -7,15 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from ltbench import store
-from ltbench.errors import InterruptedRun, LtbenchError, describe
-from ltbench.evaluate.augmented import augmented_logits
+from ltbench.errors import InterruptedRun, LtbenchError
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
-from ltbench.evaluate.network import ImageNetwork
-from ltbench.evaluate.sources import HoldOut, bias_block
+from ltbench.evaluate.sources import bias_block
 from ltbench.evaluate.stored import (
     evaluation_hash,
     evaluation_path,
@@ -23,105 +18,42 @@ from ltbench.evaluate.stored import (
     known_distributions,
     sets_for,
 )
-from ltbench.evaluate.views import ViewLogits
-from ltbench.execute.context import TrialContext, load_tensors, now
+from ltbench.execute.context import TrialContext, now
+from ltbench.execute.row_failure import RowFailure
+from ltbench.execute.trial_files import TrialFiles
 from ltbench.files import write_json
-from ltbench.models.resnet import ExpertResNet, build_network
 from ltbench.rows import ResolvedRow
-from ltbench.seeds import generator
-from ltbench.train.infer import Inference
 from ltbench.trial import SCHEMA
 
 
-def evaluate_trial(context: TrialContext, record: dict[str, Any]) -> None:
+def evaluate_trial(context: TrialContext, files: TrialFiles) -> list[RowFailure]:
     """Evaluates every row of the job that is not complete; one that fails stops no other."""
-    rows = context.job.resolve_rows(context.registries)
-    pending = [
-        row
-        for row in rows
-        if not is_complete(_path(context, row), sets_for(row, context.task.test_sets))
-    ]
+    pending = []
+    for row in context.job.resolve_rows(context.registries):
+        path = _path(context, row)
+        if is_complete(path, sets_for(row, context.task.test_sets)):
+            store.forget_failure(path)
+        else:
+            pending.append(row)
     if not pending:
-        return
-    outputs = trial_outputs(context)
-    failures: list[tuple[ResolvedRow, Exception]] = []
+        return []
+    try:
+        outputs = files.outputs()
+    except LtbenchError as error:
+        return [RowFailure(row.label, error, _path(context, row)) for row in pending]
+    failures = []
     for row in pending:
+        path = _path(context, row)
         try:
-            _evaluate_row(context, row, outputs, record)
+            files.check(row, outputs)
+            _evaluate_row(context, row, outputs, files.record)
         except InterruptedRun:
             raise
         except Exception as error:  # one row's plugin must not cost the others theirs
-            failures.append((row, error))
-    raise_failures(failures)
-
-
-def raise_failures(failures: list[tuple[ResolvedRow, Exception]]) -> None:
-    """One error that tells of all rows that failed; none where none did."""
-    if failures:
-        told = "; ".join(_failure_line(row, error) for row, error in failures)
-        raise LtbenchError(told) from failures[0][1]
-
-
-def trial_outputs(context: TrialContext) -> TrialOutputs:
-    """What evaluations and streams stand on; raises where the trial's files are not all there."""
-    weights = context.folder / store.WEIGHTS
-    if not weights.exists() or not (context.folder / store.LOGITS).exists():
-        raise LtbenchError(
-            f"{context.folder} holds a record without logits and weights; it can be "
-            "reported, not evaluated again"
-        )
-    stored = load_tensors(context.folder / store.LOGITS)
-    logits = stored["logits"]
-    network = _network(context, weights)
-    inference = Inference(network, context.mean, context.std, context.device)
-    test = context.task.splits.test
-    shifted = logits
-    if context.job.settings.mode == "augmented":
-        shifted = augmented_logits(inference, test, context.trial.recipe, context.trial.seed)
-    views = ViewLogits(inference, weights, test, context.job.protocol.views, context.report)
-    labels = torch.from_numpy(np.array(test.labels))
-    return TrialOutputs(
-        context.trial,
-        context.task,
-        logits,
-        shifted,
-        labels,
-        views,
-        holdout=_holdout(context, stored),
-        network=ImageNetwork(network, context.mean, context.std, context.device).private_copy,
-        images=lambda chosen: torch.from_numpy(test.read(chosen.numpy())),
-    )
-
-
-def _failure_line(row: ResolvedRow, error: Exception) -> str:
-    line = describe(error)
-    return line if line.startswith(row.label) else f"{row.label}: {line}"
-
-
-def _network(context: TrialContext, weights: Path) -> ExpertResNet:
-    protocol = context.job.protocol
-    network = build_network(
-        protocol.model.backbone,
-        protocol.data.used_classes,
-        context.method().architecture(),
-        generator("shell"),
-    )
-    network.load_state_dict(load_tensors(weights))
-    return network.to(memory_format=torch.channels_last)
-
-
-def _holdout(context: TrialContext, stored: dict[str, torch.Tensor]) -> HoldOut | None:
-    held = context.task.train.holdout
-    if not len(held):
-        return None
-    labels = torch.from_numpy(context.task.splits.train.labels[held])
-    logits = stored.get("holdout")
-    if logits is None or len(logits) != len(labels):
-        raise LtbenchError(
-            f"{context.folder / store.LOGITS} lacks the logits of its {len(labels)} held-out images; "
-            "without the folder the trial is trained again"
-        )
-    return HoldOut(logits, labels)
+            failures.append(RowFailure(row.label, error, path))
+        else:
+            store.forget_failure(path)
+    return failures
 
 
 def _path(context: TrialContext, row: ResolvedRow) -> Path:

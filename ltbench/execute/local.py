@@ -146,7 +146,7 @@ class _Execution:
         self.outcome = Outcome()
         self.events: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self.workers: list[_Worker] = []
-        self.busy: set[str] = set()
+        self.busy: dict[str, str] = {}  # trial to whoever held it when last told
         self.told_to_stop = False
 
     def run(self) -> Outcome:
@@ -223,10 +223,11 @@ class _Execution:
         self, worker: _Worker, planned: PlannedTrial, event: dict[str, Any]
     ) -> None:
         """Another process holds this trial: take the next one, come back to it later."""
-        if planned.trial.hash not in self.busy:
-            self.busy.add(planned.trial.hash)
+        holder = str(event.get("holder", ""))
+        if self.busy.get(planned.trial.hash) != holder:
+            self.busy[planned.trial.hash] = holder
             self.listen(planned, event)
-        worker.current = None
+        worker.current, worker.running = None, False
         self.waiting.append(planned)
         if all(other.trial.hash in self.busy for other in self.waiting):
             time.sleep(_BUSY_WAIT)

@@ -121,7 +121,7 @@ def make_plan(
         if not settings.train and draft.state != "finished":
             raise InputError(
                 f"{draft.wanted.label} with seed {draft.trial.seed} is not trained yet "
-                f"({draft.state}); `ltbench run` trains it"
+                f"({_told_state(draft)}); `ltbench run` trains it"
             )
     jobs, threads = sharing(sum(not draft.complete for draft in drafts))
     settings = replace(settings, threads=threads)
@@ -275,6 +275,12 @@ def _group_by_training(
             label = format_call(name, departures(hyper, usual))
             trainings.append(_Training(plugin, hyper, label, [row]))
     return trainings
+
+
+def _told_state(draft: _Draft) -> str:
+    if (draft.folder / store.LOGITS).exists() and not (draft.folder / store.TRIAL).exists():
+        return f"{draft.folder / store.TRIAL} is missing, so its logits count for nothing"
+    return draft.state
 
 
 def _state(folder: Path) -> str:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 
 from ltbench.execute.bars import LiveBars
 from ltbench.execute.plan import Plan, PlannedTrial
+from ltbench.holder import SILENCE
 
 _PLAIN_SECONDS = 30.0  # between two lines about the same trial
 
@@ -42,6 +43,7 @@ class RunProgress(LiveBars):
         match event["event"]:
             case "started":
                 self._bar(planned, name, 0, 1, "starting")
+                self._no_locks(planned, event.get("no_locks", ""))
             case "epoch":
                 self._epoch(planned, name, event)
             case "stage":
@@ -52,7 +54,9 @@ class RunProgress(LiveBars):
             case "trained":
                 self._say(f"{name}: trained in {duration(event['seconds'])}")
             case "busy":
-                self._say(f"{name}: another process holds this trial, waiting for it")
+                holder = event.get("holder", "")
+                told = f" ({holder})" if holder else ""
+                self._say(f"{name}: another process holds this trial, waiting for it{told}")
             case "interrupted":
                 self._end(planned)
                 self._say(f"{name}: interrupted, progress is kept")
@@ -65,6 +69,15 @@ class RunProgress(LiveBars):
                 left = sum(self.left.values())
                 note = f", about {duration(left)} left" if left >= 1 else ""
                 self._say(f"{name}: done ({self.done} of {self.total}{note})")
+
+    def _no_locks(self, planned: PlannedTrial, reason: str) -> None:
+        if reason and "locks" not in self.said:
+            self.said["locks"] = time.monotonic()
+            self._say(
+                f"file locks do not work in {planned.job.settings.results} ({reason}): trials are "
+                "claimed by files alone, and one whose run died on another host is free again "
+                f"after {duration(SILENCE)}"
+            )
 
     def _epoch(self, planned: PlannedTrial, name: str, event: dict[str, Any]) -> None:
         epoch, epochs = event["epoch"], event["epochs"]

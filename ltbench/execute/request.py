@@ -16,14 +16,16 @@ from ltbench.data.locate import user_folder
 from ltbench.data.sources import is_ready, open_data
 from ltbench.environment import bf16_is_native, resolve_device
 from ltbench.errors import InputError
+from ltbench.execute.command import run_command
 from ltbench.execute.job import Settings
 from ltbench.execute.plan import Plan, make_plan
+from ltbench.execute.plugin_hint import resolve_with_hint
 from ltbench.execute.resources import share
 from ltbench.names import parse_rows
 from ltbench.protocol import Protocol
 from ltbench.protocol_file import load_protocol_config
 from ltbench.registry import Registries, Registry, load_registries
-from ltbench.rows import ResolvedRow, resolve_row
+from ltbench.rows import ResolvedRow
 from ltbench.seed_list import check_seeds
 
 PRECISIONS = ("float32", "bf16")
@@ -51,6 +53,8 @@ class Request:
     arrivals: tuple[str, ...] = ()
     train: bool = True
     dry_run: bool = False
+    command: tuple[str, ...] = ()
+    """What asks for the same again; empty: ``ltbench run`` or ``evaluate``."""
 
     def load_protocol(self) -> Protocol:
         return load_protocol_config(self.protocol, self.overrides, plugins=self.plugins)
@@ -83,7 +87,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     seeds = request.seeds if request.seeds is not None else protocol.seeds
     check_seeds(seeds)
     # Names and folders first: nobody waits for a download to hear of a typing error.
-    resolved = [resolve_row(row, protocol, registries) for row in rows]
+    resolved = [resolve_with_hint(row, protocol, registries, request.results) for row in rows]
     for arrival in request.arrivals:
         parse_arrival(arrival)
     _check_settings(protocol, registries)
@@ -103,6 +107,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         arrivals=tuple(dict.fromkeys(parse_arrival(text).name for text in request.arrivals)),
         train=request.train,
         checkpoint_seconds=_checkpoint_seconds(),
+        command=request.command or run_command(request),
     )
 
     def sharing(trials: int) -> tuple[int, int]:

@@ -5,42 +5,51 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ltbench import store
 from ltbench.arrival import Arrival, parse_arrival
-from ltbench.errors import InterruptedRun
+from ltbench.errors import InterruptedRun, LtbenchError
 from ltbench.evaluate.evaluate import TrialOutputs
 from ltbench.evaluate.stored import known_distributions
 from ltbench.evaluate.stream import is_streamed, predicts, stream_hash, stream_path, stream_row
 from ltbench.execute.context import TrialContext, now
-from ltbench.execute.evaluate_trial import raise_failures, row_facts, trial_outputs
+from ltbench.execute.evaluate_trial import row_facts
+from ltbench.execute.row_failure import RowFailure
+from ltbench.execute.trial_files import TrialFiles
 from ltbench.files import write_json
 from ltbench.rows import ResolvedRow
 from ltbench.trial import SCHEMA
 
 
-def stream_trial(context: TrialContext, record: dict[str, Any]) -> None:
+def stream_trial(context: TrialContext, files: TrialFiles) -> list[RowFailure]:
     """Streams every row that is not complete; one that fails stops no other."""
     rows = context.job.resolve_rows(context.registries)
     mode = context.job.settings.mode
-    pending = [
-        (row, arrival)
-        for arrival in map(parse_arrival, context.job.settings.arrivals)
-        for row in rows
-        if not is_streamed(
-            stream_path(context.folder, context.trial, row, mode, arrival), context.task.test_sets
-        )
-    ]
+    pending = []
+    for arrival in map(parse_arrival, context.job.settings.arrivals):
+        for row in rows:
+            path = stream_path(context.folder, context.trial, row, mode, arrival)
+            if is_streamed(path, context.task.test_sets):
+                store.forget_failure(path)
+            else:
+                pending.append((row, arrival, path))
     if not pending:
-        return
-    outputs = trial_outputs(context)
-    failures: list[tuple[ResolvedRow, Exception]] = []
-    for row, arrival in pending:
+        return []
+    try:
+        outputs = files.outputs()
+    except LtbenchError as error:
+        return [RowFailure(row.label, error, path, a.name) for row, a, path in pending]
+    failures = []
+    for row, arrival, path in pending:
         try:
-            _stream_row(context, row, arrival, outputs, record)
+            files.check(row, outputs)
+            _stream_row(context, row, arrival, outputs, files.record)
         except InterruptedRun:
             raise
         except Exception as error:  # one row's plugin must not cost the others theirs
-            failures.append((row, error))
-    raise_failures(failures)
+            failures.append(RowFailure(row.label, error, path, arrival.name))
+        else:
+            store.forget_failure(path)
+    return failures
 
 
 def _stream_row(

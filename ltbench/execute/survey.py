@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ltbench import store
 from ltbench.errors import InputError
 from ltbench.execute.other_code import CodeSurvey, survey_code
 
+_UNFINISHED = ("interrupted", "failed", "diverged")
+
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """state: finished, running, interrupted, failed, diverged or unreadable."""
+    """state: finished, running, interrupted, failed, diverged or unreadable.
+
+    command: what continues a trial that is not finished, or tries its failed rows again, without the
+    results folder; empty where nobody recorded it. failed_rows: a line for each row whose evaluation
+    failed.
+    """
 
     protocol: str
     training: str
@@ -20,6 +28,8 @@ class TrialStatus:
     state: str
     rows: int
     note: str
+    command: tuple[str, ...] = ()
+    failed_rows: tuple[str, ...] = ()
 
 
 def survey(results: Path) -> list[TrialStatus]:
@@ -46,7 +56,31 @@ def _status(folder: Path, code: CodeSurvey) -> TrialStatus:
         note = ", ".join(part for part in (note, _code_note(folder, code)) if part)
     rows = len(list((folder / "evaluations").glob("*.json")))
     seed = folder.name.partition("-")[0]
-    return TrialStatus(folder.parent.parent.name, folder.parent.name, seed, state, rows, note)
+    failures = store.failed_rows(folder) if state == "finished" else []
+    lines = tuple(_failure_line(record) for record in failures)
+    if lines:
+        note = ", ".join(part for part in (note, f"{len(lines)} rows failed") if part)
+    command: list[str] = []
+    if state in _UNFINISHED:
+        command = store.recorded_command(folder)
+    elif failures:
+        command = [str(word) for word in failures[-1].get("command", ())]
+    return TrialStatus(
+        folder.parent.parent.name,
+        folder.parent.name,
+        seed,
+        state,
+        rows,
+        note,
+        tuple(command),
+        lines,
+    )
+
+
+def _failure_line(record: dict[str, Any]) -> str:
+    arrival = record.get("arrival")
+    line = str(record.get("error", "failed"))
+    return f"{line} (stream {arrival})" if arrival else line
 
 
 def _code_note(folder: Path, survey: CodeSurvey) -> str:
@@ -61,8 +95,8 @@ def _code_note(folder: Path, survey: CodeSurvey) -> str:
 
 
 def _state(folder: Path) -> tuple[str, str]:
-    if store.is_claimed(folder):
-        return "running", ""
+    claimed = store.is_claimed(folder)
+    holder = f"{store.holder_of(folder) or 'another process'}" if claimed else ""
     if (folder / store.TRIAL).exists():
         try:
             record = store.read_record(folder / store.TRIAL)
@@ -70,7 +104,10 @@ def _state(folder: Path) -> tuple[str, str]:
             return "unreadable", str(error)
         variant = str(record.get("protocol", {}).get("variant", ""))
         imported = "imported" if "imported" in record else ""
-        return "finished", ", ".join(part for part in (imported, variant) if part)
+        used = f"in use by {holder}" if claimed else ""
+        return "finished", ", ".join(part for part in (imported, variant, used) if part)
+    if claimed:
+        return "running", holder
     if (folder / store.FAILED).exists():
         try:
             record = store.read_record(folder / store.FAILED)

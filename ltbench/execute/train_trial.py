@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -23,7 +24,7 @@ from ltbench.trial import SCHEMA
 def train_trial(context: TrialContext) -> dict[str, Any]:
     """Trains to the last epoch, runs the network over the test images, stores all; the record."""
     (context.folder / store.FAILED).unlink(missing_ok=True)
-    preemptions = store.count_start(context.folder)
+    preemptions = store.count_start(context.folder, context.job.settings.command)
     labels = context.task.splits.train.labels[context.task.train.indices]
     job = TrainingJob(
         trial=context.trial.hash,
@@ -80,6 +81,8 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         "epochs": epochs,
         "peak_memory_bytes": _peak_memory(),
     }
+    digest = hashlib.sha256((context.folder / store.WEIGHTS).read_bytes()).hexdigest()
+    record["weights_sha256"] = digest
     record["final_loss"] = progress.history[-1]["loss"]
     write_json(context.folder / store.TRIAL, record)  # last: its presence means finished
     store.clear_attempt(context.folder)

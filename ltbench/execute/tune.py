@@ -20,6 +20,7 @@ from ltbench import store
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError, LtbenchError
 from ltbench.evaluate.holdout_score import HoldOutScore, hits_per_class, score_under_priors
+from ltbench.execute.command import tune_command
 from ltbench.execute.context import load_tensors, now
 from ltbench.execute.estimate import Estimate
 from ltbench.execute.grid import grid_rows, row_text
@@ -91,11 +92,12 @@ def plan_tuning(request: Request, method: str, grid: Sequence[str], report: Any 
     A protocol without a hold-out gets ``train.holdout`` = 0.1. Raises :class:`InputError`.
     """
     overrides: Mapping[str, Any] = request.overrides
+    command = tune_command(request, method, grid)
     if request.load_protocol().train.holdout == 0:
         overrides = {**overrides, "train.holdout": str(DEFAULT_HOLDOUT)}
     rows = grid_rows(method, grid, load_registries(request.plugins))
     text = ",".join(map(row_text, rows))
-    request = replace(request, methods=text, overrides=overrides)
+    request = replace(request, methods=text, overrides=overrides, command=command)
     if request.load_protocol().train.holdout == 0:
         raise InputError("tune chooses on held-out training images: train.holdout must be above 0")
     plan = prepare(request, report)
@@ -160,8 +162,13 @@ def _score(candidate: Candidate, task: Task, sets: Sequence[TestSet]) -> HoldOut
     for planned in candidate.trials:
         if store.finished_trial(planned.folder) is None:
             return None
-        stored = load_tensors(planned.folder / store.LOGITS)
-        hits.append(hits_per_class(method.predict(stored["holdout"]), labels))
+        path = planned.folder / store.LOGITS
+        held_out = load_tensors(path).get("holdout")
+        if held_out is None or len(held_out) != len(labels):
+            raise LtbenchError(
+                f"{path} lacks the logits of its {len(labels)} held-out images, on which tune chooses"
+            )
+        hits.append(hits_per_class(method.predict(held_out), labels))
     priors = np.stack([prior(test_set.counts) for test_set in sets])
     return score_under_priors(hits, held, priors)
 

@@ -75,25 +75,31 @@ def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
 
     folder = Path(message["folder"])
     try:
-        with store.claim(folder):
-            emit({"event": "started"})
+        with store.claim(folder) as claim:
+            emit({"event": "started", "no_locks": claim.no_locks})
+
+            def should_stop() -> bool:
+                return commands.stop.is_set() or claim.lost
+
             try:
-                run_trial(TrialContext(Job.from_json(message), emit, commands.stop.is_set))
+                run_trial(TrialContext(Job.from_json(message), emit, should_stop))
+                last: dict[str, Any] = {"event": "done"}
             except InterruptedRun:
-                emit({"event": "interrupted"})
+                last = {"event": "interrupted"}
+                if claim.lost:  # this process was still for too long, and another one went on
+                    last = {"event": "busy", "holder": str(store.holder_of(folder) or "")}
             except Exception as error:
                 status, line = _describe(error)
                 (folder / store.STARTS).unlink(missing_ok=True)  # it was not cut off
                 record_failure(folder, message, status, line, traceback.format_exc(), error)
-                emit({"event": "failed", "status": status, "error": line})
-            else:
-                emit({"event": "done"})
-    except store.BusyError:
-        emit({"event": "busy"})
+                last = {"event": "failed", "status": status, "error": line}
+    except store.BusyError as error:
+        last = {"event": "busy", "holder": str(error.holder or "")}
     except Exception as error:
         status, line = _describe(error)
         traceback.print_exc()
-        emit({"event": "failed", "status": status, "error": line})
+        last = {"event": "failed", "status": status, "error": line}
+    emit(last)  # after the claim's end: the parent may end this process at once
 
 
 def _describe(error: Exception) -> tuple[str, str]:
@@ -131,6 +137,7 @@ def record_failure(
         "seed": message["seed"],
         "error": line,
         "log": "failure.log",
+        "command": list(message["settings"]["command"]),
     }
     if isinstance(error, DivergedError):
         record |= {"epoch": error.epoch, "step": error.step, "lr": error.lr}

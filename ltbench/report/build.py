@@ -78,13 +78,17 @@ def build_report(
 
     printer = Printer(console)
     records = read_records(results)
-    printer.unreadable(records.unreadable)
     if strict and records.unreadable:
+        printer.unreadable(records.unreadable)
         n = len(records.unreadable)
         first = records.unreadable[0]
         raise InputError(f"{n} unreadable under {results}, the first: {first.path}: {first.reason}")
     check_template(template)
-    chosen = _select(records, protocol, results)
+    try:
+        chosen = _select(records, protocol, results)
+    except InputError:
+        printer.unreadable(records.unreadable)
+        raise
     sections, homeless = build_sections(chosen)
     if strict:
         refuse_mixtures(sections)
@@ -99,7 +103,6 @@ def build_report(
     parts += _overview(sections, drawn, figures)
     files: list[Path] = []
     for part in parts:
-        printer.part(part)
         files += write_part(part, target, siunitx=siunitx)
     files.append(_write_parquet(chosen, target))
     if template is not None:
@@ -110,6 +113,9 @@ def build_report(
     page, index = target / "report.html", target / "index.md"
     write_report_text(page, render_html(parts, homeless, records.unreadable, __version__))
     write_report_text(index, render_index(parts, homeless, records.unreadable, __version__))
+    printer.unreadable(records.unreadable)
+    for part in parts:  # once everything is written: the reader of a pipe may leave at any line
+        printer.part(part)
     printer.end(homeless, _unevaluated(records), target)
     return ReportOutcome(
         output=target,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import errno
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -359,24 +363,142 @@ class Slow(Method):
 """
 
 
-def test_two_runs_on_one_folder(start: Start, tmp_path: Path) -> None:
-    """F9: each trial is trained once; the second run waits for what the first one holds."""
+NO_FLOCK = """
+import errno, fcntl, os
+
+def flock(descriptor, operation):
+    code = getattr(errno, os.environ["FLOCK"])
+    raise OSError(code, os.strerror(code))
+
+fcntl.flock = flock
+"""
+
+
+def without_flock(folder: Path, environment: dict[str, str], code: str) -> dict[str, str]:
+    """As some network mounts have it: every process finds that file locks do not work."""
+    (folder / "sitecustomize.py").write_text(NO_FLOCK)
+    path = os.pathsep.join((str(folder), environment["PYTHONPATH"]))
+    return {**EVERY_EPOCH, "PYTHONPATH": path, "FLOCK": code}
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["flock", "no flock"])
+def test_two_runs_on_one_folder(
+    start: Start, environment: dict[str, str], tmp_path: Path, locks: bool
+) -> None:
+    """F9, F10: each trial is trained once; the second run waits for what the first one holds."""
     plugin, results = tmp_path / "slow.py", tmp_path / "results"
     plugin.write_text(SLOW)
     short = (word.replace(f"epochs={EPOCHS}", "epochs=3") for word in ASKED)
     words = [*short, "--methods", "slow", "--plugin", str(plugin)]
-    env = {"STEP": f"{tmp_path}/", "PAUSE": "0.25"}
+    env = {} if locks else without_flock(tmp_path, environment, "ENOSYS")
+    env |= {"STEP": f"{tmp_path}/", "PAUSE": "0.25"}
     runs = [start(*words, "--results", str(results), env=env) for _ in range(2)]
     for run in runs:
         assert run.process.wait(90) == 0, run.text()
     texts = [run.text() for run in runs]
     assert sum(text.count("trained in") for text in texts) == 1
-    assert sum("another process holds this trial, waiting for it" in text for text in texts) == 1
+    told = [text for text in texts if "another process holds this trial, waiting for it" in text]
+    assert len(told) == 1
+    assert re.search(r"waiting for it \(process \d+ on \S+, since 20\S+\)", told[0])
     assert all("1 of 1 trials done" in text for text in texts)
     folder = folder_of(results, "slow")
     assert len((folder / "history.jsonl").read_text().splitlines()) == 3
     assert preemptions(results, "slow") == 0
     check_clean(results)
+    assert not list(results.rglob(".claim*"))
+    assert all(("file locks do not work in" in text) != locks for text in texts)
+
+
+@pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP"])
+def test_without_file_locks_a_killed_run_holds_nothing(
+    start: Start,
+    environment: dict[str, str],
+    ltbench: CommandLine,
+    tmp_path: Path,
+    code: str,
+) -> None:
+    results = tmp_path / "results"
+    plugin = tmp_path / "slow.py"
+    plugin.write_text(SLOW)
+    env = without_flock(tmp_path, environment, code)
+    slow = ["run", "--protocol", "digits-lt", "--set", "recipe.epochs=1", "--methods", "slow"]
+    slow += ["--plugin", str(plugin), "--results", str(results)]
+    run = start(*slow, env={**env, "STEP": f"{tmp_path}/", "PAUSE": "600"})
+    wait_for((tmp_path / "0.00").exists)
+    status = ltbench("status", "--results", results, env=env).stdout
+    assert re.search(r"slow +0 +running +0 +process \d+ on \S+, since", status)
+    run.kill_all()
+    assert list(results.rglob(".claim.lock"))
+    assert "1 interrupted" in ltbench("status", "--results", results, env=env).stdout
+    done = ltbench(*slow, env={**env, "STEP": f"{tmp_path}/", "PAUSE": "0"})
+    assert done.returncode == 0
+    assert "another process" not in done.stdout
+    reason = os.strerror(getattr(errno, code))
+    assert done.stdout.count(f"file locks do not work in {results} ({reason}): ") == 1
+    assert not list(results.rglob(".claim*"))
+    # What an earlier ltbench left behind every run.
+    claim = folder_of(results, "slow") / ".claim.lock"
+    claim.touch()
+    os.utime(claim, (1, 1))
+    assert "1 finished" in ltbench("status", "--results", results, env=env).stdout
+
+
+def test_ctrl_c_while_waiting_for_another(
+    start: Start, calm: Path, tmp_path: Path, ltbench_here: CommandLine
+) -> None:
+    """A trial that another host holds: it is named, and nobody has to wait."""
+    from ltbench.holder import Holder
+
+    results = shutil.copytree(calm, tmp_path / "results")
+    other = dataclasses.replace(Holder.here(), host="node7", machine="another")
+    folder = folder_of(results, "ce")
+    (folder / ".claim.lock").write_bytes(other.to_bytes())
+    assert f"in use by process {os.getpid()} on node7" in (
+        ltbench_here("status", "--results", results).stdout
+    )
+    words = [*ASKED, "--methods", "ce+em", "--results", str(results)]
+    run = start(*words)
+    wait_for(lambda: "waiting for it" in run.text())
+    assert f"waiting for it (process {os.getpid()} on node7, since {other.since})" in run.text()
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(10) == 130
+    *_, last = run.text().splitlines()
+    assert last.startswith("interrupted; the same command continues: ltbench run")
+    assert run.text().count("waiting for it") == 1
+    assert "Traceback" not in run.text()
+    assert (folder / ".claim.lock").read_bytes() == other.to_bytes()
+
+
+def test_status_repeats_the_command_of_an_interrupted_trial(
+    start: Start, ltbench_here: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With every path quoted and absolute, so that it continues from any folder."""
+    place = tmp_path / "a folder"
+    place.mkdir()
+    plugin, results = place / "slow one.py", place / "re sults"
+    plugin.write_text(SLOW)
+    words = ["run", "--methods", "slow,slow+none", "--protocol", "digits-lt", "--seeds", "0-0"]
+    words += ["--set", "recipe.epochs=3", "--imbalance", "20", "--test-ratios", "2,5"]
+    words += ["--plugin", os.path.relpath(plugin, tmp_path), "--results", str(results)]
+    run = start(*words, env={"STEP": f"{tmp_path}/", "PAUSE": "600"})
+    wait_for((tmp_path / "0.00").exists)
+    run.kill_all()
+    told = ltbench_here("status", "--results", results).stdout.splitlines()
+    assert "to go on with digits-lt slow seed 0 (interrupted):" in told
+    (line,) = [line.strip() for line in told if line.startswith("  ltbench ")]
+    assert shlex.split(line)[1:] == [
+        *("run", "--methods", "slow,slow+none", "--protocol", "digits-lt", "--seeds", "1"),
+        *("--set", "recipe.epochs=3", "--set", "train.imbalance=20", "--set", "test.ratios=2,5"),
+        *("--plugin", str(plugin), "--results", str(results)),
+    ]
+    assert f"'{plugin}'" in line
+    monkeypatch.setenv("STEP", f"{tmp_path}/")
+    monkeypatch.setenv("PAUSE", "0")
+    done = ltbench_here(*shlex.split(line)[1:])
+    assert done.returncode == 0
+    assert "1 of 1 trials done" in done.stdout
+    assert preemptions(results, "slow") == 1
+    assert "go on with" not in ltbench_here("status", "--results", results).stdout
 
 
 def test_a_stop_in_the_middle_of_an_epoch(start: Start, tmp_path: Path) -> None:

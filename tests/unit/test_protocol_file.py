@@ -386,7 +386,11 @@ def test_an_override_of_one_key_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seeds"), [("5", (0, 1, 2, 3, 4)), ("0,3", (0, 3)), ("1", (0,)), (" 2 , 1 ", (2, 1))]
+    ("text", "seeds"),
+    [
+        *(("5", (0, 1, 2, 3, 4)), ("0,3", (0, 3)), ("1", (0,)), (" 2 , 1 ", (2, 1))),
+        *(("2-4", (2, 3, 4)), ("3-3", (3,)), ("0,5-6", (0, 5, 6))),
+    ],
 )
 def test_seeds_are_a_count_or_a_list(text: str, seeds: tuple[int, ...]) -> None:
     assert parse_seeds(text) == seeds
@@ -401,7 +405,10 @@ def test_one_notation_of_seeds_has_one_meaning_everywhere(write: Write) -> None:
     assert listed.seeds == load_protocol("digits-lt", seeds=[3]).seeds == (3,)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "", "a", "1.5", "1,1", "0,-1", "1,,2", "1,"])
+@pytest.mark.parametrize(
+    "text",
+    [*("0", "-1", "", "a", "1.5", "1,1", "0,-1", "1,,2", "1,"), *("4-2", "2-", "1-2,2")],
+)
 def test_wrong_seeds_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="seeds") as caught:
         parse_seeds(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,8 @@ def view_logits(
 ) -> ViewLogits:
     path = folder / "weights.safetensors"
     path.write_bytes(weights)
-    return ViewLogits(inference(probe), path, data, views, lambda *report: None)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return ViewLogits(lambda: inference(probe), digest, data, views, lambda *report: None)
 
 
 def test_views_are_made_once_and_then_come_from_memory_and_cache(
