@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ltbench.hyper import Hyper
 from ltbench.labelshift.holdout import confusion, known_holdout
-from ltbench.labelshift.posterior import corrected_mean, known_bias, predict_at
+from ltbench.labelshift.posterior import ExpertsHyper, corrected_mean, known_bias, predict_at
 from ltbench.method import log_prior
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, UnlabelledTest
@@ -23,7 +22,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ClassifierHyper(Hyper):
+class ClassifierHyper(ExpertsHyper):
     """Which fixed classifier is counted. Any gives a valid equation; one that never says some class
     gives one without a unique solution."""
 
@@ -53,7 +52,8 @@ def moments(test: UnlabelledTest, source: Source, hyper: ClassifierHyper) -> Mom
     shift = log_prior(source.method.counts) if hyper.classifier == "uniform" else 0.0
 
     def says(logits: Tensor) -> Tensor:
-        scores = (corrected_mean(logits, known_bias(source)) - shift).double()
+        corrected = corrected_mean(logits, known_bias(source), hyper.combine)
+        scores = (corrected - shift).double()
         if hyper.soft:
             return scores.softmax(dim=1)
         return F.one_hot(scores.argmax(dim=1), scores.shape[1]).double()
@@ -70,6 +70,27 @@ def solve(found: Moments) -> tuple[Array, int]:
     ones = np.ones(len(found.target))
     theta, _, rank, _ = np.linalg.lstsq(found.table, found.target - found.table @ ones, rcond=None)
     return np.asarray(1 + theta, dtype=np.float64), int(rank)
+
+
+def on_simplex(found: Moments, prior: Array) -> Array:
+    """w = q / pi, q = argmin |A q - mu| over label distributions, Euclidean norm.
+
+    A_kj = P(said k | is j): the columns of the table divided by their sums; prior: pi ``(C,)``, sum 1.
+    A class without a hold-out image has no column: it keeps q_j = pi_j, and the others share the rest
+    as they fit best. The minimum is exact: for B = A - mu 1^T and q = t p, p on the simplex,
+    |[B; 1^T] q - [0; 1]|^2 is smallest at t = 1 / (1 + |B p|^2), where it is |B p|^2 / (1 + |B p|^2) and
+    rises with |B p| = |A p - mu|: the non-negative least-squares solution, scaled to sum 1.
+    Source: the constrained adjustment that QuaPy solves by default.
+    """
+    column = found.table.sum(axis=0)
+    known = column > 0
+    conditional = found.table[:, known] / column[known]
+    stacked = np.vstack([conditional - found.target[:, None], np.ones(conditional.shape[1])])
+    goal = np.append(np.zeros(len(found.target)), 1.0)
+    solution = scipy.optimize.nnls(stacked, goal)[0]
+    q = np.array(prior, dtype=np.float64)
+    q[known] = q[known].sum() * solution / solution.sum()
+    return np.asarray(q / prior, dtype=np.float64)
 
 
 def regularised(found: Moments, rho: float) -> Array:
@@ -109,7 +130,9 @@ def deviation(classes: int, held: int, alpha: float, delta: float) -> float:
     return 3 * alpha * (bound / (3 * held) + math.sqrt(bound / held))
 
 
-def predict_weighted(weights: Array, test: UnlabelledTest, source: Source, rank: int) -> Adapted:
+def predict_weighted(
+    weights: Array, test: UnlabelledTest, source: Source, rank: int, combine: str = "logits"
+) -> Adapted:
     """Predictions at q = w pi, negative weights clipped to 0, q normalised.
 
     Where no weight is positive there is no estimate: q = pi and the diagnostics say ``failed``.
@@ -119,4 +142,4 @@ def predict_weighted(weights: Array, test: UnlabelledTest, source: Source, rank:
     failed = not bool((clipped * pi).sum() > 0)
     q = pi if failed else clipped * pi
     facts = {"rank": rank, "clipped": int((weights < 0).sum()), "failed": failed}
-    return predict_at(q / q.sum(), test, source, facts)
+    return predict_at(q / q.sum(), test, source, facts, combine)

@@ -1,12 +1,14 @@
 """What experts say once their training bias is undone, and how a prior turns it into predictions.
 
 softmax(z_e + b_e) is expert e's posterior under the training prior pi. The experts are combined as
-the geometric mean of these, l = mean_e(z_e + b_e); u = softmax(l - log pi) is then the posterior at a
-uniform prior, proportional to p(x|y), and argmax l - log pi + log q the decision at a prior q.
+the geometric mean of these, l = mean_e(z_e + b_e), or on request as their arithmetic mean, l = log
+mean_e softmax(z_e + b_e); u = softmax(l - log pi) is then the posterior at a uniform prior,
+proportional to p(x|y), and argmax l - log pi + log q the decision at a prior q.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,14 +16,32 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import ContractError
-from ltbench.hyper import Json
+from ltbench.hyper import Hyper, Json
 from ltbench.method import log_prior
+from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, UnlabelledTest
 
+COMBINE = ("logits", "probabilities")
 
-def corrected_mean(logits: Tensor, bias: Tensor) -> Tensor:
-    """mean_e(z_e + b_e): ``(N, E, C)`` and ``(E, C)`` to ``(N, C)`` log-posteriors at the training
-    prior, each image up to a constant."""
+
+@dataclass(frozen=True)
+class ExpertsHyper(Hyper):
+    """How the posteriors of several experts become one; with one expert both are the same."""
+
+    combine: str = setting(
+        "logits",
+        choices=COMBINE,
+        later=True,
+        help="experts are averaged as logits (geometric mean) or as probabilities",
+    )
+
+
+def corrected_mean(logits: Tensor, bias: Tensor, combine: str = "logits") -> Tensor:
+    """l: ``(N, E, C)`` and ``(E, C)`` to ``(N, C)`` log-posteriors at the training prior, each image
+    up to a constant. mean_e(z_e + b_e), or log mean_e softmax(z_e + b_e) for ``probabilities``."""
+    if combine == "probabilities":
+        posteriors = (logits + bias).log_softmax(dim=2)
+        return posteriors.logsumexp(dim=1) - math.log(logits.shape[1])
     return (logits + bias).mean(dim=1)
 
 
@@ -38,9 +58,9 @@ def likelihoods(scores: Tensor) -> Tensor:
     return (scores - scores.amax(dim=1, keepdim=True)).exp()
 
 
-def source_likelihoods(logits: Tensor, source: Source) -> Tensor:
-    """exp(mean_e(z_e + b_e) - log pi), scaled: ``(N, E, C)`` to ``(N, C)`` float64."""
-    corrected = corrected_mean(logits, known_bias(source))
+def source_likelihoods(logits: Tensor, source: Source, combine: str = "logits") -> Tensor:
+    """exp(l - log pi), scaled: ``(N, E, C)`` to ``(N, C)`` float64."""
+    corrected = corrected_mean(logits, known_bias(source), combine)
     return likelihoods(corrected.double() - log_prior(source.method.counts).double())
 
 
@@ -52,19 +72,24 @@ def log_evidence(u: Tensor, prior: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class PriorScores:
-    """Frozen predictor: ``(N, E, C)`` to mean_e(z_e + b_e) + shift, ``(N, C)``."""
+    """Frozen predictor: ``(N, E, C)`` to l + shift, ``(N, C)``."""
 
     bias: Tensor
     shift: Tensor
+    combine: str = "logits"
 
     def __call__(self, logits: Tensor) -> Tensor:
-        return corrected_mean(logits, self.bias) + self.shift
+        return corrected_mean(logits, self.bias, self.combine) + self.shift
 
 
 def predict_at(
-    prior: Tensor, test: UnlabelledTest, source: Source, diagnostics: Mapping[str, Json]
+    prior: Tensor,
+    test: UnlabelledTest,
+    source: Source,
+    diagnostics: Mapping[str, Json],
+    combine: str = "logits",
 ) -> Adapted:
     """Predictions at the estimated prior ``(C,)``; a class of prior 0 is never predicted."""
     shift = prior.log().float() - log_prior(source.method.counts)
-    frozen: Callable[[Tensor], Tensor] = PriorScores(known_bias(source), shift)
+    frozen: Callable[[Tensor], Tensor] = PriorScores(known_bias(source), shift, combine)
     return Adapted(frozen(test.logits), frozen, prior=prior, diagnostics=diagnostics)

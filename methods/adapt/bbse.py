@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
-from ltbench.labelshift.confusion import ClassifierHyper, moments, predict_weighted, solve
-from ltbench.method import Reference
+from ltbench.labelshift.confusion import (
+    ClassifierHyper,
+    moments,
+    on_simplex,
+    predict_weighted,
+    solve,
+)
+from ltbench.method import Reference, log_prior
+from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
 
 
-class Bbse(Strategy[ClassifierHyper]):
+@dataclass(frozen=True)
+class BbseHyper(ClassifierHyper):
+    solver: str = setting(
+        "direct",
+        choices=("direct", "constrained"),
+        later=True,
+        help="inverts the table, or fits a label distribution by least squares",
+    )
+
+
+class Bbse(Strategy[BbseHyper]):
     """w = C^{-1} mu, q = max(w, 0) pi normalised; argmax l - log pi + log q.
 
     C_kj = P_train(said k, is j) on the hold-out, weighted to stand for the training distribution;
     mu_k = share of test images of which the classifier says k. Where C is singular (a class that is
-    never said, or has no hold-out image), the solution nearest to w = 1.
+    never said, or has no hold-out image), the solution nearest to w = 1. ``solver=constrained``:
+    q = argmin |A q - mu| over label distributions, A_kj = P(said k | is j).
     """
 
     name: ClassVar = "bbse"
     title: ClassVar = "black-box shift estimation"
     needs: ClassVar = frozenset({"bias", "holdout"})
     uses_predict: ClassVar = False
-    hyper_type: ClassVar = ClassifierHyper
+    hyper_type: ClassVar = BbseHyper
     reference: ClassVar = Reference(
         authors="Lipton, Wang, Smola",
         title="Detecting and correcting for label shift with black box predictors",
@@ -33,5 +52,9 @@ class Bbse(Strategy[ClassifierHyper]):
     )
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        weights, rank = solve(moments(test, source, self.hyper))
-        return predict_weighted(weights, test, source, rank)
+        found = moments(test, source, self.hyper)
+        weights, rank = solve(found)
+        if self.hyper.solver == "constrained":
+            prior = log_prior(source.method.counts).double().exp()
+            weights = on_simplex(found, (prior / prior.sum()).numpy())
+        return predict_weighted(weights, test, source, rank, self.hyper.combine)

@@ -8,18 +8,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ltbench.hyper import Hyper
-from ltbench.labelshift.calibration import fit_bcts
-from ltbench.labelshift.em import em
-from ltbench.labelshift.holdout import known_holdout
-from ltbench.labelshift.posterior import corrected_mean, known_bias, likelihoods
+from ltbench.labelshift.calibrated_em import adapt_calibrated
+from ltbench.labelshift.calibration import Calibration, fit_bcts, fit_temperature, fit_vector
+from ltbench.labelshift.holdout import Holdout
+from ltbench.labelshift.posterior import ExpertsHyper
 from ltbench.method import Reference
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
 
 
 @dataclass(frozen=True)
-class BctsEmHyper(Hyper):
+class BctsEmHyper(ExpertsHyper):
     map: float = setting(
         2.0,
         low=1,
@@ -27,13 +26,22 @@ class BctsEmHyper(Hyper):
     )
     iterations: int = setting(1000, low=1, help="iterations at most")
     penalty: float = setting(1e-3, low=0, help="weight of the squared class biases in their fit")
+    calibration: str = setting(
+        "bcts",
+        choices=("bcts", "temperature", "vector"),
+        later=True,
+        help="a temperature and class biases; a temperature; a temperature and a bias a class",
+    )
 
 
 class BctsEm(Strategy[BctsEmHyper]):
     """EM on p = softmax(l / T + beta), l = mean_e(z_e + b_e); T and beta fitted on the hold-out.
 
     The source prior s is the mean of p over the hold-out, so that EM finds no shift there. Hold-out
-    images are weighted to stand for the training distribution. Then argmax log p - log s + log q.
+    images are weighted to stand for the training distribution. Then argmax log p - log s + log q. The
+    biases are fitted under a penalty and q under a Dirichlet prior, which the paper has not: its
+    method is ``bcts-mlls``. ``calibration``: ``temperature`` leaves beta out, ``vector`` has a T for
+    each class as well, penalised towards 1.
     """
 
     name: ClassVar = "bcts-em"
@@ -50,29 +58,19 @@ class BctsEm(Strategy[BctsEmHyper]):
     )
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        held, bias = known_holdout(source), known_bias(source)
-        inside = corrected_mean(held.logits, bias)
-        calibrate = fit_bcts(inside, held.labels, held.weights, self.hyper.penalty)
-        posterior = calibrate(inside).exp()
-        prior = (held.weights[:, None] * posterior).mean(dim=0)
-
-        def evidence(logits: Tensor) -> Tensor:
-            return calibrate(corrected_mean(logits, bias)) - prior.log()
-
-        u = likelihoods(evidence(test.logits))
-        found = em(u, prior, self.hyper.map - 1, iterations=self.hyper.iterations)
-
-        def predict(logits: Tensor) -> Tensor:
-            return evidence(logits) + found.prior.log()
-
-        temperature = 1 / calibrate.inverse_temperature
-        return Adapted(
-            logits=predict(test.logits),
-            frozen=predict,
-            prior=found.prior,
-            diagnostics={
-                **found.to_json(),
-                "temperature": temperature,
-                "calibrated": calibrate.converged,
-            },
+        hyper = self.hyper
+        adapted, _ = adapt_calibrated(
+            test,
+            source,
+            self._fit,
+            pseudo=hyper.map - 1,
+            iterations=hyper.iterations,
+            combine=hyper.combine,
         )
+        return adapted
+
+    def _fit(self, scores: Tensor, held: Holdout) -> Calibration:
+        if self.hyper.calibration == "temperature":
+            return fit_temperature(scores, held.labels, held.weights)
+        fit = fit_vector if self.hyper.calibration == "vector" else fit_bcts
+        return fit(scores, held.labels, held.weights, self.hyper.penalty)

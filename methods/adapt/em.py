@@ -1,4 +1,4 @@
-"""EM (MLLS): the prior that makes the unlabelled test images most likely."""
+"""EM: the most probable prior of the unlabelled test images, under a Dirichlet prior of its own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import ClassVar
 
 import torch
 
-from ltbench.hyper import Hyper
 from ltbench.labelshift.em import em
-from ltbench.labelshift.posterior import predict_at, source_likelihoods
+from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
 from ltbench.method import Reference, log_prior
 from ltbench.session import Accumulating
 from ltbench.settings import setting
@@ -17,7 +16,7 @@ from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 
 
 @dataclass(frozen=True)
-class EmHyper(Hyper):
+class EmHyper(ExpertsHyper):
     map: float = setting(
         2.0,
         low=1,
@@ -30,7 +29,8 @@ class Em(Strategy[EmHyper]):
     """argmax l - log pi + log q, q = argmax sum_i log sum_j p_ij q_j / pi_j + (map - 1) sum_j log q_j.
 
     l = mean_e(z_e + b_e), p = softmax(l) the posteriors at the training prior pi, where q starts.
-    ``map`` = 1 is the published EM; above it every class has map - 1 images in advance.
+    Above ``map`` = 1 every class has map - 1 images in advance, so that no class dies out: a maximum
+    of the posterior. ``map`` = 1 is the published maximum-likelihood method, which is ``mlls``.
     """
 
     name: ClassVar = "em"
@@ -50,7 +50,7 @@ class Em(Strategy[EmHyper]):
         return Accumulating(self, source, rng)
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        u = source_likelihoods(test.logits, source)
+        u = source_likelihoods(test.logits, source, self.hyper.combine)
         pi = log_prior(source.method.counts).double().exp()
         found = em(u, pi, self.hyper.map - 1, iterations=self.hyper.iterations)
-        return predict_at(found.prior, test, source, found.to_json())
+        return predict_at(found.prior, test, source, found.to_json(), self.hyper.combine)

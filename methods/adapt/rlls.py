@@ -50,4 +50,5 @@ class Rlls(Strategy[RllsHyper]):
         found = moments(test, source, self.hyper)
         rho = deviation(len(found.target), found.held, self.hyper.alpha, self.hyper.delta)
         rank = int(np.linalg.matrix_rank(found.table))
-        return predict_weighted(regularised(found, rho), test, source, rank)
+        weights = regularised(found, rho)
+        return predict_weighted(weights, test, source, rank, self.hyper.combine)

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ltbench.hyper import Hyper, Json
+from ltbench.hyper import Json
 from ltbench.labelshift.em import em
-from ltbench.labelshift.posterior import predict_at, source_likelihoods
+from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
 from ltbench.labelshift.selection import Estimator, choose
 from ltbench.labelshift.tilt import fit_tilt, head_score, powers
 from ltbench.session import Accumulating
@@ -22,7 +22,7 @@ STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 
 
 @dataclass(frozen=True)
-class TiltHyper(Hyper):
+class TiltHyper(ExpertsHyper):
     degree: int = setting(1, low=1, high=4, help="degree of the polynomial in the log prior")
     spread: float = setting(3.0, above=0, help="standard deviation of the exponents' normal prior")
     fallback: bool = setting(
@@ -51,18 +51,19 @@ class Tilt(Strategy[TiltHyper]):
         return Accumulating(self, source, rng)
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        u = source_likelihoods(test.logits, source)
+        combine = self.hyper.combine
+        u = source_likelihoods(test.logits, source, combine)
         h = head_score(source.method.counts)
         found = fit_tilt(u, powers(h, self.hyper.degree), self.hyper.spread)
         facts: dict[str, Json] = {"exponents": found.exponents.tolist()}
         if not self.hyper.fallback:
-            return predict_at(found.prior, test, source, facts)
+            return predict_at(found.prior, test, source, facts, combine)
         candidates = self._candidates(h)
         choice = choose(u, list(candidates.values()), rng)
         name = list(candidates)[choice.index]
         gains: dict[str, Json] = dict(zip(candidates, choice.gains, strict=True))
         facts |= {"chosen": name, "held_out_gain": gains}
-        return predict_at(candidates[name](u), test, source, facts)
+        return predict_at(candidates[name](u), test, source, facts, combine)
 
     def _candidates(self, h: Tensor) -> dict[str, Estimator]:
         """Estimators from ``(N, C)`` likelihoods to a prior, the simplest first."""

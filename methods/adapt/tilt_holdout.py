@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ltbench.hyper import Hyper, Json
+from ltbench.hyper import Json
 from ltbench.labelshift.holdout import known_holdout, weights_for
-from ltbench.labelshift.posterior import predict_at, source_likelihoods
+from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
 from ltbench.labelshift.tilt import fit_tilt, head_score, powers, tilted
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
@@ -20,7 +20,7 @@ GRID = torch.linspace(-3, 3, 25, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
-class TiltHoldoutHyper(Hyper):
+class TiltHoldoutHyper(ExpertsHyper):
     spread: float = setting(3.0, above=0, help="standard deviation of the exponent's normal prior")
 
 
@@ -43,21 +43,22 @@ class TiltHoldout(Strategy[TiltHoldoutHyper]):
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         features = powers(head_score(source.method.counts), 1)
         held = known_holdout(source)
-        inside = source_likelihoods(held.logits, source)
+        combine = self.hyper.combine
+        inside = source_likelihoods(held.logits, source, combine)
 
         def likeliest(u: Tensor, weights: Tensor | None = None) -> Tensor:
             return fit_tilt(u, features, self.hyper.spread, weights).exponents[0]
 
         priors = [tilted(a[None], features) for a in GRID]
         measured = torch.stack([likeliest(inside, weights_for(held.labels, q)) for q in priors])
-        found = likeliest(source_likelihoods(test.logits, source))
+        found = likeliest(source_likelihoods(test.logits, source, combine))
         exponent = root(measured - found)
         facts: dict[str, Json] = {
             "exponents": [exponent.item()],
             "uncorrected": found.item(),
             "at_limit": exponent.abs().item() >= GRID[-1].item(),
         }
-        return predict_at(tilted(exponent[None], features), test, source, facts)
+        return predict_at(tilted(exponent[None], features), test, source, facts, combine)
 
 
 def root(values: Tensor) -> Tensor:

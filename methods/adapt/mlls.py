@@ -1,0 +1,51 @@
+"""MLLS: the prior that makes the unlabelled test images most likely, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from ltbench.labelshift.em import em
+from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
+from ltbench.method import Reference, log_prior
+from ltbench.session import Accumulating
+from ltbench.settings import setting
+from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
+
+
+@dataclass(frozen=True)
+class MllsHyper(ExpertsHyper):
+    iterations: int = setting(1000, low=1, help="iterations at most")
+
+
+class Mlls(Strategy[MllsHyper]):
+    """argmax l - log pi + log q, q = argmax sum_i log sum_j p_ij q_j / pi_j.
+
+    l = mean_e(z_e + b_e), p = softmax(l) the posteriors at the training prior pi, where q starts. The
+    published method: maximum likelihood label shift by expectation maximisation. ``em`` is the same
+    under a Dirichlet prior, which keeps the classes of few images from dying out.
+    """
+
+    name: ClassVar = "mlls"
+    title: ClassVar = "maximum-likelihood prior"
+    needs: ClassVar = frozenset({"bias"})
+    uses_predict: ClassVar = False
+    hyper_type: ClassVar = MllsHyper
+    reference: ClassVar = Reference(
+        authors="Saerens, Latinne, Decaestecker",
+        title="Adjusting the outputs of a classifier to new a priori probabilities: a simple procedure",
+        venue="Neural Computation 14(1)",
+        year=2002,
+        url="https://doi.org/10.1162/089976602753284446",
+    )
+
+    def session(self, source: Source, rng: torch.Generator) -> Session:
+        return Accumulating(self, source, rng)
+
+    def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
+        u = source_likelihoods(test.logits, source, self.hyper.combine)
+        pi = log_prior(source.method.counts).double().exp()
+        found = em(u, pi, iterations=self.hyper.iterations)
+        return predict_at(found.prior, test, source, found.to_json(), self.hyper.combine)
