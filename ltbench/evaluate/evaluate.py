@@ -199,6 +199,8 @@ def _scores(adapted: Adapted, scored: Scored) -> dict[str, Any]:
         "macro": metrics.mean_recall(recalls),
         "nll": _finite(metrics.negative_log_likelihood(scores, labels, weights)),
         "ece": metrics.expected_calibration_error(scores, labels, weights),
+        "brier": metrics.brier_score(scores, labels, weights),
+        "top5": metrics.accuracy(metrics.among_first(scores, labels), weights),
         "expert_top1": expert_top1,
         "expert_weights": _optional(adapted.expert_weights),
         "prior": _optional(adapted.prior),

@@ -18,6 +18,17 @@ def correct(scores: Tensor, labels: Tensor) -> Tensor:
     return scores.argmax(dim=1) == labels
 
 
+def among_first(scores: Tensor, labels: Tensor, k: int = 5) -> Tensor:
+    """Whether the label is among the k classes of highest score: ``(N,)`` bool.
+
+    Of equal scores the first class comes first, as in :func:`correct`, which is k = 1.
+    """
+    own = scores.gather(1, labels[:, None])
+    earlier = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
+    before = (scores > own) | ((scores == own) & earlier)
+    return before.sum(dim=1) < k
+
+
 def per_class_recall(hits: Tensor, labels: Tensor, classes: int) -> list[float | None]:
     """Recall of each class in per cent, None where the set holds no image of it. ``(C,)``."""
     total = torch.bincount(labels, minlength=classes)
@@ -56,6 +67,17 @@ def negative_log_likelihood(scores: Tensor, labels: Tensor, weights: Tensor | No
     if weights is None:
         return F.cross_entropy(scores.double(), labels).item()
     return (weights * F.cross_entropy(scores.double(), labels, reduction="none")).sum().item()
+
+
+def brier_score(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
+    """Mean over images of sum_c (p_c - 1[c = y])^2, p = softmax(scores): in [0, 2], lower is better.
+
+    Weighted by ``(N,)`` that sum to 1 where given. Source: Brier 1950, for several classes.
+    """
+    p = F.softmax(scores.double(), dim=1)
+    own = p.gather(1, labels[:, None])[:, 0]
+    losses = p.square().sum(dim=1) - 2 * own + 1
+    return (losses.mean() if weights is None else (weights * losses).sum()).item()
 
 
 def expected_calibration_error(

@@ -25,6 +25,9 @@ from ltbench.report.tables import NOT_APPLICABLE, Block, Column, Table, Value
 
 NLL = Column("nll", "NLL", digits=2)
 ECE = Column("ece", "ECE", digits=3)
+BRIER = Column("brier", "Brier", digits=3)
+TOP5 = Column("top5", "Top-5")
+_MORE_THAN_FIVE = 6  # classes from which on the five highest scores can miss the label
 
 
 def recalls_of(row: Row, uniform: str, expert: int | None = None) -> dict[int, Recalls]:
@@ -47,7 +50,18 @@ def groups_table(section: Section, ltbench_version: str) -> Table | None:
     picks: list[Pick] = [_group(uniform, name) for name in measured]
     nll = at(uniform, lambda draw: draw.nll)
     picks += [nll, at(uniform, lambda draw: draw.ece)]
-    marks = Marks(section.rows, picks, lower=frozenset({4, 5}))
+    quality = [NLL, ECE]
+    lower = {4, 5}
+    # Records of before these were measured get no empty column.
+    brier, top5 = at(uniform, lambda draw: draw.brier), at(uniform, lambda draw: draw.top5)
+    if _measured(section, brier):
+        lower.add(len(picks))
+        picks.append(brier)
+        quality.append(BRIER)
+    if len(section.class_names) >= _MORE_THAN_FIVE and _measured(section, top5):
+        picks.append(top5)
+        quality.append(TOP5)
+    marks = Marks(section.rows, picks, lower=frozenset(lower))
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
         known = bool(recalls_of(row, uniform))
@@ -61,9 +75,16 @@ def groups_table(section: Section, ltbench_version: str) -> Table | None:
         title="Many, medium and few-shot classes on the uniform test set",
         caption=caption(section, what, section.rows, (), ltbench_version)
         + _explain(recalls_of(row, uniform) for row in section.rows)
-        + " NLL in nats; ECE: expected calibration error, 15 equal bins, in [0, 1]; both lower is"
-        " better." + marks.caption(),
-        columns=(LABEL, PARAMETERS, SEEDS, *group_columns(section), NLL, ECE),
+        + " NLL in nats; ECE: expected calibration error, 15 equal bins, in [0, 1]"
+        + (
+            "; Brier: sum over classes of squared errors, in [0, 2]; all"
+            if BRIER in quality
+            else "; both"
+        )
+        + " lower is better."
+        + (" Top-5: the label is among the five highest scores (%)." if TOP5 in quality else "")
+        + marks.caption(),
+        columns=(LABEL, PARAMETERS, SEEDS, *group_columns(section), *quality),
         blocks=blocks(section, lines),
         notes=(
             *infinite_notes(section.rows, "NLL", {"the uniform set": nll}),
@@ -71,6 +92,10 @@ def groups_table(section: Section, ltbench_version: str) -> Table | None:
             *marks.notes(section.rows, "All", _group(uniform, "all")),
         ),
     )
+
+
+def _measured(section: Section, pick: Pick) -> bool:
+    return any(value is not None for row in section.rows for value in pick(row).values())
 
 
 def _group(uniform: str, name: str) -> Pick:

@@ -75,6 +75,8 @@ def _draw(number: str, node: Node, experts: int, classes: int) -> Draw:
         macro=_maybe(node.get("macro"), 100.0),
         nll=_nll(node),
         ece=_maybe(node.get("ece"), 100.0),
+        brier=_maybe(node.get("brier"), None),
+        top5=_maybe(node.get("top5"), 100.0),
         expert_top1=_vector(node.get("expert_top1"), experts, 100.0),
         expert_weights=_vector(node.get("expert_weights"), experts, None),
         prior_error=_prior_error(error) if error else None,

@@ -63,6 +63,9 @@ class Draw(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     nll: float | None = None
     """Infinite where the record has null (a class that is there was ruled out); None: no key."""
     ece: PerCent | None = None
+    brier: Positive | None = None
+    """Like ``top5``, None in records of before there was one."""
+    top5: PerCent | None = None
     expert_top1: tuple[PerCent, ...] | None = None
     expert_weights: tuple[Positive, ...] | None = None
     prior: tuple[Positive, ...] | None = None

@@ -139,3 +139,30 @@ def test_packed_bits_come_back(bits: list[bool]) -> None:
     for i, bit in enumerate(bits):  # most significant first
         assert bool(raw[i // 8] >> (7 - i % 8) & 1) == bit
     assert len(raw) == (len(bits) + 7) // 8
+
+
+def test_top_5_counts_whoever_stands_before_the_label() -> None:
+    scores, labels = example()
+    scores = scores.round()  # many ties
+    for k in (1, 3, 5):
+        slow = []
+        for row, label in zip(scores.tolist(), labels.tolist(), strict=True):
+            order = sorted(range(7), key=lambda c: (-row[c], c))
+            slow.append(label in order[:k])
+        assert metrics.among_first(scores, labels, k).tolist() == slow
+    assert torch.equal(metrics.among_first(scores, labels, 1), metrics.correct(scores, labels))
+    assert metrics.among_first(scores, labels, 7).all()
+
+
+def test_brier_score_against_a_loop() -> None:
+    scores, labels = example()
+    slow = [
+        sum((p - (c == label)) ** 2 for c, p in enumerate(row))
+        for row, label in zip(probabilities(scores), labels.tolist(), strict=True)
+    ]
+    assert metrics.brier_score(scores, labels) == pytest.approx(sum(slow) / len(slow))
+    weights = metrics.class_weights(labels, 7)
+    weighted = sum(w * loss for w, loss in zip(weights.tolist(), slow, strict=True))
+    assert metrics.brier_score(scores, labels, weights) == pytest.approx(weighted)
+    certain = torch.tensor([[1000.0, 0.0], [1000.0, 0.0]])
+    assert metrics.brier_score(certain, torch.tensor([0, 1])) == 1.0
