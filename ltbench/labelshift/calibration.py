@@ -66,7 +66,7 @@ def fit_vector(scores: Tensor, labels: Tensor, weights: Tensor, penalty: float) 
     def objective(x: Array) -> tuple[float, Array]:
         a, beta = x[:classes], x[classes:]
         value, residual = loss(a * logits + beta)
-        value += penalty * ((a - 1) @ (a - 1) + beta @ beta)
+        value += float(penalty * ((a - 1) @ (a - 1) + beta @ beta))
         by_slope = (residual * logits).sum(axis=0) + 2 * penalty * (a - 1)
         return value, np.concatenate([by_slope, residual.sum(axis=0) + 2 * penalty * beta])
 
@@ -88,27 +88,27 @@ def fit_bcts(
 
     scores: l ``(H, C)``; labels, weights: ``(H,)``. Convex in (a, beta), solved by L-BFGS-B from
     (1, 0). beta is fixed up to a constant by the data and reported with mean 0. ``only_present``: a
-    class without an image in the hold-out keeps bias 0, since without a penalty it would fall for
-    ever; the mean 0 is then that of the other classes. Source: Alexandari, Kundaje, Shrikumar, ICML
-    2020, section 2.2.
+    class without an image in the hold-out is left out of the fit and keeps bias 0, the mean of the
+    others, since without a penalty its bias would fall for ever. Source: Alexandari, Kundaje,
+    Shrikumar, ICML 2020, section 2.2.
     """
-    logits, loss = _material(scores, labels, weights)
-    classes = logits.shape[1]
-    free = np.ones(classes, dtype=bool)
+    free = np.ones(scores.shape[1], dtype=bool)
     if only_present:
-        free = np.bincount(labels.numpy(), minlength=classes) > 0
+        free = np.bincount(labels.numpy(), minlength=len(free)) > 0
+        labels = torch.from_numpy(np.cumsum(free) - 1)[labels]  # their places among those present
+    logits, loss = _material(scores[:, torch.from_numpy(free)], labels, weights)
 
     def objective(x: Array) -> tuple[float, Array]:
         a, beta = x[0], x[1:]
         value, residual = loss(a * logits + beta)
-        by_shift = (residual.sum(axis=0) + 2 * penalty * beta) * free
-        return value + penalty * beta @ beta, np.concatenate(
-            [[(residual * logits).sum()], by_shift]
-        )
+        by_shift = residual.sum(axis=0) + 2 * penalty * beta
+        gradient = np.concatenate([[(residual * logits).sum()], by_shift])
+        return float(value + penalty * beta @ beta), gradient
 
-    x, converged = _minimum(objective, np.concatenate([[1.0], np.zeros(classes)]), slopes=1)
-    beta = x[1:]
-    shift = np.where(free, beta - beta[free].mean(), 0.0)
+    start = np.concatenate([[1.0], np.zeros(logits.shape[1])])
+    x, converged = _minimum(objective, start, slopes=1)
+    shift = np.zeros(len(free))
+    shift[free] = x[1:] - x[1:].mean()
     return Calibration(torch.tensor(x[0]), torch.from_numpy(shift), converged)
 
 
