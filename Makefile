@@ -6,8 +6,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 
-.PHONY: demo test bench check format clean
+.PHONY: demo test peers peers-table bench check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -15,6 +16,13 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# Against other libraries, pinned in an environment of their own; the table is docs/peers.md.
+peers: $(PEERS)/installed
+	$(PEERS)/bin/python -m pytest tests/peers
+
+peers-table: $(PEERS)/installed
+	$(PEERS)/bin/python -m pytest tests/peers --write-table
 
 # Ours and the published procedure, timed in turn; DATA=FOLDER takes the real CIFAR-100.
 bench: $(VENV)/installed
@@ -45,5 +53,10 @@ $(VENV)/installed-dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+$(PEERS)/installed: $(BIN)/python pyproject.toml tests/peers/requirements.txt
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --editable . --requirement tests/peers/requirements.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

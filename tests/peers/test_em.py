@@ -1,0 +1,87 @@
+"""EM against QuaPy and abstention, judged by the gap of the likelihood."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from abstention.label_shift import EMImbalanceAdapter
+from quapy.method.aggregative import EMQ
+from torch import Tensor
+
+from ltbench.labelshift.em import em
+
+from .exact import likelihood_gap, one_hot
+from .table import Ledger
+from .worlds import DTYPES, Array, World, distance, found_prior, random_world
+
+LONG = 4000
+"""Iterations that let all of these converge; what is left is in the gap."""
+SAME = "equal; both maximise the likelihood (its gap from the maximum in long double)"
+LIMIT = "we: it stops after 100 iterations or earlier; the smaller likelihood gap"
+EARLY = "we: it stops when the mean change of a class is below 1e-4; the smaller likelihood gap"
+CASES = [(c, d, e) for c in (2, 10, 100) for d in DTYPES for e in (False, True)]
+
+
+def converged(world: World) -> Array:
+    u = torch.from_numpy(world.posteriors() / world.prior)
+    found = em(u, torch.from_numpy(world.prior), tolerance=1e-12, iterations=LONG)
+    return np.asarray(found.prior.numpy())
+
+
+def quapy(world: World, monkeypatch: pytest.MonkeyPatch) -> Array:
+    """Without its limit and with a strict tolerance."""
+    with monkeypatch.context() as patch:
+        patch.setattr(EMQ, "MAX_ITER", LONG)
+        prior, _ = EMQ.EM(world.prior, world.posteriors(), epsilon=1e-14)
+    return np.asarray(prior)
+
+
+def abstention(world: World, **limits: float) -> Array:
+    """Its weights times the training prior, which it counts from labels."""
+    classes = len(world.counts)
+    labels = one_hot(torch.arange(classes).repeat_interleave(world.counts), classes)
+    adapter = EMImbalanceAdapter(estimate_priors_from_valid_labels=True, **limits)
+    fitted = adapter(world.posteriors(), labels, labels)
+    return np.asarray(fitted.multipliers * world.prior)
+
+
+def compare(world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gap(found: Array) -> float:
+        return max(0.0, likelihood_gap(world.posteriors(), world.prior, found))
+
+    def tell(quantity: str, peer: str, ours: Array, theirs: Array, verdict: str) -> None:
+        ledger.record(
+            quantity, peer, distance(ours, theirs), verdict, ours=gap(ours), theirs=gap(theirs)
+        )
+
+    exact, shipped = converged(world), found_prior(world.adapt("em", map=1))
+    tell("EM prior, converged", "QuaPy", exact, quapy(world, monkeypatch), SAME)
+    strict = {"tolerance": 1e-12, "max_iterations": LONG}
+    tell("EM prior, converged", "abstention", exact, abstention(world, **strict), SAME)
+    default, _ = EMQ.EM(world.prior, world.posteriors())
+    size = "1,000 classes" if len(world.counts) == 1000 else "2 to 100 classes"
+    tell(f"EM prior as shipped, {size}", "QuaPy", shipped, default, EARLY)
+    tell(f"EM prior as shipped, {size}", "abstention", shipped, abstention(world), LIMIT)
+    assert distance(shipped, exact) < 2e-4  # em[map=1] itself stops at steps of 1e-6
+
+
+@pytest.mark.parametrize(("classes", "dtype", "extreme"), CASES, ids=str)
+def test_random_logits(
+    classes: int,
+    dtype: torch.dtype,
+    extreme: bool,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compare(random_world(classes, dtype, images=1000, extreme=extreme), ledger, monkeypatch)
+
+
+def test_a_thousand_classes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare(random_world(1000, torch.float32, images=1000), ledger, monkeypatch)
+
+
+def test_digits(
+    digits: tuple[World, Tensor], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(digits[0], ledger, monkeypatch)
