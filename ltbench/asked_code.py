@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
-
+from ltbench.claim import turn
 from ltbench.errors import InputError
 from ltbench.files import read_json, write_json
 
@@ -88,7 +87,9 @@ def note_asked(results: Path, codes: Iterable[Code]) -> None:
         return
     if all(_is_last(read_asked(results), code) for code in wanted):
         return
-    with FileLock(results / _LOCK):  # two runs at once: neither forgets what the other noted
+    with turn(
+        results / _LOCK, str(results / FILE)
+    ):  # two runs at once: neither forgets what the other noted
         digests = dict(read_asked(results).digests)
         for code in wanted:
             before = digests.get((code.kind, code.name), ())

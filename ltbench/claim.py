@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ltbench.errors import LtbenchError
 from ltbench.holder import HEARTBEAT, SILENCE, Holder, read_holder
 
 try:
@@ -32,6 +33,7 @@ _NO_LINKS = {*_NO_LOCKS, errno.EPERM, errno.EMLINK}
 _UNSIGNED = 5.0  # seconds that a file without a holder is given: it may be about to be written
 _TRIES = 5  # others may come and go, and whoever only looks holds the lock for a moment
 _PAUSE = 0.03
+_PATIENCE = 10.0
 
 
 class BusyError(Exception):
@@ -92,6 +94,28 @@ def claim(folder: Path) -> Iterator[Claim]:
     held = _acquire(folder / CLAIM)
     try:
         yield held
+    finally:
+        held.release()
+
+
+@contextmanager
+def turn(path: Path, what: str) -> Iterator[None]:
+    """Waits for a claim that everybody holds for moments only, here under the name ``path``.
+
+    Raises :class:`LtbenchError` that names the holder where it takes too long. what: is written
+    meanwhile.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            held = _acquire(path)
+            break
+        except BusyError as busy:
+            if time.monotonic() > end:
+                who = busy.holder or "another process"
+                raise LtbenchError(f"{what} is being written by {who}; try again later") from None
+    try:
+        yield
     finally:
         held.release()
 
@@ -188,7 +212,7 @@ def _take_over(own: Path, path: Path, now: float, locks: bool) -> bool:
 @contextmanager
 def _alone(path: Path, now: float) -> Iterator[bool]:
     """Whether this process alone may judge and replace; the right lasts moments, or its holder died."""
-    guard = path.parent / ".claim.guard.tmp"
+    guard = path.parent / f"{path.name}.guard.tmp"
     try:
         os.close(os.open(guard, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import NoReturn
@@ -11,19 +12,25 @@ import click
 CLOSED = 141
 """Exit code where the reader of a pipe left: what a shell reports of a program ended by SIGPIPE."""
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
 
 class OutputClosedError(Exception):
     """The reader of what this command prints left."""
 
 
 def end_of_output(error: BaseException) -> int | None:
-    """The exit code where ``error`` is that stdout cannot be written, after telling; else None."""
+    """The exit code where the system refused what a command wrote, after one line; else None."""
     if isinstance(error, (OutputClosedError, BrokenPipeError)):
         drop_output()
         return CLOSED
-    if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+    if isinstance(error, OSError) and error.errno is not None:
         drop_output()
-        click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+        reason = error.strerror or type(error).__name__
+        what = f"{error.filename}: " if error.filename is not None else ""
+        if error.filename is None and error.errno in _NO_ROOM:
+            what = "the output cannot be written: "
+        click.echo(f"Error: {what}{reason}", err=True)
         return 1
     return None
 

@@ -18,6 +18,7 @@ import pytest
 from ltbench import claim as claims
 from ltbench import holder as holders
 from ltbench.claim import CLAIM, BusyError, claim, holder_of, is_claimed
+from ltbench.errors import LtbenchError
 from ltbench.holder import SILENCE, Holder
 
 CODES = [None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP]
@@ -148,7 +149,7 @@ def test_a_claim_of_a_process_that_died_while_taking_over_blocks_nobody_for_long
     locks: int | None, tmp_path: Path
 ) -> None:
     leave(tmp_path, dead())
-    guard = tmp_path / ".claim.guard.tmp"
+    guard = tmp_path / ".claim.lock.guard.tmp"
     guard.touch()
     with pytest.raises(BusyError), claim(tmp_path):
         pass
@@ -219,6 +220,30 @@ def test_of_many_at_once_one_gets_it(locks: int | None, stale: bool, tmp_path: P
     assert got >= 1
     assert most == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_turn_waits_for_the_one_before(
+    locks: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = []
+
+    def second() -> None:
+        with claims.turn(tmp_path / ".x.lock", "x"):
+            order.append("second")
+
+    with claims.turn(tmp_path / ".x.lock", "x"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.3)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(claims, "_PATIENCE", 0.0)
+    (tmp_path / ".x.lock").write_bytes(elsewhere().to_bytes())
+    told = r"^x is being written by process \d+ on node7, since .*; try again later$"
+    with pytest.raises(LtbenchError, match=told), claims.turn(tmp_path / ".x.lock", "x"):
+        pass
 
 
 def test_another_error_of_the_lock_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
