@@ -38,7 +38,7 @@ def places(plugin: object) -> Iterator[tuple[str, object]]:
     """Every named place where a plugin can keep something, with what is there."""
     for name, value in vars(plugin).items():
         yield f"self.{name}", value
-    modules: dict[str, ModuleType | None] = {}
+    modules: dict[str, ModuleType] = {}
     for cls in type(plugin).__mro__:
         if _of_a_library(cls.__module__):
             continue
@@ -48,17 +48,17 @@ def places(plugin: object) -> Iterator[tuple[str, object]]:
                 yield f"{cls.__name__}.{name}", value
     own = sys.modules.get(type(plugin).__module__)
     for module in modules.values():
-        for name, value in vars(module).items() if module is not None else ():
+        for name, value in vars(module).items():
             if not name.startswith("__"):
                 beside = "" if module is own else f"{module.__name__.rpartition('.')[2]}."
                 yield f"the global {beside}{name}", value
 
 
-def _with_those_beside(name: str) -> dict[str, ModuleType | None]:
+def _with_those_beside(name: str) -> dict[str, ModuleType]:
     """The module and, of a plugin file, the helper modules that it has imported so far."""
     package = name.partition(".")[0]
     if not package.startswith(PLUGIN_PACKAGE):
-        return {name: sys.modules.get(name)}
+        return {name: sys.modules[name]} if name in sys.modules else {}
     beside = f"{package}."
     return {each: sys.modules[each] for each in sorted(sys.modules) if each.startswith(beside)}
 
