@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from ltbench.version import __version__
@@ -117,6 +118,10 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'ltbench' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
+    if isinstance(value, FunctionType):
+        from ltbench.python.words import in_python_words
+
+        value = in_python_words(value)
     globals()[name] = value
     return value
 

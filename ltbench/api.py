@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ltbench.strategy import Strategy
 
 
+_COUNTS = "counts must be at least two whole numbers, each at least 1"
+
+
 def list_methods(plugins: Plugins = ()) -> list[str]:
     """Names of all usable methods, sorted."""
     from ltbench.registry import load_registries
@@ -66,10 +69,13 @@ def get_method(
 
     name, hyper = _with_brackets(name, hyper)
     plugin = load_registries(plugin_files(plugins)).methods.get(name)
-    values = torch.as_tensor(counts)
+    try:
+        values = torch.as_tensor(counts)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(_COUNTS) from None
     whole = not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
     if not whole or values.ndim != 1 or len(values) < 2 or bool((values < 1).any()):
-        raise InputError("counts must be at least two whole numbers, each at least 1")
+        raise InputError(_COUNTS)
     return plugin.cls(values.long(), plugin.cls.hyper_type.from_mapping(hyper, name))
 
 

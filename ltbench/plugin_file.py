@@ -22,7 +22,8 @@ from typing import Any
 from ltbench.errors import InputError, describe
 from ltbench.local_modules import BesideFile, sources
 
-_PREFIX = "ltbench_plugin_"
+PLUGIN_PACKAGE = "ltbench_plugin_"
+"""How the name of the package begins in which a plugin and the modules beside it lie."""
 
 
 def import_plugin(file: Path, stamp: str) -> ModuleType:
@@ -46,7 +47,7 @@ class _Package(importlib.abc.MetaPathFinder):
     """Finds the local modules of one plugin under ``name``, which nobody else imports."""
 
     def __init__(self, file: Path, stamp: str) -> None:
-        self.name = _PREFIX + hashlib.sha256(f"{file}\0{stamp}".encode()).hexdigest()[:12]
+        self.name = PLUGIN_PACKAGE + hashlib.sha256(f"{file}\0{stamp}".encode()).hexdigest()[:12]
         self._file = file
         stem = file.stem
         self._main = stem if stem.isidentifier() else "plugin_" + re.sub(r"\W", "_", stem)

@@ -40,6 +40,8 @@ def load_protocol_config(
     ``sets``: overrides, ``["recipe.epochs=40"]`` or ``{"recipe.epochs": 40}``. Raises
     :class:`InputError` with one line for an unknown protocol or key and for a wrong value.
     """
+    if not isinstance(name, str):
+        raise InputError(f"protocol = {name!r} must be a text: a name or a .toml file")
     path = _find(name, plugins)
     table = _read_table(path, plugins)
     overrides = dict(sets) if isinstance(sets, Mapping) else parse_overrides(sets)

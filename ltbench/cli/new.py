@@ -32,7 +32,7 @@ def command(kind: str, name: str, output: Path) -> None:
 
     plugin, test = (shlex.quote(str(path)) for path in write_plugin(kind, name, output))
     click.echo(f"{plugin}: works as it stands; change it")
-    click.echo(f"{test}: its test (pytest {test})\n")
+    click.echo(f"{test}: its test (python -m pytest {test})\n")
     click.echo("Then:")
     click.echo(f"  ltbench check {plugin}")
     tried = {

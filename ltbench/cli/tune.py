@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,7 @@ def command(
     from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan
     from ltbench.cli.terminal import stdout_console
+    from ltbench.execute.command import run_command, shown
     from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
     from ltbench.execute.request import Request
@@ -100,7 +101,7 @@ def command(
         return outcome.exit_code
     choice = choose(tune)
     print_choice(choice, console)
-    use = f"ltbench run --methods {shlex.quote(choice.chosen.label)} --protocol {protocol}"
+    use = shown(run_command(replace(request, methods=choice.chosen.label)), results)
     console.print(f"use: {use}", markup=False, highlight=False)
     console.print(f"recorded in {choice.path}", markup=False, highlight=False)
     return outcome.exit_code

@@ -64,7 +64,7 @@ def reference(card: Card) -> None:
 def published_settings(card: Card) -> None:
     """Settings quoted from its paper are its defaults, or keys of the recipe."""
     found = card.plugin.cls.reference
-    if found is None:
+    if not isinstance(found, Reference):  # told by the property above
         return
     defaults = card.plugin.cls.hyper_type().to_json()
     recipe = {field.name for field in dataclasses.fields(Recipe)}

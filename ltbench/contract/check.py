@@ -106,7 +106,7 @@ def _place(error: BaseException) -> str:
 
 def _is_library(file: str) -> bool:
     parts = Path(file).parts
-    return "site-packages" in parts or "ltbench" in parts
+    return file.startswith("<") or "site-packages" in parts or "ltbench" in parts
 
 
 def check_method(plugin: Plugin[Any], registries: Registries) -> Iterator[Check]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
+import functools
 import random
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
-from types import FunctionType, ModuleType, SimpleNamespace
+from types import FunctionType, GeneratorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.method import Method
+from ltbench.plugin_file import PLUGIN_PACKAGE
 from ltbench.strategy import Session, Strategy
 
 Memory = dict[str, Any]
@@ -35,18 +38,29 @@ def places(plugin: object) -> Iterator[tuple[str, object]]:
     """Every named place where a plugin can keep something, with what is there."""
     for name, value in vars(plugin).items():
         yield f"self.{name}", value
-    modules: dict[str, ModuleType | None] = {}
+    modules: dict[str, ModuleType] = {}
     for cls in type(plugin).__mro__:
         if _of_a_library(cls.__module__):
             continue
-        modules[cls.__module__] = sys.modules.get(cls.__module__)
+        modules |= _with_those_beside(cls.__module__)
         for name, value in vars(cls).items():
             if not name.startswith("__") and name != "_abc_impl":
                 yield f"{cls.__name__}.{name}", value
+    own = sys.modules.get(type(plugin).__module__)
     for module in modules.values():
-        for name, value in vars(module).items() if module is not None else ():
+        for name, value in vars(module).items():
             if not name.startswith("__"):
-                yield f"the global {name}", value
+                beside = "" if module is own else f"{module.__name__.rpartition('.')[2]}."
+                yield f"the global {beside}{name}", value
+
+
+def _with_those_beside(name: str) -> dict[str, ModuleType]:
+    """The module and, of a plugin file, the helper modules that it has imported so far."""
+    package = name.partition(".")[0]
+    if not package.startswith(PLUGIN_PACKAGE):
+        return {name: sys.modules[name]} if name in sys.modules else {}
+    beside = f"{package}."
+    return {each: sys.modules[each] for each in sorted(sys.modules) if each.startswith(beside)}
 
 
 def difference(one: Memory, other: Memory) -> str | None:
@@ -78,16 +92,22 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _fixed(value: Any, depth: int = 0) -> Any:
-    """``value`` as it is now; what is code or another library's object is not looked into."""
+def _fixed(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """``value`` as it is now; what is code or another library's object is not looked into.
+
+    within: what holds it, since objects may hold each other.
+    """
     if isinstance(value, _PLAIN):
         return repr(value)
-    if depth > _DEPTH:
+    if len(within) > _DEPTH or id(value) in within:
         return None
+    inner = (*within, id(value))
     if isinstance(value, Tensor):
         return (str(value.dtype), tuple(value.shape), _bytes(value))
     if isinstance(value, np.ndarray):
         return (str(value.dtype), value.shape, value.tobytes())
+    if isinstance(value, bytearray | memoryview | array.array):
+        return bytes(value)
     if isinstance(value, torch.Generator):
         return _bytes(value.get_state())
     if isinstance(value, np.random.Generator):
@@ -95,14 +115,14 @@ def _fixed(value: Any, depth: int = 0) -> Any:
     if isinstance(value, random.Random):
         return repr(value.getstate())
     if isinstance(value, Mapping):
-        return {repr(key): _fixed(held, depth + 1) for key, held in value.items()}
+        return {repr(key): _fixed(held, inner) for key, held in value.items()}
     if isinstance(value, list | tuple | deque):
-        return tuple(_fixed(held, depth + 1) for held in value)
+        return tuple(_fixed(held, inner) for held in value)
     if isinstance(value, set | frozenset):
         return tuple(sorted(map(repr, value)))
     held = _inside(value)
     if held is not None:
-        return {name: _fixed(each, depth + 1) for name, each in held.items()}
+        return {name: _fixed(each, inner) for name, each in held.items()}
     text = repr(value) if type(value).__module__ == "itertools" else ""
     return text if " at 0x" not in text else None
 
@@ -112,10 +132,13 @@ def _inside(value: Any) -> dict[str, Any] | None:
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
     if isinstance(value, FunctionType):
-        if _of_a_library(value.__module__):
-            return None
-        kept = {"defaults": value.__defaults__, "keywords": value.__kwdefaults__}
-        return {**vars(value), **kept}
+        return None if _of_a_library(value.__module__) else _of_function(value)
+    if isinstance(value, functools.partial):
+        return {"function": value.func, "arguments": value.args, "keywords": value.keywords}
+    if isinstance(value, MethodType):
+        return {"object": value.__self__, "function": value.__func__}
+    if isinstance(value, GeneratorType):
+        return None if value.gi_frame is None else dict(value.gi_frame.f_locals)
     if isinstance(value, type | ModuleType):
         return None
     if (
@@ -123,8 +146,32 @@ def _inside(value: Any) -> dict[str, Any] | None:
         or isinstance(value, _OPENED)
         or dataclasses.is_dataclass(value)
     ):
-        return getattr(value, "__dict__", None)
+        slots = {
+            name: getattr(value, name)
+            for cls in type(value).__mro__
+            for name in _slots(cls)
+            if hasattr(value, name)
+        }
+        return {**slots, **getattr(value, "__dict__", {})}
     return None
+
+
+def _of_function(function: FunctionType) -> dict[str, Any]:
+    """Its attributes, its defaults and the variables that it closes over."""
+    kept = {"defaults": function.__defaults__, "keywords": function.__kwdefaults__}
+    names = function.__code__.co_freevars
+    for name, cell in zip(names, function.__closure__ or (), strict=True):
+        try:
+            kept[name] = cell.cell_contents
+        except ValueError:  # not yet assigned
+            continue
+    return {**vars(function), **kept}
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    slots = vars(cls).get("__slots__", ())
+    named = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple(name for name in named if name not in ("__dict__", "__weakref__"))
 
 
 def _of_a_library(module: str) -> bool:

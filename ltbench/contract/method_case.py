@@ -42,6 +42,12 @@ class MethodCase:
         cls = self.registries.methods.get(name).cls
         return cls(torch.tensor(self.counts), cls.hyper_type.from_mapping(hyper, name))
 
+    def trains_itself(self) -> bool:
+        """Whether the training is its own, so that there is no other loss to compare with."""
+        method = self.build()
+        name, hyper = method.training_identity()
+        return name == self.plugin.name and hyper == method.hyper.to_json()
+
     def example(self, batch: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Logits ``(B, E, C)`` and targets that hold every class where the batch allows."""
         rng = torch.Generator().manual_seed(seed)

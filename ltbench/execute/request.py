@@ -74,8 +74,8 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         if value not in allowed:
             raise InputError(f"{name} {value!r} must be one of: {', '.join(allowed)}")
     for name, jobs in (("jobs", request.jobs), ("jobs per GPU", request.jobs_per_gpu)):
-        if jobs is not None and jobs < 1:
-            raise InputError(f"{name} = {jobs} must be at least 1")
+        if jobs is not None and (type(jobs) is not int or jobs < 1):
+            raise InputError(f"{name} = {jobs!r} must be a whole number of at least 1")
     device = resolve_device(request.device)
     if device.type != "cuda" and (request.cuda_graph or request.jobs_per_gpu is not None):
         option = "--cuda-graph" if request.cuda_graph else "--jobs-per-gpu"

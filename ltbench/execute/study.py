@@ -10,6 +10,7 @@ from ltbench.execute.plan import Plan
 from ltbench.execute.request import Request, prepare
 from ltbench.overrides import parse_overrides
 from ltbench.protocol import Protocol
+from ltbench.settings import show
 from ltbench.study import StudyPart
 
 
@@ -45,8 +46,23 @@ def plan_study(
     protocol = base.load_protocol()
     planned = []
     for part in _chosen(protocol, names):
-        planned.append(PlannedPart(part, prepare(request_for(part, base), report)))
+        plan = prepare(request_for(part, base), report)
+        planned.append(PlannedPart(part, replace(plan, notes=[*plan.notes, *_renamed(part, base)])))
     return planned
+
+
+def _renamed(part: StudyPart, base: Request) -> list[str]:
+    """A note where the training set is not the one that the part's name may tell of."""
+    changed = [
+        f"{key}={show(value)}"
+        for key, value in base.overrides.items()
+        if key.startswith(("train.", "data."))
+    ]
+    if not changed:
+        return []
+    return [
+        f"part {part.name!r} has its name from the protocol file; here with {', '.join(changed)}"
+    ]
 
 
 def request_for(part: StudyPart, base: Request) -> Request:

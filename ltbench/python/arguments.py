@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsIndex, TypeAlias
 
+from ltbench.errors import InputError
 from ltbench.seed_list import read_optional_seeds
 
 AnyPath: TypeAlias = str | PathLike[str]
@@ -40,7 +41,12 @@ def listed(values: str | Iterable[str]) -> tuple[str, ...]:
 
 def joined(values: str | Iterable[str]) -> str:
     """Rows as one text, as the command line takes them."""
-    return values if isinstance(values, str) else ",".join(values)
+    if isinstance(values, str):
+        return values
+    rows = tuple(values) if isinstance(values, Iterable) else (values,)
+    if not all(isinstance(row, str) for row in rows):
+        raise InputError(f"methods = {values!r} must be a text such as 'ce,sade' or a list of them")
+    return ",".join(rows)
 
 
 def optional_path(path: AnyPath | None) -> Path | None:

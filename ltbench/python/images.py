@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ltbench.errors import InputError
 from ltbench.python.arguments import AnyPath, Plugins, dotted, optional_path, plugin_files
+from ltbench.python.words import in_python
 
 if TYPE_CHECKING:
     from ltbench.data.sources import DataStatus
@@ -128,7 +129,8 @@ def locate_images(
     """
     from ltbench.data.sources import describe
 
-    return describe(_protocol(protocol, plugins, {}).data, optional_path(data_dir))
+    status = describe(_protocol(protocol, plugins, {}).data, optional_path(data_dir))
+    return replace(status, missing=in_python(status.missing), remedy=in_python(status.remedy))
 
 
 def export_lists(

@@ -112,6 +112,8 @@ def _axes(grid: Grid) -> list[str]:
 
     if isinstance(grid, str):
         return [grid]
+    if not isinstance(grid, Iterable):
+        raise InputError(f"grid = {grid!r} must be a mapping, as in {{'tau': [0.5, 1, 2]}}")
     if not isinstance(grid, Mapping):
         return list(grid)
     axes = []

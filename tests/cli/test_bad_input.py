@@ -126,7 +126,7 @@ WRONG_OPTIONS = {
     "--set data.subset=one,3": r"no class is called '3' beside names",
     "--set data.subset=1,10": r"class 10 is none of 0 to 9",
     "--set data.subset=1,01": r"must differ from one another",
-    "--jobs 0": r"jobs = 0 must be at least 1",
+    "--jobs 0": r"jobs = 0 must be a whole number of at least 1",
     "--jobs x": r"'--jobs'",
     "--precision x": r"'--precision'.*'float32', 'bf16'",
     "--mode x": r"'--mode'.*'clean', 'augmented'",

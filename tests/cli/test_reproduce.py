@@ -155,6 +155,20 @@ def test_what_is_asked_for_holds_for_every_part_unless_the_part_sets_it(tiny: Pa
         request_for(second, clash)
 
 
+def test_a_part_tells_where_its_name_may_no_longer_fit(tiny: Path, tmp_path: Path) -> None:
+    def notes(**overrides: str) -> list[str]:
+        asked = {key.replace("_", ".", 1): value for key, value in overrides.items()}
+        base = Request(
+            methods="", protocol=str(tiny), overrides=asked, results=tmp_path, dry_run=True
+        )
+        (part,) = plan_study(base, ["first"])
+        return [note for note in part.plan.notes if "name" in note]
+
+    told = "part 'first' has its name from the protocol file; here with train.imbalance=20"
+    assert notes(train_imbalance="20", recipe_epochs="2") == [told]
+    assert notes(recipe_epochs="2") == []
+
+
 BAD = {
     "no study": ("", "mine declares no study; \\[\\[study\\]\\] in .*mine.toml would list"),
     "unknown key": ('[[study]]\nname = "a"\nmethod = ["ce"]\n', "did you mean 'methods'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -70,6 +71,14 @@ def test_tune_chooses_on_the_holdout_and_scores_no_test_image(
     assert record["chosen"] == best
     assert f"chosen: {best};" in done.stdout
     assert "use: ltbench run --methods" in done.stdout
+    use = next(line for line in done.stdout.splitlines() if line.startswith("use: "))
+    words = shlex.split(use.removeprefix("use: "))
+    assert words[:4] == ["ltbench", "run", "--methods", best]
+    for word in (*quick, "--results", str(results)):  # in whatever order
+        assert word in words
+    # What was asked for, not the hold-out that choosing needed.
+    assert not any("holdout" in word for word in words)
+    assert ltbench_here(*words[1:], "--dry-run").returncode == 0
 
     before = (folders[0] / "trial.json").stat().st_mtime_ns
     again = ltbench_here(*asked)  # nothing is trained again, the choice is the same

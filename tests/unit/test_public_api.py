@@ -8,10 +8,12 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import ltbench
+from ltbench.python.words import in_python
 
 PUBLIC = {
     "Architecture",
@@ -124,6 +126,19 @@ def test_run_and_load_results_twice_in_one_process(
         (lambda: ltbench.load_protocol("digits"), "unknown protocol 'digits'"),
         (lambda: ltbench.load_protocol("digits-lt", recipe={"epochs": 0}), "at least 1"),
         (lambda: ltbench.run("nope", "digits-lt"), "unknown method 'nope'"),
+        (lambda: ltbench.run(cast("str", None), "digits-lt"), "methods = None must be a text"),
+        (lambda: ltbench.run([cast("str", 1)], "digits-lt"), "or a list of them"),
+        (lambda: ltbench.run("ce", cast("str", None)), "protocol = None must be a text"),
+        (lambda: ltbench.run("ce", "digits-lt", jobs=cast("int", "two")), "'two' must be a whole"),
+        (lambda: ltbench.get_method("sade", cast("list[int]", None)), "at least two whole numbers"),
+        # options of the command line are arguments here
+        (lambda: ltbench.run("ce", "digits-lt", data_dir="/"), "leave data_dir= out"),
+        (lambda: ltbench.import_outputs([[0.5, 1.0]], [0], name="x"), "counts= is missing"),
+        (
+            lambda: ltbench.run("ce", "digits-lt", plugins="no.py"),
+            "plugins= /.*no.py: no such file",
+        ),
+        (lambda: ltbench.run("ce", "digits-lt", recipe=3), "override recipe: 'recipe' is a table"),
     ],
 )
 def test_wrong_input_is_a_value_error(call: object, message: str) -> None:
@@ -142,3 +157,14 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_remedy_names_the_argument_and_leaves_commands_alone() -> None:
+    remedy = ltbench.locate_images("digits-lt", data_dir="/").remedy
+    assert remedy == "leave data_dir= out"
+    text = (
+        "`ltbench data prepare --data-dir X` gets it, or give --data-dir, --name 'x', --counts FILE"
+    )
+    assert in_python(text) == (
+        "`ltbench data prepare --data-dir X` gets it, or give data_dir=, name='x', counts="
+    )

@@ -551,3 +551,108 @@ def test_an_underscore_in_the_name_of_a_protocol_is_right(tmp_path: Path, name: 
     assert [c.finding() for c in checks_of(path) if not c.finding().holds] == []
     assert load_protocol_config(name, plugins=[str(path)]).name == name
     assert [c.finding() for c in checks_of(name, [str(path)]) if not c.finding().holds] == []
+
+
+HIDDEN_STATE = {
+    "a closure": (
+        "def make():\n    n = [0]\n    def tick():\n        n[0] += 1\n    return tick\n"
+        "tick = make()",
+        "tick()",
+        "the global tick",
+    ),
+    "a variable of a closure": (
+        "def make():\n    n = 0\n    def tick():\n        nonlocal n\n        n += 1\n    return tick\n"
+        "tick = make()",
+        "tick()",
+        "the global tick",
+    ),
+    "a generator": (
+        "def numbers():\n    n = 0\n    while True:\n        n += 1\n        yield n\n"
+        "steps = numbers()",
+        "next(steps)",
+        "the global steps",
+    ),
+    "slots": (
+        "class Count:\n    __slots__ = ('n',)\n    def __init__(self):\n        self.n = 0\n"
+        "count = Count()",
+        "count.n += 1",
+        "the global count",
+    ),
+    "a partial": (
+        "import functools\ntick = functools.partial(list.append, [])",
+        "tick(1)",
+        "the global tick",
+    ),
+    "a bound method": (
+        "class Count:\n    def __init__(self):\n        self.n = 0\n    def up(self):\n"
+        "        self.n += 1\nup = Count().up",
+        "up()",
+        "the global up",
+    ),
+    "bytes": ("seen = bytearray()", "seen.append(1)", "the global seen"),
+    "a helper module": ("import helper", "helper.N += 1", "the global helper.N"),
+}
+
+
+@pytest.mark.parametrize("kind", HIDDEN_STATE)
+def test_state_is_found_before_it_shows(tmp_path: Path, kind: str) -> None:
+    """A count that would change the loss after a thousand steps only."""
+    code, line, place = HIDDEN_STATE[kind]
+    (tmp_path / "helper.py").write_text("N = 0\n")
+    text = METHOD.replace("SEEN = []", code)
+    found = findings(tmp_path / "mine.py", text, LOSS, f"{line}\n        {LOSS}")
+    failed = [finding for finding in found if not finding.holds]
+    assert [finding.name for finding in failed] == ["keeps_no_state"]
+    assert failed[0].reason.startswith(f"{place} differs after other batches")
+
+
+KEPT = [
+    # a memo of one's own making
+    (
+        "def memo(f):\n    kept = {}\n    def get(key):\n        if key not in kept:\n"
+        "            kept[key] = f(key)\n        return kept[key]\n    return get\n"
+        "half = memo(lambda x: x / 2)",
+        "half(progress)",
+    ),
+    # objects that hold each other
+    (
+        "class Node:\n    pass\none, two = Node(), Node()\none.other, two.other = two, one",
+        "one.other",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "line"), KEPT)
+def test_what_is_kept_once_is_no_state(tmp_path: Path, code: str, line: str) -> None:
+    text = METHOD.replace("SEEN = []", code)
+    found = findings(tmp_path / "mine.py", text, LOSS, f"{line}\n        {LOSS}")
+    assert [finding.reason for finding in found if not finding.holds] == []
+
+
+FIRST = [
+    (LOSS, f"SEEN.append(1); {LOSS} * len(SEEN)", "the loss differs at a second call"),
+    (LOSS, f"logits = logits + torch.rand(()); {LOSS}", "it draws from a global generator"),
+    (BIAS, f"{BIAS}\n\n    def predict(self, logits):\n        return logits", "predict returned"),
+    (
+        BIAS,
+        f"{BIAS}\n\n    def phases(self):\n        return (Phase(train='head'),)",
+        "did you mean 'heads'?, raised at mine.py:27",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "words"), FIRST)
+def test_the_first_finding_names_the_mistake(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """``run`` tells the first one alone: no comparison of two calls may come before it."""
+    found = findings(tmp_path / "mine.py", METHOD, old, new)
+    first = next(finding for finding in found if not finding.holds and not finding.advice)
+    assert words in first.reason
+
+
+def test_a_reference_of_a_wrong_type_is_one_advice(tmp_path: Path) -> None:
+    line = 'reference = Reference("A, B", "T", "V", 2020, "https://x.org")'
+    found = findings(tmp_path / "mine.py", METHOD, line, 'reference = "A, B 2020"')
+    failed = [finding for finding in found if not finding.holds]
+    assert [finding.reason for finding in failed] == ["reference is str, not a Reference"]

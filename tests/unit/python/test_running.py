@@ -121,7 +121,8 @@ def test_tuning_chooses_and_tells_what_it_cost(results: Path) -> None:
         ({"tau": 0.5}, "must be a list of values"),
         ({"tau": [(1, 2)]}, "holds no comma"),
         ({"taw": [1]}, "did you mean 'tau'"),
-        ({}, "needs --grid"),
+        (None, "must be a mapping"),
+        ({}, "needs grid="),
     ],
 )
 def test_a_wrong_grid_is_a_value_error(grid: Any, message: str) -> None:
