@@ -24,11 +24,17 @@ def likelihood_gap(posteriors: Array, prior: Array, found: Array) -> float:
 
 
 def calibration_slope(
-    logits: Tensor, labels: Tensor, scale: Array, shift: Array, penalty: float = 0.0
+    logits: Tensor,
+    labels: Tensor,
+    scale: Array,
+    shift: Array,
+    penalty: float = 0.0,
+    *,
+    only_scale: bool = False,
 ) -> float:
     """Largest derivative of mean NLL(softmax(scale * l + shift)) + penalty |shift|^2, long double.
 
-    The objective is convex: 0 is the minimum. scale ``(1,)`` or ``(C,)``.
+    The objective is convex: 0 is the minimum. scale ``(1,)`` or ``(C,)``; ``only_scale``: shift is fixed.
     """
     raw = logits.double().numpy().astype(Long)
     z = raw * scale.astype(Long) + shift.astype(Long)
@@ -39,7 +45,8 @@ def calibration_slope(
     by_shift = p.mean(axis=0) + 2 * penalty * shift.astype(Long)
     by_class = (p * raw).mean(axis=0)
     by_scale = by_class if len(scale) > 1 else by_class.sum(keepdims=True)
-    return float(max(np.abs(by_shift).max(), np.abs(by_scale).max()))
+    steepest = np.abs(by_scale).max()
+    return float(steepest if only_scale else max(steepest, np.abs(by_shift).max()))
 
 
 def long_softmax(logits: Tensor) -> NDArray[np.longdouble]:
@@ -50,3 +57,11 @@ def long_softmax(logits: Tensor) -> NDArray[np.longdouble]:
 
 def one_hot(labels: Tensor, classes: int) -> Array:
     return np.asarray(torch.nn.functional.one_hot(labels, classes).double().numpy())
+
+
+def least_squares_gap(matrix: Array, target: Array, found: Array) -> float:
+    """How much |A q - b|^2 at most exceeds its minimum over the simplex (Frank-Wolfe gap): it is convex,
+    hence f(q) - f(best) <= grad . q - min_j grad_j."""
+    q = found.astype(Long) / found.astype(Long).sum()
+    slope = 2 * matrix.astype(Long).T @ (matrix.astype(Long) @ q - target.astype(Long))
+    return float(slope @ q - slope.min())

@@ -7,17 +7,18 @@ import pytest
 import torch
 from abstention.calibration import (
     TempScaling,
+    VectorScaling,
     do_regularized_tempscale_optimization,
     do_tempscale_optimization,
 )
+from abstention.label_shift import EMImbalanceAdapter
 from quapy.method.aggregative import EMQ
-from sklearn.base import BaseEstimator
 
-from ltbench.labelshift.calibration import fit_bcts
+from ltbench.labelshift.calibration import fit_bcts, fit_temperature, fit_vector
 
 from .exact import calibration_slope, one_hot
 from .table import Ledger
-from .worlds import DTYPES, Array, World, distance, found_prior, random_world, softmax
+from .worlds import DTYPES, Array, Known, World, distance, found_prior, random_world, softmax
 
 FEW = "we: it stops when a step gains little; the slope of the objective in long double"
 MANY = "we: it does not leave its start; the slope of the objective in long double"
@@ -58,27 +59,12 @@ def test_bcts(classes: int, penalty: float, dtype: torch.dtype, ledger: Ledger) 
     )
 
 
-class Known(BaseEstimator):
-    """A fitted classifier whose inputs are its posteriors."""
-
-    def __init__(self, classes: int = 2) -> None:
-        self.classes = classes
-        self.classes_ = np.arange(classes)
-        self.fitted_ = True
-
-    def fit(self, inputs: Array, labels: Array) -> Known:
-        return self
-
-    def predict_proba(self, inputs: Array) -> Array:
-        return inputs
-
-
 @pytest.mark.parametrize("classes", [2, 10])
 def test_bcts_em(classes: int, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a fitted classifier QuaPy's EMQ_BCTS refuses its own default of ``val_split``; the
     hold-out is handed over there."""
     world = hold_out(classes)
-    ours = found_prior(world.adapt("bcts-em", map=1, penalty=0))
+    ours = found_prior(world.adapt("bcts-mlls"))
     held, labels = softmax(world.held), world.labels.numpy()
     with pytest.raises(AssertionError, match="fit_classifier"):
         EMQ.EMQ_BCTS(Known(classes), fit_classifier=False).fit(held, labels)
@@ -86,7 +72,7 @@ def test_bcts_em(classes: int, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) 
     quapy.fit(held, labels)
     monkeypatch.setattr(EMQ, "MAX_ITER", 4000)
     theirs = quapy.aggregate(softmax(world.test), epsilon=1e-12)
-    ledger.record("BCTS and EM, prior", "QuaPy", distance(ours, theirs), FEW_EM)
+    ledger.record("BCTS-MLLS prior", "QuaPy", distance(ours, theirs), FEW_EM)
 
 
 FEW_EM = "we: its calibration is abstention's, which stops early (above)"
@@ -95,10 +81,8 @@ FEW_EM = "we: its calibration is abstention's, which stops early (above)"
 def test_abstention_runs_em_on_calibrated_posteriors_only_outside(ledger: Ledger) -> None:
     """With a ``calibrator_factory`` its EM reads uncalibrated posteriors beside a calibrated prior;
     it is handed posteriors that are calibrated already."""
-    from abstention.label_shift import EMImbalanceAdapter
-
     world = hold_out(10)
-    ours = found_prior(world.adapt("bcts-em", map=1, penalty=0))
+    ours = found_prior(world.adapt("bcts-mlls"))
     held, test, truth = softmax(world.held), softmax(world.test), one_hot(world.labels, 10)
     calibrate = TempScaling(bias_positions="all")
     limits = {"tolerance": 1e-12, "max_iterations": 4000}
@@ -106,13 +90,121 @@ def test_abstention_runs_em_on_calibrated_posteriors_only_outside(ledger: Ledger
     adapter = EMImbalanceAdapter(**limits)
     prior = fitted(held).mean(axis=0)
     theirs = adapter(fitted(test), fitted(held)).multipliers * prior
-    ledger.record("BCTS and EM, prior", "abstention", distance(ours, theirs), FEW_EM)
+    ledger.record("BCTS-MLLS prior", "abstention", distance(ours, theirs), FEW_EM)
     inside = EMImbalanceAdapter(calibrator_factory=calibrate, **limits)
     wrong = inside(test, held, truth).multipliers * prior
     ledger.record(
-        "BCTS and EM, prior, calibrated inside its EM",
+        "BCTS-MLLS prior, calibrated inside its EM",
         "abstention",
         distance(ours, wrong),
         "we: its EM reads uncalibrated posteriors beside a calibrated prior (read in its code;"
         " calibrated outside it agrees)",
+    )
+
+
+def by_abstention(world: World) -> Array:
+    """Calibrated outside its EM, limits lifted."""
+    held, test = softmax(world.held), softmax(world.test)
+    truth = one_hot(world.labels, len(world.counts))
+    fitted = TempScaling(bias_positions="all")(held, truth, posterior_supplied=True)
+    adapter = EMImbalanceAdapter(tolerance=1e-12, max_iterations=4000)
+    return np.asarray(adapter(fitted(test), fitted(held)).multipliers * fitted(held).mean(axis=0))
+
+
+IN_NOISE = "neither; the labels of ten test sets"
+PEER_NEARER = (
+    "it: its bias of that class falls, its source prior with it, and EM reads their ratio, which has"
+    " a limit; our bias 0 is a guess; the labels of ten test sets"
+)
+
+
+@pytest.mark.parametrize(("held", "verdict"), [(300, IN_NOISE), (3000, PEER_NEARER)])
+def test_bcts_mlls_without_hold_out_images_of_a_class(
+    held: int, verdict: str, ledger: Ledger
+) -> None:
+    """Judged by the labels of the test set, on the mean of ten sets: nothing else knows that class.
+
+    Unpenalised, the peer's bias of that class falls until the fit stops. Its source prior, the mean of
+    the posteriors, falls with it, and their ratio, all that EM reads, has a limit.
+    """
+    off: dict[str, list[float]] = {"between": [], "ours": [], "theirs": []}
+    for seed in range(10):
+        world = random_world(10, images=2000, held=held, absent=1, seed=seed)
+        assert world.truth is not None
+        drawn = np.bincount(world.truth.numpy(), minlength=10) / len(world.truth)
+        ours, theirs = found_prior(world.adapt("bcts-mlls")), by_abstention(world)
+        off["between"].append(distance(ours, theirs))
+        off["ours"].append(distance(ours, drawn))
+        off["theirs"].append(distance(theirs, drawn))
+    means = {name: float(np.mean(values)) for name, values in off.items()}
+    ledger.record(
+        f"BCTS-MLLS prior, a class without hold-out image, {held:,} others",
+        "abstention",
+        means["between"],
+        verdict,
+        ours=means["ours"],
+        theirs=means["theirs"],
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_temperature(classes: int, dtype: torch.dtype, ledger: Ledger) -> None:
+    world = hold_out(classes, dtype)
+    weights = torch.ones(len(world.labels), dtype=torch.float64)
+    ours = np.array([fit_temperature(world.held, world.labels, weights).inverse_temperature])
+    truth, logits = one_hot(world.labels, classes), world.held.double().numpy()
+    t, _ = do_tempscale_optimization(truth, logits, [], False, {})
+    still = np.zeros(classes)
+    slopes = [
+        calibration_slope(world.held, world.labels, found, still, only_scale=True)
+        for found in (ours, np.array([1 / t]))
+    ]
+    ledger.record(
+        "temperature, 1/T, 2 and 10 classes",
+        "abstention",
+        distance(ours, np.array([1 / t])),
+        FEW,
+        ours=slopes[0],
+        theirs=slopes[1],
+    )
+
+
+def test_temperature_of_a_hundred_classes() -> None:
+    """The peer tries T = 0, divides by it and gives up; ours is at the minimum."""
+    world = hold_out(100)
+    weights = torch.ones(len(world.labels), dtype=torch.float64)
+    truth = one_hot(world.labels, 100)
+    with pytest.raises(AssertionError, match="nan"):
+        do_tempscale_optimization(truth, world.held.numpy(), [], False, {})
+    ours = np.array([fit_temperature(world.held, world.labels, weights).inverse_temperature])
+    still = np.zeros(100)
+    assert calibration_slope(world.held, world.labels, ours, still, only_scale=True) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("classes", "dtype"),
+    [(c, d) for c in (2, 10) for d in DTYPES] + [(100, torch.float32)],
+    ids=str,
+)
+def test_vector(classes: int, dtype: torch.dtype, ledger: Ledger) -> None:
+    """Without penalty: the peer has none. Slopes and biases are not unique (of two classes only
+    a_1 l_1 - a_2 l_2 counts), hence the mean NLL of the hold-out is compared."""
+    world = random_world(classes, dtype, held=1000, sharpness=0.8)
+    weights = torch.ones(len(world.labels), dtype=torch.float64)
+    scores = world.held.double().log_softmax(dim=1)
+    ours = fit_vector(world.held, world.labels, weights, 0.0)
+    truth = one_hot(world.labels, classes)
+    theirs = torch.from_numpy(VectorScaling()(scores.numpy(), truth)(scores.numpy())).log()
+    losses = [
+        torch.nn.functional.nll_loss(log_p, world.labels).item()
+        for log_p in (ours(world.held), theirs)
+    ]
+    ledger.record(
+        "vector scaling, mean NLL",
+        "abstention",
+        abs(losses[0] - losses[1]),
+        "we: it stops when a step gains little; the smaller mean NLL",
+        ours=losses[0] - min(losses),
+        theirs=losses[1] - min(losses),
     )

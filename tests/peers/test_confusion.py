@@ -14,7 +14,7 @@ from quapy.method.aggregative import ACC, PACC
 
 from ltbench.labelshift.confusion import Moments, deviation, regularised, solve
 
-from .exact import one_hot
+from .exact import least_squares_gap, one_hot
 from .table import Ledger
 from .worlds import DTYPES, Array, World, distance, found_prior, random_world, softmax
 
@@ -47,12 +47,7 @@ def test_bbse(classes: int, dtype: torch.dtype, extreme: bool, soft: bool, ledge
     fitted = adapter(truth, said(world.test, soft), said(world.held, soft))
     ledger.record(name, "abstention", distance(ours, weighted(world, fitted.multipliers)))
 
-    said_held, said_test = said(world.held, soft), said(world.test, soft).mean(axis=0)
-    labels, kinds = world.labels.numpy(), np.arange(classes)
-    if soft:
-        rates = PACC.getPteCondEstim(kinds, labels, said_held)
-    else:
-        rates = ACC.getPteCondEstim(kinds, labels, said_held.argmax(axis=1))
+    rates, said_test = by_quapy(world, soft)
     q = ACC.solve_adjustment(rates, said_test, method="inversion", solver="exact-raise")
     q = np.maximum(q, 0)  # where a part exceeds 1 it would cut that, too, before it normalises
     ledger.record(name, "QuaPy", distance(ours, q / q.sum()))
@@ -89,6 +84,67 @@ def test_bbse_without_hold_out_images_of_a_class(classes: int, ledger: Ledger) -
     moments = Moments(table / len(labels), test, len(labels))
     least = 1 + np.linalg.pinv(moments.table) @ (test - moments.table.sum(axis=1))
     assert distance(solve(moments)[0], least) < 1e-7 * max(1, np.abs(least).max())
+
+
+SMOOTH = (
+    "we: it follows differences of the norm, which has a corner at 0; the gap of the squared norm"
+    " from its minimum in long double"
+)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_constrained(classes: int, soft: bool, dtype: torch.dtype, ledger: Ledger) -> None:
+    """QuaPy's default solver, on less separable classes: several priors end at 0."""
+    world = random_world(classes, dtype, images=2000, held=4000, sharpness=1.5)
+    rates, test = by_quapy(world, soft)
+    ours = found_prior(world.adapt("bbse", solver="constrained", soft=soft))
+    theirs = ACC.solve_adjustment(rates, test, method="inversion", solver="minimize")
+    size = "100 classes" if classes == 100 else "2 and 10 classes"
+    ledger.record(
+        f"BBSE on the simplex, prior, {size}",
+        "QuaPy",
+        distance(ours, theirs),
+        SMOOTH,
+        ours=max(0.0, least_squares_gap(rates, test, ours)),
+        theirs=max(0.0, least_squares_gap(rates, test, theirs)),
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_constrained_without_hold_out_images_of_a_class(classes: int, ledger: Ledger) -> None:
+    world = random_world(classes, images=2000, held=4000, sharpness=1.5, absent=1)
+    rates, test = by_quapy(world, soft=False)
+    ours = found_prior(world.adapt("bbse", solver="constrained"))
+    assert abs(ours[-1] - world.prior[-1]) < 1e-7
+    ledger.record(
+        "BBSE on the simplex, prior, a class without hold-out image",
+        "QuaPy",
+        distance(ours, ACC.solve_adjustment(rates, test, "inversion", "minimize")),
+        "neither, nothing is known: it takes that class for always recognised, we for as frequent"
+        " as in training",
+    )
+
+
+def by_quapy(world: World, soft: bool) -> tuple[Array, Array]:
+    """P(said k | is j) ``(C, C)``, and P_test(said k) ``(C,)``."""
+    kinds, labels = np.arange(len(world.counts)), world.labels.numpy()
+    said_held = said(world.held, soft)
+    if soft:
+        rates = PACC.getPteCondEstim(kinds, labels, said_held)
+    else:
+        rates = ACC.getPteCondEstim(kinds, labels, said_held.argmax(axis=1))
+    return np.asarray(rates), said(world.test, soft).mean(axis=0)
+
+
+def test_bbse_of_a_thousand_classes(ledger: Ledger) -> None:
+    """Of probabilities: a table of decisions is singular, some class is never said."""
+    world = random_world(1000, torch.float32, images=2000, held=4000, margin=6)
+    ours = found_prior(world.adapt("bbse", soft=True))
+    rates, test = by_quapy(world, soft=True)
+    q = np.maximum(ACC.solve_adjustment(rates, test, "inversion", "exact-raise"), 0)
+    ledger.record("BBSE prior, probabilities, 1,000 classes", "QuaPy", distance(ours, q / q.sum()))
 
 
 def random_moments(classes: int, held: int, seed: int) -> Moments:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 from abstention.calibration import compute_ece
-from sklearn.metrics import accuracy_score, log_loss, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    brier_score_loss,
+    log_loss,
+    recall_score,
+    top_k_accuracy_score,
+)
 from torch import Tensor
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
@@ -159,6 +165,88 @@ def test_expected_calibration_error(
 
 SINGLE_BINS = "we: it sums in single precision; a loop over bins in long double"
 LAST_BIN = "we: it gives confidence 1 a 16th bin; Guo et al., section 2: the last is (14/15, 1]"
+
+
+@CASES
+def test_brier_score(classes: int, dtype: torch.dtype, extreme: bool, ledger: Ledger) -> None:
+    """In [0, 2]; of two classes the peer halves it unless told not to."""
+    scores, labels = scored(classes, dtype, extreme)
+    ours = metrics.brier_score(scores, labels)
+    off = long_softmax(scores) - one_hot(labels, classes)
+    exact = float((off * off).sum(axis=1).mean())
+    posterior = softmax(scores)
+    options = {"labels": np.arange(classes), "scale_by_half": False}
+    theirs = brier_score_loss(labels.numpy(), posterior, **options)
+    ledger.record(
+        "Brier score",
+        "scikit-learn",
+        abs(ours - theirs),
+        ours=abs(ours - exact),
+        theirs=abs(theirs - exact),
+    )
+
+
+def top5_by_sorting(scores: Tensor, labels: Tensor) -> float:
+    """A stable sort of each image: of equal scores the first class comes first."""
+    hits = 0
+    for row, label in zip(scores.tolist(), labels.tolist(), strict=True):
+        hits += label in sorted(range(len(row)), key=lambda c: -row[c])[:5]
+    return hits / len(labels)
+
+
+def top5(scores: Tensor, labels: Tensor) -> dict[str, float]:
+    classes = scores.shape[1]
+    given, truth = scores.double(), labels.numpy()
+    hits = metrics.among_first(scores, labels)
+    return {
+        "ours": hits.double().mean().item(),
+        "scikit-learn": float(
+            top_k_accuracy_score(truth, given.numpy(), k=5, labels=np.arange(classes))
+        ),
+        "torchmetrics": multiclass_accuracy(
+            given, labels, classes, average="micro", top_k=5
+        ).item(),
+        "exact": top5_by_sorting(scores, labels),
+    }
+
+
+@pytest.mark.parametrize("classes", [10, 100, 1000])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("extreme", [False, True])
+def test_top_5(classes: int, dtype: torch.dtype, extreme: bool, ledger: Ledger) -> None:
+    """Images whose label shares its score with another class are left to the test below."""
+    scores, labels = scored(classes, dtype, extreme)
+    alone = (scores == scores.gather(1, labels[:, None])).sum(dim=1) == 1
+    found = top5(scores[alone], labels[alone])
+    assert found["ours"] == found["exact"]
+    for peer, verdict in (("scikit-learn", "equal"), ("torchmetrics", SINGLE)):
+        ledger.record(
+            "top-5 accuracy",
+            peer,
+            abs(found["ours"] - found[peer]),
+            verdict,
+            ours=abs(found["ours"] - found["exact"]),
+            theirs=abs(found[peer] - found["exact"]),
+        )
+
+
+def test_top_5_of_equal_scores(ledger: Ledger) -> None:
+    rng = torch.Generator().manual_seed(0)
+    scores = torch.randint(4, (2000, 20), generator=rng).float()
+    labels = torch.randint(20, (2000,), generator=rng)
+    found = top5(scores, labels)
+    assert found["ours"] == found["exact"]
+    for peer, rule in (
+        ("scikit-learn", "the last class"),
+        ("torchmetrics", "whichever class its sort leaves first"),
+    ):
+        ledger.record(
+            "top-5 accuracy, many equal scores",
+            peer,
+            abs(found["ours"] - found[peer]),
+            f"both, a convention: of equal scores {rule} comes first there, with us the first, as in"
+            " argmax",
+        )
 
 
 def test_digits(digits: tuple[World, Tensor], ledger: Ledger) -> None:

@@ -56,6 +56,18 @@ def test_iqm_and_profile(runs: int, tasks: int, ledger: Ledger) -> None:
     )
 
 
+def test_iqm_of_unequal_numbers_of_seeds(ledger: Ledger) -> None:
+    """The peer knows no such case; it gets each run as often as makes the matrix full."""
+    rng = np.random.default_rng(1)
+    settings = [50 + 10 * rng.normal(size=runs) for runs in (1, 2, 3, 4, 6)]
+    full = np.column_stack([np.repeat(values, 12 // len(values)) for values in settings])
+    ledger.record(
+        "interquartile mean, unequal numbers of seeds",
+        "rliable",
+        abs(iqm(settings).value - aggregate_iqm(full)),
+    )
+
+
 def test_bootstrap_interval(ledger: Ledger) -> None:
     rng = np.random.default_rng(0)
     scores = rng.uniform(20, 90, size=(1, 6)) + 3 * rng.normal(size=(5, 6))

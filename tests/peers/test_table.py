@@ -53,3 +53,7 @@ def test_whoever_is_called_right_is_nearer(ledger: Ledger) -> None:
     for key, row in ledger.rows.items():
         if row.verdict.startswith("we:") and row.ours is not None and row.theirs is not None:
             assert row.ours < row.theirs, (key, row.ours, row.theirs)
+        if row.verdict.startswith("it:"):
+            assert row.ours is not None, key
+            assert row.theirs is not None, key
+            assert row.theirs < row.ours, (key, row.ours, row.theirs)

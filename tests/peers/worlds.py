@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from ltbench import get_method, get_strategy, load_protocol, run
@@ -23,15 +24,32 @@ DTYPES = (torch.float16, torch.float32, torch.float64)
 SGD = OptimizerSettings(0.1, 0.9, True, 5e-4)
 
 
+class Known(BaseEstimator):
+    """A fitted classifier whose inputs are its posteriors."""
+
+    def __init__(self, classes: int = 2) -> None:
+        self.classes = classes
+        self.classes_ = np.arange(classes)
+        self.fitted_ = True
+
+    def fit(self, inputs: Array, labels: Array) -> Known:
+        return self
+
+    def predict_proba(self, inputs: Array) -> Array:
+        return inputs
+
+
 @dataclass(frozen=True)
 class World:
     """counts ``(C,)`` of training; test ``(N, C)`` and held ``(H, C)`` logits of cross-entropy, hence
-    log-posteriors at the training prior, each image up to a constant; labels ``(H,)`` of held."""
+    log-posteriors at the training prior, each image up to a constant; labels ``(H,)`` of held;
+    truth ``(N,)``: labels of test, where they are needed."""
 
     counts: Tensor
     test: Tensor
     held: Tensor
     labels: Tensor
+    truth: Tensor | None = None
 
     @property
     def prior(self) -> Array:
@@ -99,7 +117,7 @@ def random_world(
             logits[::3] *= 4000 / sharpness
         return logits.to(dtype)
 
-    return World(counts, outputs(test_labels), outputs(labels), labels)
+    return World(counts, outputs(test_labels), outputs(labels), labels, test_labels)
 
 
 def digits_world(folder: Path) -> tuple[World, Tensor]:
