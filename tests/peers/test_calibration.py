@@ -200,11 +200,21 @@ def test_vector(classes: int, dtype: torch.dtype, ledger: Ledger) -> None:
         torch.nn.functional.nll_loss(log_p, world.labels).item()
         for log_p in (ours(world.held), theirs)
     ]
+    gap = abs(losses[0] - losses[1])
+    if classes == 100:
+        assert not ours.converged
+        ledger.record("vector scaling, mean NLL, 100 classes", "abstention", gap, ENDLESS)
+        return
     ledger.record(
-        "vector scaling, mean NLL",
+        "vector scaling, mean NLL, 2 and 10 classes",
         "abstention",
-        abs(losses[0] - losses[1]),
+        gap,
         "we: it stops when a step gains little; the smaller mean NLL",
         ours=losses[0] - min(losses),
         theirs=losses[1] - min(losses),
     )
+
+
+ENDLESS = (
+    "neither: unpenalised slopes of rare classes grow on; ours stops after 2,000 steps and says so"
+)

@@ -76,7 +76,7 @@ def compare(
     tell(f"MLLS prior as shipped, {size}", "QuaPy", shipped, default, EARLY)
     tell(f"MLLS prior as shipped, {size}", "abstention", shipped, abstention(world), LIMIT)
     assert np.array_equal(shipped, found_prior(world.adapt("em", map=1)))
-    assert distance(shipped, exact) < 2e-4  # mlls itself stops at steps of 1e-6
+    assert distance(shipped, exact) < 5e-4  # mlls itself stops at steps of 1e-6
 
 
 @pytest.mark.parametrize(("classes", "dtype", "extreme"), CASES, ids=str)
