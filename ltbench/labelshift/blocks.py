@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import Tensor
 
 _VALUES = 2**17
 """Of float64, a megabyte: stays in a core's cache while it is used more than once."""
 
 
-def block_rows(u: Tensor) -> int:
-    """How many rows of ``(N, C)`` to take at a time."""
-    return max(16, _VALUES // u.shape[1])
+def row_blocks(u: Tensor) -> Iterator[slice]:
+    """Slices of the rows of ``(N, C)``, in order."""
+    rows = max(16, _VALUES // u.shape[1])
+    for first in range(0, len(u), rows):
+        yield slice(first, first + rows)

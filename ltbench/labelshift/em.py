@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ltbench.hyper import Json
-from ltbench.labelshift.blocks import block_rows
+from ltbench.labelshift.blocks import row_blocks
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def em_each(
 def _explained(u: Tensor, q: Tensor) -> Tensor:
     """sum_i u_ij / sum_l u_il q_l for each row of q: ``(M, C)`` to ``(M, C)``."""
     found = torch.zeros_like(q)
-    for block in u.split(block_rows(u)):
+    for rows in row_blocks(u):
+        block = u[rows]
         evidence = (q @ block.T).clamp_min(torch.finfo(torch.float64).tiny)
         found.addmm_(1 / evidence, block)
     return found

@@ -50,4 +50,4 @@ def choose(u: Tensor, estimators: Sequence[Estimator], rng: torch.Generator) -> 
 
 def _priors(u: Tensor, estimators: Sequence[Estimator]) -> Tensor:
     """All that the estimators find, ``(M, C)``."""
-    return torch.cat([torch.atleast_2d(estimate(u)) for estimate in estimators])
+    return torch.cat([estimate(u).reshape(-1, u.shape[1]) for estimate in estimators])

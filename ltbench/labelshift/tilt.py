@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltbench.labelshift.blocks import block_rows
+from ltbench.labelshift.blocks import row_blocks
 from ltbench.labelshift.newton import Local, maximise
 from ltbench.method import log_prior
 
@@ -77,8 +77,7 @@ class _Likelihood:
     """
 
     def __init__(self, u: Tensor, features: Tensor, spread: float, weights: Tensor) -> None:
-        rows = block_rows(u)
-        self.blocks = list(zip(u.split(rows), weights.split(rows, dim=1), strict=True))
+        self.blocks = [(u[rows], weights[:, rows]) for rows in row_blocks(u)]
         self.size, self.precision = weights.sum(dim=1), spread**-2
         self.features, self.degree = features, len(features)
         self.one, self.other = torch.triu_indices(self.degree, self.degree)
@@ -92,7 +91,7 @@ class _Likelihood:
         value = torch.zeros(len(q), dtype=torch.float64)
         sums = torch.zeros(len(self.products) - 1, len(q), dtype=torch.float64)
         for u, w in self.blocks:
-            parts = (weighted @ u.T).unflatten(0, (-1, len(q)))
+            parts = (weighted @ u.T).reshape(-1, len(q), len(u))
             evidence = parts[0].clamp_min(torch.finfo(torch.float64).tiny)
             value += (w[chosen] * evidence.log()).sum(dim=1)
             sums += (w[chosen] * self._moments(parts[1:] / evidence)).sum(dim=2)
