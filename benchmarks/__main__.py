@@ -71,7 +71,7 @@ def main(
         raise click.ClickException(str(error)) from None
     table = Table("goal", "outcome", title="Goals on two CPU cores")
     for goal, outcome in judge(rows):
-        table.add_row(goal, outcome)
+        table.add_row(goal.replace("[", r"\["), outcome)
     console.print(table)
     minutes = (time.monotonic() - began) / 60
     console.print(f"{minutes:.1f} minutes, load average {os.getloadavg()[0]:.1f} at the end")
@@ -136,7 +136,8 @@ def _print(row: Row) -> None:
         table.add_row(f"{name} [{unit}]".replace("[", r"\["), *values)
     for name, spread in row.ratios.items():
         table.add_row(
-            f"ratio: {name}", *(f"{v:.2f}x" for v in (spread.median, spread.low, spread.high))
+            f"ratio: {name}".replace("[", r"\["),
+            *(f"{v:.2f}x" for v in (spread.median, spread.low, spread.high)),
         )
     console.print(table)
     for text in [*row.notes, *(f"{name}: skipped, {why}" for name, why in row.skipped.items())]:

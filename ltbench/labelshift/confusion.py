@@ -103,10 +103,7 @@ def regularised(found: Moments, rho: float) -> Array:
     """
     ones = np.ones(len(found.target))
     gap = found.target - found.table @ ones
-    solver = TowardsOne(found.table, found.target)
-
-    def at(log_l: float) -> Array:
-        return solver(math.exp(log_l))
+    at = TowardsOne(found.table, found.target)
 
     def objective(weights: Array) -> float:
         theta = weights - 1

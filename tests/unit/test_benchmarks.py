@@ -114,7 +114,7 @@ def test_label_shift_finds_what_the_slow_ways_find() -> None:
     from benchmarks.rows_labelshift import label_shift
 
     found = label_shift(1, classes=20, images=300, held=200)
-    assert len(found.checks) == 3
+    assert len(found.checks) == 4
     assert all(found.checks.values()), found.notes
     assert ("rlls, cvxpy" in found.measured) != ("rlls, cvxpy" in found.skipped)
-    assert {"rlls", "tilt[fallback=true]", "tilt-holdout"} <= set(found.measured)
+    assert {"rlls", "rlls[soft=true]", "tilt[fallback=true]", "tilt-holdout"} <= set(found.measured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_pivoting_ends_where_scipys_nnls_ends(seed: int, classes: int) -> None:
     table, target = confusion_table(seed, classes)
     solver = TowardsOne(table, target)
     for ridge in [*RIDGES, *RIDGES[::-1], RIDGES[3]]:
-        found, slow = solver(ridge), by_nnls(table, target, ridge)
+        found, slow = solver(math.log(ridge)), by_nnls(table, target, ridge)
         assert found.min() >= 0
         np.testing.assert_allclose(found, slow, atol=1e-8 * max(1, slow.max()))
 
@@ -65,17 +66,33 @@ def test_pivoting_alone_answers_and_many_classes_end_at_zero(
 ) -> None:
     table, target = confusion_table(0, 60)
     monkeypatch.setattr(TowardsOne, "_slow", lambda *_: pytest.fail("pivoting did not end"))
-    assert (TowardsOne(table, target)(1e-9) == 0).sum() > 10
+    assert (TowardsOne(table, target)(-21.0) == 0).sum() > 10
 
 
-def test_one_exchange_at_a_time_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without patience the rule that cannot cycle is taken at once."""
-    table, target = confusion_table(3, 60)
+def test_ridges_halfway_help_where_the_exchanges_do_not_settle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without patience the step from where all are free to the smallest ridge is too long."""
+    table, target = confusion_table(2, 60)
     monkeypatch.setattr(nonnegative, "PATIENCE", 0)
     monkeypatch.setattr(TowardsOne, "_slow", lambda *_: pytest.fail("pivoting did not end"))
-    np.testing.assert_allclose(
-        TowardsOne(table, target)(1e-6), by_nnls(table, target, 1e-6), atol=1e-7
-    )
+    tried = spied(monkeypatch)
+    found = TowardsOne(table, target)(-27.0)
+    assert len(tried) > 1
+    np.testing.assert_allclose(found, by_nnls(table, target, math.exp(-27.0)), atol=1e-7)
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The ridges that pivoting is asked for."""
+    tried: list[float] = []
+    plain = TowardsOne._pivoted
+
+    def spy(self: TowardsOne, ridge: float) -> Array | None:
+        tried.append(ridge)
+        return plain(self, ridge)
+
+    monkeypatch.setattr(TowardsOne, "_pivoted", spy)
+    return tried
 
 
 def test_where_pivots_do_not_end_scipys_nnls_answers(monkeypatch: pytest.MonkeyPatch) -> None:
