@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import scipy  # scipy.optimize, a third of a second, loads where it is used
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ltbench.labelshift.blocks import row_blocks
-from ltbench.labelshift.newton import Local, maximise
+from ltbench.labelshift.exponent import likeliest_exponents
 from ltbench.method import log_prior
 
+Array = NDArray[np.float64]
 _STARTS = (0.0, 1.5, -1.5)
 """First exponents to start from: at degree 2 and more the likelihood may have several maxima."""
 
@@ -58,56 +61,36 @@ def fit_tilt(
 
 
 def fit_tilts(u: Tensor, features: Tensor, spread: float, weights: Tensor) -> list[TiltResult]:
-    """``fit_tilt`` for each row of weights ``(M, N)``, all at once: u is read once for all."""
-    starts = torch.zeros(len(_STARTS), len(features), dtype=torch.float64)
-    starts[:, 0] = torch.tensor(_STARTS, dtype=torch.float64)
-    likelihood = _Likelihood(u, features, spread, weights.double())
-    points, values = maximise(likelihood, starts.repeat(len(weights), 1))
-    best = values.reshape(len(weights), -1).argmax(dim=1)
-    found = points.reshape(len(weights), len(starts), -1)[torch.arange(len(weights)), best]
+    """``fit_tilt`` for each row of weights ``(M, N)``; of one exponent all at once, u being read once.
+
+    Of several exponents there may be several maxima, and the way that L-BFGS takes from a start has
+    a part in which is found.
+    """
+    if len(features) == 1:
+        found = likeliest_exponents(u, features[0], spread, weights.double(), _STARTS)[:, None]
+    else:
+        found = torch.stack([_climbed(u, features, spread, w.double()) for w in weights])
     return [TiltResult(exponents, tilted(exponents, features)) for exponents in found]
 
 
-class _Likelihood:
-    """The objective of ``fit_tilt`` per image, from several starts for each row of weights.
+def _climbed(u: Tensor, features: Tensor, spread: float, weights: Tensor) -> Tensor:
+    """The best of the maxima that L-BFGS reaches, exponents ``(K,)``."""
+    size, w = float(weights.sum()), weights.numpy()
+    likelihood, f = u.numpy(), features.numpy()
+    tiny = np.finfo(np.float64).tiny
 
-    With r_ij = u_ij q_j / sum_l u_il q_l, the gradient is sum_i w_i (E_ri f - E_q f) and the Hessian
-    sum_i w_i (Cov_ri f - Cov_q f), less the normal prior's part. All follow from the sums over classes
-    of u_ij q_j times 1, f_k and f_k f_l: one matrix product.
-    """
+    def objective(a: Array) -> tuple[float, Array]:
+        scores = a @ f
+        q = np.exp(scores - scores.max())
+        q /= q.sum()
+        evidence = np.maximum(likelihood @ q, tiny)
+        value = w @ np.log(evidence) - a @ a / (2 * spread**2)
+        expected = q * (likelihood.T @ (w / evidence))  # sum_i w_i r_ij
+        gradient = f @ (expected - size * q) - a / spread**2
+        return -value / size, -gradient / size
 
-    def __init__(self, u: Tensor, features: Tensor, spread: float, weights: Tensor) -> None:
-        self.blocks = [(u[rows], weights[:, rows]) for rows in row_blocks(u)]
-        self.size, self.precision = weights.sum(dim=1), spread**-2
-        self.features, self.degree = features, len(features)
-        self.one, self.other = torch.triu_indices(self.degree, self.degree)
-        pairs = features[self.one] * features[self.other]
-        self.products = torch.cat([torch.ones_like(features[:1]), features, pairs])
-
-    def __call__(self, points: Tensor, numbers: Tensor) -> Local:
-        chosen = numbers // len(_STARTS)
-        q = (points @ self.features).softmax(dim=1)
-        weighted = (self.products[:, None] * q).flatten(0, 1)
-        value = torch.zeros(len(q), dtype=torch.float64)
-        sums = torch.zeros(len(self.products) - 1, len(q), dtype=torch.float64)
-        for u, w in self.blocks:
-            parts = (weighted @ u.T).reshape(-1, len(q), len(u))
-            evidence = parts[0].clamp_min(torch.finfo(torch.float64).tiny)
-            value += (w[chosen] * evidence.log()).sum(dim=1)
-            sums += (w[chosen] * self._moments(parts[1:] / evidence)).sum(dim=2)
-        size = self.size[chosen]
-        sums = sums / size - self._moments(self.products[1:] @ q.T)
-        shrink = self.precision / size
-        hessian = torch.zeros(len(q), self.degree, self.degree, dtype=torch.float64)
-        hessian[:, self.one, self.other] = sums[self.degree :].T
-        hessian[:, self.other, self.one] = sums[self.degree :].T
-        return Local(
-            value / size - shrink * points.square().sum(dim=1) / 2,
-            sums[: self.degree].T - shrink[:, None] * points,
-            hessian - shrink[:, None, None] * torch.eye(self.degree, dtype=torch.float64),
-        )
-
-    def _moments(self, raw: Tensor) -> Tensor:
-        """Means of f_k and f_k f_l, ``(K + pairs, ...)``, to means of f_k and covariances."""
-        means, products = raw[: self.degree], raw[self.degree :]
-        return torch.cat([means, products - means[self.one] * means[self.other]])
+    starts = [np.eye(len(f))[0] * first for first in _STARTS]
+    found = [
+        scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B") for start in starts
+    ]
+    return torch.from_numpy(min(found, key=lambda one: one.fun).x)
