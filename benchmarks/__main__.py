@@ -143,7 +143,8 @@ def _print(row: Row) -> None:
     for text in [*row.notes, *(f"{name}: skipped, {why}" for name, why in row.skipped.items())]:
         console.print(f"  {text}", style="dim", markup=False)
     for text, passed in row.checks.items():
-        console.print(f"  {'yes' if passed else 'NO'}: {text}", style="" if passed else "red")
+        told = f"  {'yes' if passed else 'NO'}: {text}"
+        console.print(told, style="" if passed else "red", markup=False)
 
 
 if __name__ == "__main__":
