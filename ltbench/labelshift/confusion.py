@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ltbench.labelshift.holdout import confusion, known_holdout
+from ltbench.labelshift.nonnegative import TowardsOne
 from ltbench.labelshift.posterior import ExpertsHyper, corrected_mean, known_bias, predict_at
 from ltbench.method import log_prior
 from ltbench.settings import setting
@@ -100,16 +101,9 @@ def regularised(found: Moments, rho: float) -> Array:
     solutions over l in [0, inf] are all compromises between the two norms, along which the objective
     has one minimum: l is searched by golden section and parabola.
     """
-    classes = len(found.target)
-    ones, gap = np.ones(classes), found.target - found.table @ np.ones(classes)
-
-    def at(log_l: float) -> Array:
-        root = math.exp(log_l / 2)
-        stacked = np.vstack([found.table, root * np.eye(classes)])
-        weights: Array = scipy.optimize.nnls(stacked, np.concatenate([found.target, root * ones]))[
-            0
-        ]
-        return weights
+    ones = np.ones(len(found.target))
+    gap = found.target - found.table @ ones
+    at = TowardsOne(found.table, found.target)
 
     def objective(weights: Array) -> float:
         theta = weights - 1

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ltbench.hyper import Json
+from ltbench.labelshift.blocks import row_blocks
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,45 @@ def em(
     moves more than ``tolerance``, or after ``iterations``. Source: Saerens, Latinne, Decaestecker,
     Neural Computation 2002, equations 2.9.
     """
-    q = (start / start.sum()).double()
-    added = torch.as_tensor(pseudo, dtype=torch.float64).expand_as(q)
-    total = len(u) + added.sum()
-    tiny = torch.finfo(torch.float64).tiny
+    added = torch.as_tensor(pseudo, dtype=torch.float64).expand_as(start)
+    return em_each(u, start, added[None], tolerance=tolerance, iterations=iterations)[0]
+
+
+def em_each(
+    u: Tensor,
+    start: Tensor,
+    pseudo: Tensor,
+    *,
+    tolerance: float = 1e-6,
+    iterations: int = 1000,
+) -> list[EmResult]:
+    """``em`` for each row of pseudo ``(M, C)``, all at once: u is read once for all.
+
+    Each row stops at its own convergence, so that it ends where a run of its own would.
+    """
+    q = (start / start.sum()).double().repeat(len(pseudo), 1)
+    added, total = pseudo.double(), len(u) + pseudo.double().sum(dim=1, keepdim=True)
+    ended = torch.zeros(len(pseudo), dtype=torch.int64)  # the iteration of convergence, 0 before it
     for iteration in range(1, iterations + 1):
-        expected = q * (u.T @ (1 / (u @ q).clamp_min(tiny)))
-        updated = (expected + added) / total
-        updated = updated / updated.sum()
-        moved = (updated - q).abs().max().item()
-        q = updated
-        if moved <= tolerance:
-            return EmResult(q, iteration, True)
-    return EmResult(q, iterations, False)
+        running = (ended == 0).nonzero()[:, 0]
+        if len(running) == 0:
+            break
+        old = q[running]
+        updated = (old * _explained(u, old) + added[running]) / total[running]
+        updated = updated / updated.sum(dim=1, keepdim=True)
+        q[running] = updated
+        ended[running[(updated - old).abs().amax(dim=1) <= tolerance]] = iteration
+    return [
+        EmResult(prior, at or iterations, at > 0)
+        for prior, at in zip(q, ended.tolist(), strict=True)
+    ]
+
+
+def _explained(u: Tensor, q: Tensor) -> Tensor:
+    """sum_i u_ij / sum_l u_il q_l for each row of q: ``(M, C)`` to ``(M, C)``."""
+    found = torch.zeros_like(q)
+    for rows in row_blocks(u):
+        block = u[rows]
+        evidence = (q @ block.T).clamp_min(torch.finfo(torch.float64).tiny)
+        found.addmm_(1 / evidence, block)
+    return found

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ltbench.labelshift.exponent import likeliest_exponents
 from ltbench.method import log_prior
 
 Array = NDArray[np.float64]
@@ -55,8 +56,26 @@ def fit_tilt(
     each where None. The normal prior of the exponents keeps a finite where the images lie in one
     class; with hundreds of images it does not matter.
     """
-    size = len(u) if weights is None else float(weights.sum())
-    w: Array = (torch.ones(len(u)).double() if weights is None else weights.double()).numpy()
+    w = torch.ones(len(u)) if weights is None else weights
+    return fit_tilts(u, features, spread, w[None])[0]
+
+
+def fit_tilts(u: Tensor, features: Tensor, spread: float, weights: Tensor) -> list[TiltResult]:
+    """``fit_tilt`` for each row of weights ``(M, N)``; of one exponent all at once, u being read once.
+
+    Of several exponents there may be several maxima, and the way that L-BFGS takes from a start has
+    a part in which is found.
+    """
+    if len(features) == 1:
+        found = likeliest_exponents(u, features[0], spread, weights.double(), _STARTS)[:, None]
+    else:
+        found = torch.stack([_climbed(u, features, spread, w.double()) for w in weights])
+    return [TiltResult(exponents, tilted(exponents, features)) for exponents in found]
+
+
+def _climbed(u: Tensor, features: Tensor, spread: float, weights: Tensor) -> Tensor:
+    """The best of the maxima that L-BFGS reaches, exponents ``(K,)``."""
+    size, w = float(weights.sum()), weights.numpy()
     likelihood, f = u.numpy(), features.numpy()
     tiny = np.finfo(np.float64).tiny
 
@@ -74,5 +93,4 @@ def fit_tilt(
     found = [
         scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B") for start in starts
     ]
-    best = torch.from_numpy(min(found, key=lambda one: one.fun).x)
-    return TiltResult(best, tilted(best, features))
+    return torch.from_numpy(min(found, key=lambda one: one.fun).x)

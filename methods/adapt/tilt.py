@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ltbench.hyper import Json
-from ltbench.labelshift.em import em
+from ltbench.labelshift.em import em_each
 from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
-from ltbench.labelshift.selection import Estimator, choose
+from ltbench.labelshift.selection import choose
 from ltbench.labelshift.tilt import fit_tilt, head_score, powers
 from ltbench.session import Accumulating
 from ltbench.settings import setting
@@ -58,26 +59,26 @@ class Tilt(Strategy[TiltHyper]):
         facts: dict[str, Json] = {"exponents": found.exponents.tolist()}
         if not self.hyper.fallback:
             return predict_at(found.prior, test, source, facts, combine)
-        candidates = self._candidates(h)
-        choice = choose(u, list(candidates.values()), rng)
-        name = list(candidates)[choice.index]
-        gains: dict[str, Json] = dict(zip(candidates, choice.gains, strict=True))
+        choice = choose(u, [lambda half: self._priors(half, h)], rng)
+        name = self._names()[choice.index]
+        gains: dict[str, Json] = dict(zip(self._names(), choice.gains, strict=True))
         facts |= {"chosen": name, "held_out_gain": gains}
-        return predict_at(candidates[name](u), test, source, facts, combine)
+        return predict_at(self._priors(u, h, [choice.index])[0], test, source, facts, combine)
 
-    def _candidates(self, h: Tensor) -> dict[str, Estimator]:
-        """Estimators from ``(N, C)`` likelihoods to a prior, the simplest first."""
+    def _names(self) -> list[str]:
+        """Of the candidates, the simplest first."""
+        tilts = [f"tilt[degree={degree}]" for degree in range(1, self.hyper.degree + 1)]
+        return tilts + [f"em[strength={s:g}]" for s in STRENGTHS]
 
-        def tilt(degree: int) -> Estimator:
-            return lambda u: fit_tilt(u, powers(h, degree), self.hyper.spread).prior
-
-        def shrunk(strength: float) -> Estimator:
-            def estimate(u: Tensor) -> Tensor:
-                centre = tilt(self.hyper.degree)(u)
-                return em(u, centre, strength * len(u) * centre).prior
-
-            return estimate
-
-        degrees = range(1, self.hyper.degree + 1)
-        tilts = {f"tilt[degree={degree}]": tilt(degree) for degree in degrees}
-        return tilts | {f"em[strength={s:g}]": shrunk(s) for s in STRENGTHS}
+    def _priors(self, u: Tensor, h: Tensor, wanted: Sequence[int] | None = None) -> Tensor:
+        """Priors ``(M, C)`` from likelihoods ``(N, C)``: of all candidates, or of those wanted."""
+        degree = self.hyper.degree
+        chosen = range(degree + len(STRENGTHS)) if wanted is None else wanted
+        degrees = {min(index + 1, degree) for index in chosen}
+        tilts = {k: fit_tilt(u, powers(h, k), self.hyper.spread).prior for k in degrees}
+        strengths = [STRENGTHS[index - degree] for index in chosen if index >= degree]
+        found = [tilts[index + 1] for index in chosen if index < degree]
+        if strengths:
+            pseudo = torch.tensor(strengths).double()[:, None] * len(u) * tilts[degree]
+            found += [one.prior for one in em_each(u, tilts[degree], pseudo)]
+        return torch.stack(found)

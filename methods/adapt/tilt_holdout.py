@@ -11,7 +11,7 @@ from torch import Tensor
 from ltbench.hyper import Json
 from ltbench.labelshift.holdout import known_holdout, weights_for
 from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
-from ltbench.labelshift.tilt import fit_tilt, head_score, powers, tilted
+from ltbench.labelshift.tilt import fit_tilt, fit_tilts, head_score, powers, tilted
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
 
@@ -45,13 +45,12 @@ class TiltHoldout(Strategy[TiltHoldoutHyper]):
         held = known_holdout(source)
         combine = self.hyper.combine
         inside = source_likelihoods(held.logits, source, combine)
-
-        def likeliest(u: Tensor, weights: Tensor | None = None) -> Tensor:
-            return fit_tilt(u, features, self.hyper.spread, weights).exponents[0]
-
         priors = [tilted(a[None], features) for a in GRID]
-        measured = torch.stack([likeliest(inside, weights_for(held.labels, q)) for q in priors])
-        found = likeliest(source_likelihoods(test.logits, source, combine))
+        weights = torch.stack([weights_for(held.labels, q) for q in priors])
+        fits = fit_tilts(inside, features, self.hyper.spread, weights)
+        measured = torch.stack([fit.exponents[0] for fit in fits])
+        u = source_likelihoods(test.logits, source, combine)
+        found = fit_tilt(u, features, self.hyper.spread).exponents[0]
         exponent = root(measured - found)
         facts: dict[str, Json] = {
             "exponents": [exponent.item()],

@@ -108,3 +108,13 @@ def test_precisions_are_compared_seed_by_seed(tmp_path: Path, shift: float, harm
     assert len(lines) == 1
     assert "10 paired seeds" in lines[0]
     assert harmless in lines[0]
+
+
+def test_label_shift_finds_what_the_slow_ways_find() -> None:
+    from benchmarks.rows_labelshift import label_shift
+
+    found = label_shift(1, classes=20, images=300, held=200)
+    assert len(found.checks) == 4
+    assert all(found.checks.values()), found.notes
+    assert ("rlls, cvxpy" in found.measured) != ("rlls, cvxpy" in found.skipped)
+    assert {"rlls", "rlls[soft=true]", "tilt[fallback=true]", "tilt-holdout"} <= set(found.measured)
