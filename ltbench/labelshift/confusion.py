@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,27 +95,57 @@ def on_simplex(found: Moments, prior: Array) -> Array:
     return np.asarray(q / prior, dtype=np.float64)
 
 
+_LEAST, _MOST = -30.0, 10.0
+"""Natural logarithms of the ridges that are searched."""
+
+
 def regularised(found: Moments, rho: float) -> Array:
     """w = 1 + argmin_{theta >= -1} |C theta - (target - C 1)| + rho |theta|, Euclidean norms.
 
     For each l, min |C theta - b|^2 + l |theta|^2 is a non-negative least-squares problem in w; its
-    solutions over l in [0, inf] are all compromises between the two norms, along which the objective
-    has one minimum: l is searched by golden section and parabola.
+    solutions over l in [0, inf] are all compromises between the two norms. Along them the slope of the
+    one by the other is -l |theta| / |C theta - b| and only rises, so that the objective has its minimum
+    where l = rho |C theta - b| / |theta|: the root is bracketed by steps towards it, then found by
+    Brent's method. Where there is none, an end of the path is the minimum.
     """
     ones = np.ones(len(found.target))
     gap = found.target - found.table @ ones
     at = TowardsOne(found.table, found.target)
 
-    def objective(weights: Array) -> float:
+    def norms(weights: Array) -> tuple[float, float]:
         theta = weights - 1
-        residual = np.linalg.norm(found.table @ theta - gap)
-        return float(residual + rho * np.linalg.norm(theta))
+        return float(np.linalg.norm(found.table @ theta - gap)), float(np.linalg.norm(theta))
 
-    best = scipy.optimize.minimize_scalar(
-        lambda log_l: objective(at(log_l)), bounds=(-30.0, 10.0), method="bounded",
-        options={"xatol": 1e-4},
-    )  # fmt: skip
-    return min((ones, at(-30.0), at(float(best.x))), key=objective)
+    def beyond(log_l: float) -> float:
+        """How far the root lies above ``log_l``, were the norms to stay."""
+        residual, length = norms(at(log_l))
+        return math.log(max(rho * residual, _TINY) / max(length, _TINY)) - log_l
+
+    def objective(weights: Array) -> float:
+        residual, length = norms(weights)
+        return residual + rho * length
+
+    best = at(_crossing(beyond, math.log(max(rho * float(np.linalg.norm(gap)), _TINY))))
+    return min((ones, at(_LEAST), best), key=objective)
+
+
+_TINY = 1e-300
+
+
+def _crossing(beyond: Callable[[float], float], start: float) -> float:
+    """Where ``beyond``, from positive to negative, is 0; else the end of the range it points to."""
+    x = min(max(start, _LEAST), _MOST)
+    value = beyond(x)
+    while value != 0:
+        onward = min(max(x + 1.5 * value + math.copysign(0.05, value), _LEAST), _MOST)
+        if onward == x:
+            return x
+        following = beyond(onward)
+        if (following > 0) != (value > 0):
+            ends = sorted((x, onward))
+            return float(scipy.optimize.brentq(beyond, *ends, xtol=1e-9, rtol=1e-12))
+        x, value = onward, following
+    return x
 
 
 def deviation(classes: int, held: int, alpha: float, delta: float) -> float:
