@@ -34,7 +34,9 @@ def missing_sets(task: Task) -> list[str]:
     notes = []
     if absent:
         listed = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
-        notes.append(f"no test images of {len(absent)} classes ({listed}): they are in no test set")
+        of = "1 class" if len(absent) == 1 else f"{len(absent)} classes"
+        verb = "it is" if len(absent) == 1 else "they are"
+        notes.append(f"no test images of {of} ({listed}): {verb} in no test set")
     if task.protocol.test.partial:
         notes += [
             f"no test set {group}-only: its classes have no test images"

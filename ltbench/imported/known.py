@@ -75,6 +75,12 @@ def check_known(results: Path, trial: ImportedTrial, outputs: ModelOutputs, task
             raise _contradiction(
                 earlier, f"the same logits are there with {had}", "one model has one bias"
             )
+        if earlier.arrays["logits"] != trial.arrays["logits"]:
+            raise _contradiction(
+                earlier,
+                "the same logits but for rounding are there from another file",
+                "one of both files is enough",
+            )
 
 
 def known_title(results: Path, trial: ImportedTrial) -> str | None:

@@ -34,7 +34,7 @@ from ltbench.imported.stand_in import ORIGIN, checked_title, label, resolve_rows
 from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
 from ltbench.registry import load_registries
 from ltbench.rows import ResolvedRow
-from ltbench.task import Task
+from ltbench.task import Task, missing_sets
 from ltbench.trial import SCHEMA
 from ltbench.version import __version__
 
@@ -117,7 +117,8 @@ def score_outputs(
         reason = error.strerror or str(error)
         raise InputError(f"results folder {request.results} is not writable: {reason}") from None
     found = {row.strategy.name: evaluation_path(folder, trial, row, MODE) for row in rows}
-    return Imported(folder, uniform, tuple(second_looks(outputs, found)))
+    notes = (*missing_sets(task), *second_looks(outputs, found))
+    return Imported(folder, uniform, notes)
 
 
 def _task(request: ImportRequest, outputs: ModelOutputs) -> Task:

@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ltbench.report.statistics import Summary
-from ltbench.report.tables import Block, Column, Table, Value, printed
+from ltbench.report.tables import INFINITE, Block, Column, Table, Value, printed
 
 MOST_ROWS = 60  # of one table; the files have all
 LONGEST_LABEL = 28  # longer ones are folded; a table must keep room for its numbers
@@ -22,6 +22,7 @@ def print_table(table: Table, console: Console, *, caption: bool = True) -> None
     """Prints title, table, caption and notes; a table too wide for the console in parts.
 
     Half-widths stand under their means, so that eleven distributions fit into 100 columns.
+    Without ``caption`` only notes on infinite means remain.
     """
     console.print(Text(table.title, style="bold"))
     table, left_out = _shortened(table)
@@ -41,6 +42,10 @@ def print_table(table: Table, console: Console, *, caption: bool = True) -> None
     if caption:
         console.print(Text(table.caption, style="dim"))
         for note in table.notes:
+            console.print(Text(note, style="yellow"))
+        console.print()
+    elif signs := [note for note in table.notes if INFINITE in note]:
+        for note in signs:  # the sign in a cell is not understood without them
             console.print(Text(note, style="yellow"))
         console.print()
 

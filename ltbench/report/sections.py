@@ -184,7 +184,8 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
     for name in sorted(name for name, texts in definitions.items() if len(texts) > 1):
         notes.append(f"{name} is not defined alike in all records; compare its column with care")
     notes.extend(oracle_notes(rows, {name: test.kind for name, test in found.items()}))
-    notes.extend(uniform_notes(d for e in evaluations for d in e.distributions))
+    tests = (d for e in evaluations for d in e.distributions)
+    notes.extend(uniform_notes(tests, evaluations[0].groups))
     for what in ("device", "torch"):
         values = sorted({getattr(e.trial, what) for e in evaluations} - {""})
         if len(values) > 1:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from ltbench.report.schema import Distribution
 
 
-def uniform_notes(distributions: Iterable[Distribution]) -> list[str]:
-    """How sets were made uniform, classes without a test image, and sets of older records."""
+def uniform_notes(
+    distributions: Iterable[Distribution], groups: Mapping[str, Sequence[int]]
+) -> list[str]:
+    """How sets were made uniform, what lacks test images, and sets of older records.
+
+    ``groups``: the classes of the many, medium and few-shot group.
+    """
     kinds = {d.definition: d for d in distributions if d.kind in ("uniform", "partial")}
     drawn = sorted({d.name for d in kinds.values() if d.pool}, key=lambda name: name != "uniform")
     notes = []
@@ -28,6 +33,13 @@ def uniform_notes(distributions: Iterable[Distribution]) -> list[str]:
             f"{missing} {'class has' if missing == 1 else 'classes have'} no test image; uniform is "
             "over the others"
         )
+        if any(d.kind == "partial" for d in kinds.values()):
+            counts = [d.counts for d in uniform if d.counts]
+            notes += [
+                f"no test set {group}-only: its classes have no test images"
+                for group, members in groups.items()
+                if members and not any(count[c] for count in counts for c in members)
+            ]
     if any(len(set(d.counts or ()) - {0}) > 1 for d in uniform):
         notes.append(
             "uniform of some records is an unbalanced test set as found, so its label distribution "

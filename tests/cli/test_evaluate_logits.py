@@ -215,3 +215,25 @@ def test_what_belongs_to_logits_is_asked_for(
     neither = ltbench_here("evaluate", "--protocol", "digits-lt")
     assert neither.returncode == 2
     assert "Missing option '--methods'" in neither.stderr
+
+
+def test_classes_without_test_images_are_told_and_named(
+    ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    """Nothing that a table would have shown is left out without a word, here and in the report."""
+    labels = np.repeat([0, 1], 20)
+    np.save(tmp_path / "y.npy", labels)
+    np.save(tmp_path / "z.npy", np.random.default_rng(0).normal(size=(40, 3)))
+    np.savetxt(tmp_path / "n.csv", [200, 50, 5], fmt="%d")
+    results = tmp_path / "results"
+    done = ltbench_here(
+        *arguments(tmp_path, results, "--counts", tmp_path / "n.csv", "--strategies", "none")
+    )
+    assert done.returncode == 0, done.stderr
+    for text in (
+        "no test images of 1 class (class 2): it is in no test set",
+        "no test set few-only: its classes have no test images",
+    ):
+        assert text in done.stdout + done.stderr
+    shown = ltbench_here("report", "--results", results).stdout
+    assert "no test set few-only: its classes have no test images" in shown

@@ -91,6 +91,8 @@ def test_the_same_logits_are_one_training(
         ("z.npy", ["--seed", "1"], "same logits are there as seed 0"),
         ("rounded.csv", ["--seed", "1"], "same logits are there as seed 0"),
         ("log.npy", ["--seed", "1"], "same logits are there as seed 0"),
+        ("rounded.csv", [], "same logits but for rounding are there from another file"),
+        ("log.npy", [], "same logits but for rounding are there from another file"),
         ("other.npy", [], "'mine' has other logits for seed 0"),
         ("z.npy", ["--bias", str(tmp_path / "b.npy")], "with no --bias"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import ltbench
 from ltbench.report.contents_adaptation import adaptation_table
@@ -16,6 +18,7 @@ from ltbench.report.contents_uniform import groups_table
 from ltbench.report.records import read_records
 from ltbench.report.render_html import _sort_key
 from ltbench.report.render_latex import render_latex
+from ltbench.report.render_terminal import print_table
 from ltbench.report.render_text import render_markdown
 from ltbench.report.sections import Section, build_sections
 from ltbench.report.statistics import Summary, half_width, mean_of, summarise
@@ -56,6 +59,10 @@ def test_one_infinite_seed_makes_the_mean_infinite_and_never_the_best(tmp_path: 
     assert best.best
     assert best.mean == pytest.approx(1.55)
     assert "ce+bbse: NLL infinite in 4 of 5 seeds (the uniform set)" in "\n".join(table.notes)
+    shown = io.StringIO()
+    print_table(table, Console(file=shown, width=200), caption=False)
+    assert "ce+bbse: NLL infinite in 4 of 5 seeds (the uniform set)" in shown.getvalue()
+    assert table.caption not in shown.getvalue()
     assert "| ∞ |" in render_markdown(table)
     assert r"$\infty$" in render_latex(table, "x")
     assert r"{$\infty$}" in render_latex(table, "x", siunitx=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ltbench.report.schema import Distribution, Draw
 from ltbench.report.uniform_notes import uniform_notes
 
+GROUPS = {"many": (0,), "medium": (), "few": (1, 2)}
+
 
 def distribution(
     counts: tuple[int, ...], as_found: list[int] | None = None, name: str = "uniform"
@@ -18,7 +20,7 @@ def distribution(
 
 def test_balanced_sets_need_no_note() -> None:
     found = [distribution((5, 5, 5)), distribution((5, 0, 0), name="many-only")]
-    assert uniform_notes(found) == []
+    assert uniform_notes(found, GROUPS) == []
     assert not found[0].drawn
 
 
@@ -28,17 +30,28 @@ def test_sets_made_uniform_are_named() -> None:
         distribution((5, 5, 5), [40, 8, 5]),
         distribution((5, 5, 5), [40, 8, 5]),
     ]
-    (note,) = uniform_notes(found)
+    (note,) = uniform_notes(found, GROUPS)
     assert note.startswith("classes of the test set have 5 to 40 images, so uniform, many-only are")
     assert all(d.drawn for d in found)
 
 
 def test_classes_without_images_and_older_records() -> None:
-    assert uniform_notes([distribution((5, 0, 5))]) == [
+    assert uniform_notes([distribution((5, 0, 5))], GROUPS) == [
         "1 class has no test image; uniform is over the others"
     ]
-    two, drawn = uniform_notes([distribution((5, 0, 0, 5), [9, 0, 0, 5])])[::-1]
+    two, drawn = uniform_notes([distribution((5, 0, 0, 5), [9, 0, 0, 5])], GROUPS)[::-1]
     assert two.startswith("2 classes have no test image")
     assert "5 to 9 images" in drawn
-    (old,) = uniform_notes([distribution((5, 40, 5))])
+    (old,) = uniform_notes([distribution((5, 40, 5))], GROUPS)
     assert "evaluate again" in old
+
+
+def test_a_group_without_test_images_is_named_where_such_sets_were_asked_for() -> None:
+    found = [distribution((5, 0, 0)), distribution((5, 0, 0), name="many-only")]
+    assert uniform_notes(found, GROUPS) == [
+        "2 classes have no test image; uniform is over the others",
+        "no test set few-only: its classes have no test images",
+    ]
+    assert len(uniform_notes(found[:1], GROUPS)) == 1  # no partial set was asked for
+    half = [distribution((5, 0, 5)), distribution((5, 0, 0), name="many-only")]
+    assert len(uniform_notes(half, GROUPS)) == 1
