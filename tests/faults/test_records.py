@@ -250,7 +250,7 @@ class Full(Method):
         return logits.sum()
 
 context = sys.modules.get("ltbench.execute.context")
-if context is not None:
+if context is not None and "pytest" not in sys.modules:  # in the worker, not for the tests after
     def save_file(tensors, path):
         path.write_bytes(b"half of")
         raise OSError(errno.ENOSPC, "No space left on device")
