@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import InputError
@@ -13,11 +12,9 @@ from ltbench.python.arguments import (
     Plugins,
     Seeds,
     dotted,
-    joined,
-    optional_path,
     plugin_files,
-    seed_numbers,
 )
+from ltbench.python.execution import make_request
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +141,7 @@ def run(
     input, before any work, and :class:`KeyboardInterrupt` when interrupted; the same call
     continues.
     """
-    request = _request(
+    request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, compile=compile,
         cuda_graph=cuda_graph, mode=mode, arrivals=_arrivals(arrival),
@@ -173,7 +170,7 @@ def evaluate_trials(
     Arguments as for :func:`run`; ``test={"ratios": [2, 30]}`` adds test sets. Raises
     :class:`ValueError` for wrong input and where a trial is not trained yet.
     """
-    request = _request(
+    request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
         train=False,
@@ -207,7 +204,7 @@ def plan_trials(
     from ltbench.python.execution import plan_request
     from ltbench.python.trials import plan_frame
 
-    request = _request(
+    request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
         dry_run=True,
@@ -219,30 +216,6 @@ def _carry_out(request: Request, quiet: bool) -> Outcome:
     from ltbench.python.execution import execute_plan, plan_request
 
     return execute_plan(plan_request(request, quiet=quiet), quiet=quiet)
-
-
-def _request(
-    methods: str | Iterable[str],
-    protocol: str,
-    seeds: Seeds,
-    results: AnyPath,
-    data_dir: AnyPath | None,
-    plugins: Plugins,
-    overrides: dict[str, Any],
-    **running: Any,
-) -> Request:
-    from ltbench.execute.request import Request
-
-    return Request(
-        methods=joined(methods),
-        protocol=protocol,
-        seeds=seed_numbers(seeds),
-        results=Path(results),
-        data_dir=optional_path(data_dir),
-        plugins=plugin_files(plugins),
-        overrides=dotted(overrides),
-        **running,
-    )
 
 
 def _arrivals(arrival: str | Iterable[str]) -> tuple[str, ...]:

@@ -87,9 +87,8 @@ def note_asked(results: Path, codes: Iterable[Code]) -> None:
         return
     if all(_is_last(read_asked(results), code) for code in wanted):
         return
-    with turn(
-        results / _LOCK, str(results / FILE)
-    ):  # two runs at once: neither forgets what the other noted
+    # Two runs at once: neither forgets what the other noted.
+    with turn(results / _LOCK, str(results / FILE)):
         digests = dict(read_asked(results).digests)
         for code in wanted:
             before = digests.get((code.kind, code.name), ())

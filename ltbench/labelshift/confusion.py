@@ -97,6 +97,8 @@ def on_simplex(found: Moments, prior: Array) -> Array:
 
 _LEAST, _MOST = -30.0, 10.0
 """Natural logarithms of the ridges that are searched."""
+_TINY = 1e-300
+"""For a norm of 0 or no regularisation, whose logarithm then points beyond either end."""
 
 
 def regularised(found: Moments, rho: float) -> Array:
@@ -127,9 +129,6 @@ def regularised(found: Moments, rho: float) -> Array:
 
     best = at(_crossing(beyond, math.log(max(rho * float(np.linalg.norm(gap)), _TINY))))
     return min((ones, at(_LEAST), best), key=objective)
-
-
-_TINY = 1e-300
 
 
 def _crossing(beyond: Callable[[float], float], start: float) -> float:

@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import InterruptedRun
+from ltbench.python.arguments import (
+    AnyPath,
+    Plugins,
+    Seeds,
+    dotted,
+    joined,
+    optional_path,
+    plugin_files,
+    seed_numbers,
+)
 
 if TYPE_CHECKING:
     from ltbench.execute.local import Outcome
     from ltbench.execute.plan import Plan
     from ltbench.execute.request import Request
+
+
+def make_request(
+    methods: str | Iterable[str],
+    protocol: str,
+    seeds: Seeds,
+    results: AnyPath,
+    data_dir: AnyPath | None,
+    plugins: Plugins,
+    overrides: dict[str, Any],
+    **running: Any,
+) -> Request:
+    """A request in the forms that a notebook gives; ``running``: its other fields."""
+    from ltbench.execute.request import Request
+
+    return Request(
+        methods=joined(methods),
+        protocol=protocol,
+        seeds=seed_numbers(seeds),
+        results=Path(results),
+        data_dir=optional_path(data_dir),
+        plugins=plugin_files(plugins),
+        overrides=dotted(overrides),
+        **running,
+    )
 
 
 def plan_request(request: Request, *, quiet: bool) -> Plan:

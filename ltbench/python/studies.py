@@ -10,11 +10,7 @@ from ltbench.python.arguments import (
     AnyPath,
     Plugins,
     Seeds,
-    dotted,
     listed,
-    optional_path,
-    plugin_files,
-    seed_numbers,
 )
 
 if TYPE_CHECKING:
@@ -45,23 +41,14 @@ def reproduce_study(
     from rich.console import Console
 
     from ltbench.cli.data_progress import DataProgress
-    from ltbench.execute.request import Request
     from ltbench.execute.study import plan_study
-    from ltbench.python.execution import execute_plan
+    from ltbench.python.execution import execute_plan, make_request
     from ltbench.report.build import build_report
 
-    request = Request(
-        methods="",
-        protocol=protocol,
-        seeds=seed_numbers(seeds),
-        results=Path(results),
-        data_dir=optional_path(data_dir),
-        device=device,
-        precision=precision,
-        jobs=jobs,
-        plugins=plugin_files(plugins),
-        overrides=dotted(overrides),
-    )
+    request = make_request(
+        "", protocol, seeds, results, data_dir, plugins, overrides,
+        device=device, precision=precision, jobs=jobs,
+    )  # fmt: skip
     with DataProgress(Console(), quiet=quiet) as progress:
         planned = plan_study(request, listed(parts), progress)
     outcomes = {part.part.name: execute_plan(part.plan, quiet=quiet) for part in planned}

@@ -14,10 +14,6 @@ from ltbench.python.arguments import (
     AnyPath,
     Plugins,
     Seeds,
-    dotted,
-    optional_path,
-    plugin_files,
-    seed_numbers,
 )
 
 if TYPE_CHECKING:
@@ -74,22 +70,13 @@ def tune_method(
     from rich.console import Console
 
     from ltbench.cli.data_progress import DataProgress
-    from ltbench.execute.request import Request
     from ltbench.execute.tune import choose, plan_tuning
-    from ltbench.python.execution import execute_plan
+    from ltbench.python.execution import execute_plan, make_request
 
-    request = Request(
-        methods="",
-        protocol=protocol,
-        seeds=seed_numbers(seeds),
-        results=Path(results),
-        data_dir=optional_path(data_dir),
-        device=device,
-        precision=precision,
-        jobs=jobs,
-        plugins=plugin_files(plugins),
-        overrides=dotted(overrides),
-    )
+    request = make_request(
+        "", protocol, seeds, results, data_dir, plugins, overrides,
+        device=device, precision=precision, jobs=jobs,
+    )  # fmt: skip
     axes = _axes(grid)
     with DataProgress(Console(), quiet=quiet) as report:
         tune = plan_tuning(request, method, axes, report)

@@ -12,19 +12,13 @@ from ltbench.errors import InputError
 from ltbench.report.names import distribution_order
 from ltbench.report.one_code import codes_of
 from ltbench.report.records import Records, read_records
+from ltbench.report.row_columns import ROW_COLUMNS, row_values
 from ltbench.report.schema import GROUPS, Distribution, Draw, Evaluation
 from ltbench.report.sections import group_records
 from ltbench.report.statistics import mean_of
 
 COLUMNS: dict[str, str] = {
-    "protocol": "str",
-    "protocol_version": "str",
-    "variant": "str",
-    "method": "str",
-    "method_params": "str",
-    "strategy": "str",
-    "strategy_params": "str",
-    "seed": "int64",
+    **ROW_COLUMNS,
     "distribution": "str",
     "top1": "float64",
     "n_draws": "int64",
@@ -163,14 +157,7 @@ def _row(
     e = evaluation
     groups = distribution.recalls.groups if distribution.recalls else {}
     return {
-        "protocol": e.protocol.name,
-        "protocol_version": e.protocol.version,
-        "variant": e.protocol.variant,
-        "method": e.method,
-        "method_params": e.method_params,
-        "strategy": e.strategy,
-        "strategy_params": e.strategy_params,
-        "seed": e.seed,
+        **row_values(e),
         "distribution": distribution.name,
         "top1": mean_of(draw.top1 for draw in draws),
         "n_draws": len(draws),

@@ -10,17 +10,11 @@ import pandas as pd
 
 from ltbench.report.frame import evaluation_order
 from ltbench.report.records import read_records
+from ltbench.report.row_columns import ROW_COLUMNS, row_values
 from ltbench.report.schema import GROUPS, Distribution, Evaluation, Recalls
 
 RECALL_COLUMNS: dict[str, str] = {
-    "protocol": "str",
-    "protocol_version": "str",
-    "variant": "str",
-    "method": "str",
-    "method_params": "str",
-    "strategy": "str",
-    "strategy_params": "str",
-    "seed": "int64",
+    **ROW_COLUMNS,
     "expert": "Int64",
     "class": "int64",
     "class_name": "str",
@@ -76,14 +70,7 @@ def _classes(
     group_of = {c: name for name in GROUPS for c in e.groups.get(name, ())}
     for c, recall in enumerate(recalls.per_class):
         yield {
-            "protocol": e.protocol.name,
-            "protocol_version": e.protocol.version,
-            "variant": e.protocol.variant,
-            "method": e.method,
-            "method_params": e.method_params,
-            "strategy": e.strategy,
-            "strategy_params": e.strategy_params,
-            "seed": e.seed,
+            **row_values(e),
             "expert": expert,
             "class": c,
             "class_name": e.class_names[c],

@@ -11,18 +11,12 @@ import pandas as pd
 
 from ltbench.errors import InputError
 from ltbench.report.records import read_records
+from ltbench.report.row_columns import ROW_COLUMNS, row_values
 from ltbench.report.stream_records import Stream, StreamRecord
 from ltbench.report.streams import cumulative, part_ends, windowed
 
 STREAM_COLUMNS: dict[str, str] = {
-    "protocol": "str",
-    "protocol_version": "str",
-    "variant": "str",
-    "method": "str",
-    "method_params": "str",
-    "strategy": "str",
-    "strategy_params": "str",
-    "seed": "int64",
+    **ROW_COLUMNS,
     "arrival": "str",
     "distribution": "str",
     "order": "str",
@@ -84,14 +78,7 @@ def _rows(record: StreamRecord, windows: int) -> Iterator[dict[str, object]]:
     for (distribution, order), stream in record.streams.items():
         for window in _windows(stream, windows):
             yield {
-                "protocol": record.protocol.name,
-                "protocol_version": record.protocol.version,
-                "variant": record.protocol.variant,
-                "method": record.method,
-                "method_params": record.method_params,
-                "strategy": record.strategy,
-                "strategy_params": record.strategy_params,
-                "seed": record.seed,
+                **row_values(record),
                 "arrival": record.arrival,
                 "distribution": distribution,
                 "order": order,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from ltbench.labelshift.confusion import (
@@ -53,8 +54,10 @@ class Bbse(Strategy[BbseHyper]):
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         found = moments(test, source, self.hyper)
-        weights, rank = solve(found)
         if self.hyper.solver == "constrained":
             prior = log_prior(source.method.counts).double().exp()
             weights = on_simplex(found, (prior / prior.sum()).numpy())
+            rank = int(np.linalg.matrix_rank(found.table))
+        else:
+            weights, rank = solve(found)
         return predict_weighted(weights, test, source, rank, self.hyper.combine)
