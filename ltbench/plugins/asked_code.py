@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ltbench.claim import turn
 from ltbench.errors import InputError
 from ltbench.files import read_json, write_json
+from ltbench.trial.claim import turn
 
 FILE = "code.json"
 _LOCK = ".code.lock"

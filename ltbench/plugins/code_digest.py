@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ltbench.local_modules import LocalModules
+from ltbench.plugins.local_modules import LocalModules
 
 _SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 """Fields that follow from the others, or change nothing."""

@@ -20,7 +20,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from ltbench.errors import InputError, describe
-from ltbench.local_modules import BesideFile, sources
+from ltbench.plugins.local_modules import BesideFile, sources
 
 PLUGIN_PACKAGE = "ltbench_plugin_"
 """How the name of the package begins in which a plugin and the modules beside it lie."""

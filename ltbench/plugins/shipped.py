@@ -3,7 +3,7 @@
 Shipped code has the digest "" in every identity, so that records need no new name when a file is only
 moved or renamed. Code that differs from the table, or is not in it, is a user's own.
 
-``python -m ltbench.shipped`` writes the table anew.
+``python -m ltbench.plugins.shipped`` writes the table anew.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ltbench.code_digest import read_code
-from ltbench.local_modules import OfPackage
+from ltbench.plugins.code_digest import read_code
+from ltbench.plugins.local_modules import OfPackage
 
 TABLE = Path(__file__).with_name("shipped_code.json")
 _PACKAGES = {"method": "ltbench.methods.train", "strategy": "ltbench.methods.adapt"}

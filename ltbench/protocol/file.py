@@ -10,12 +10,12 @@ from typing import Any
 
 from ltbench.errors import InputError, nearest
 from ltbench.names import check_name
-from ltbench.overrides import parse_overrides
-from ltbench.protocol import MethodOverrides, Protocol, Recipe
-from ltbench.protocol_registry import find_protocols
+from ltbench.protocol.overrides import parse_overrides
+from ltbench.protocol.protocol import MethodOverrides, Protocol, Recipe
+from ltbench.protocol.registry import find_protocols
+from ltbench.protocol.study import check_parts
+from ltbench.protocol.training_table import adopt_profile
 from ltbench.settings import read, show
-from ltbench.study import check_parts
-from ltbench.training_table import adopt_profile
 
 # What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
 _NO_VARIANT = (

@@ -1,7 +1,7 @@
 """Protocol: everything that is the same for all methods, as validated, versioned data.
 
 A protocol file states the data set, the long-tailed training set, the test label distributions,
-the recipe and the views that test-time strategies share. :mod:`ltbench.protocol_file` reads it.
+the recipe and the views that test-time strategies share. :mod:`ltbench.protocol.file` reads it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ltbench.errors import InputError
-from ltbench.seed_list import read_seeds
+from ltbench.protocol.seed_list import read_seeds
+from ltbench.protocol.study import StudyPart
 from ltbench.settings import check_ranges, convert, identity_of, read, setting
-from ltbench.study import StudyPart
 
 PROFILES = ("exponential", "step", "pareto", "counts", "all")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ltbench.errors import InputError
 from ltbench.names import check_name, parse_rows
-from ltbench.overrides import parse_overrides
-from ltbench.seed_list import read_optional_seeds
+from ltbench.protocol.overrides import parse_overrides
+from ltbench.protocol.seed_list import read_optional_seeds
 from ltbench.settings import setting
 
 

@@ -13,18 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ltbench import store
-from ltbench.asked_code import Code
-from ltbench.environment import resolve_device
 from ltbench.errors import InputError
 from ltbench.execute.context import load_tensors
-from ltbench.locate_trial import locate_trial
 from ltbench.method import Architecture, Method
 from ltbench.models.resnet import build_network
+from ltbench.plugins.asked_code import Code
 from ltbench.python.arguments import Plugins, plugin_files
 from ltbench.registry import load_registries
 from ltbench.seeds import generator
 from ltbench.train.infer import Inference
+from ltbench.trial import store
+from ltbench.trial.environment import resolve_device
+from ltbench.trial.locate import locate_trial
 
 
 class TrainedModel:

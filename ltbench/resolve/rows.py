@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ltbench.asked_code import Code
 from ltbench.errors import InputError
 from ltbench.hyper import Hyper
 from ltbench.names import Call, Row, format_call
-from ltbench.protocol import MethodOverrides, Protocol
+from ltbench.plugins.asked_code import Code
+from ltbench.protocol.protocol import MethodOverrides, Protocol
 from ltbench.registry import Plugin, Registries
 from ltbench.settings import show
 

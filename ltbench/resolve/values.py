@@ -8,9 +8,9 @@ from typing import Any
 
 from ltbench.method import Reference
 from ltbench.names import Call, Row
-from ltbench.protocol import MethodOverrides, Protocol
+from ltbench.protocol.protocol import MethodOverrides, Protocol
 from ltbench.registry import Registries
-from ltbench.rows import resolve_row
+from ltbench.resolve.rows import resolve_row
 
 _EMPTY = MethodOverrides()
 

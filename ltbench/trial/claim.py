@@ -2,7 +2,7 @@
 
 A claim is a file that names its holder; it gets its name whole and locked (``flock``), and is removed
 at release. What a killed holder left is taken over: at once where the system's lock or the process
-table of this machine says that the holder is gone, elsewhere after :data:`ltbench.holder.SILENCE`
+table of this machine says that the holder is gone, elsewhere after :data:`ltbench.trial.holder.SILENCE`
 seconds without a sign of life. So a file system without locks, or with locks that other hosts do not
 see, still has one holder at a time.
 """
@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ltbench.errors import LtbenchError
-from ltbench.holder import HEARTBEAT, SILENCE, Holder, read_holder
+from ltbench.trial.holder import HEARTBEAT, SILENCE, Holder, read_holder
 
 try:
     import fcntl

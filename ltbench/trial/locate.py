@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ltbench import store
 from ltbench.errors import InputError
+from ltbench.trial import store
 
 _SHORTEST = 4
 

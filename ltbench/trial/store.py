@@ -7,14 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ltbench.claim import CLAIM as CLAIM
-from ltbench.claim import BusyError as BusyError
-from ltbench.claim import claim as claim
-from ltbench.claim import holder_of as holder_of
-from ltbench.claim import is_claimed as is_claimed
 from ltbench.errors import InputError
 from ltbench.files import read_json, write_json
-from ltbench.trial import SCHEMA
+from ltbench.trial.claim import CLAIM as CLAIM
+from ltbench.trial.claim import BusyError as BusyError
+from ltbench.trial.claim import claim as claim
+from ltbench.trial.claim import holder_of as holder_of
+from ltbench.trial.claim import is_claimed as is_claimed
+from ltbench.trial.trial import SCHEMA
 
 TRIAL = "trial.json"
 FAILED = "failed.json"

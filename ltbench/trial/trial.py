@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.hyper import Json
-from ltbench.protocol import Protocol, Recipe
+from ltbench.protocol.protocol import Protocol, Recipe
 from ltbench.settings import identity_of
 
 SCHEMA = 1

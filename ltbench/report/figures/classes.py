@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ltbench.report.contents_uniform import recalls_of
-from ltbench.report.figures import (
+from ltbench.report.figures.drawing import (
     Drawing,
     legend_below,
     legend_height,
@@ -15,12 +14,13 @@ from ltbench.report.figures import (
     short_labels,
     small_text,
 )
-from ltbench.report.figures_rows import leading_rows
-from ltbench.report.rows import Row
-from ltbench.report.schema import GROUPS
-from ltbench.report.sections import Section
-from ltbench.report.statistics import mean_of
-from ltbench.report.style import Look
+from ltbench.report.figures.rows import leading_rows
+from ltbench.report.figures.style import Look
+from ltbench.report.records.schema import GROUPS
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import mean_of
+from ltbench.report.tables.uniform import recalls_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

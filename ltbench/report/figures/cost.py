@@ -7,14 +7,20 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.transforms import ScaledTranslation
 
-from ltbench.report.contents_cost import macs, training_seconds
-from ltbench.report.contents_shift import mean_over
-from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_labels
-from ltbench.report.figures_rows import leading_rows
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section
-from ltbench.report.statistics import summarise
-from ltbench.report.style import Look
+from ltbench.report.figures.drawing import (
+    Drawing,
+    legend_below,
+    legend_height,
+    new_figure,
+    short_labels,
+)
+from ltbench.report.figures.rows import leading_rows
+from ltbench.report.figures.style import Look
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import summarise
+from ltbench.report.tables.cost import macs, training_seconds
+from ltbench.report.tables.shift import mean_over
 
 APART = 5.0  # points
 

@@ -18,12 +18,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ltbench.files import write_atomically, write_text
-from ltbench.report.names import digest
-from ltbench.report.render_text import csv_text
-from ltbench.report.style import COLUMN_WIDTH, FONT_SIZE, RC, Look
+from ltbench.report.figures.style import COLUMN_WIDTH, FONT_SIZE, RC, Look
+from ltbench.report.records.names import digest
+from ltbench.report.render.text import csv_text
 
 if TYPE_CHECKING:
-    from ltbench.report.sections import Section
+    from ltbench.report.rows.sections import Section
 
 DPI = 200
 LONGEST = 54  # characters of a label in a legend of one column
@@ -84,13 +84,13 @@ def legend_below(
 
 def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
     """All figures that have something to show."""
-    from ltbench.report.figures_classes import class_figure
-    from ltbench.report.figures_cost import cost_figure
-    from ltbench.report.figures_prior import prior_figure
-    from ltbench.report.figures_regret import regret_figure
-    from ltbench.report.figures_shift import shift_figure, weights_figure
-    from ltbench.report.figures_stream import stream_figure
-    from ltbench.report.figures_uniform import agreement_figure, groups_figure
+    from ltbench.report.figures.classes import class_figure
+    from ltbench.report.figures.cost import cost_figure
+    from ltbench.report.figures.prior import prior_figure
+    from ltbench.report.figures.regret import regret_figure
+    from ltbench.report.figures.shift import shift_figure, weights_figure
+    from ltbench.report.figures.stream import stream_figure
+    from ltbench.report.figures.uniform import agreement_figure, groups_figure
 
     with matplotlib.rc_context(RC):
         drawings = (

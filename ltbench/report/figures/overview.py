@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import matplotlib
 import numpy as np
 
-from ltbench.report.aggregate import SMALLEST_BLOCKS, critical_difference, mean_ranks, profile
-from ltbench.report.figures import (
+from ltbench.report.figures.drawing import (
     Drawing,
     legend_below,
     legend_height,
@@ -16,9 +15,15 @@ from ltbench.report.figures import (
     short_labels,
     wrapped_labels,
 )
-from ltbench.report.figures_rows import MOST
-from ltbench.report.overview import Overview
-from ltbench.report.style import RC, Look
+from ltbench.report.figures.rows import MOST
+from ltbench.report.figures.style import RC, Look
+from ltbench.report.statistics.aggregate import (
+    SMALLEST_BLOCKS,
+    critical_difference,
+    mean_ranks,
+    profile,
+)
+from ltbench.report.tables.overview import Overview
 
 
 def overview_figures(overview: Overview, looks: Mapping[str, Look]) -> list[Drawing]:

@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import NullFormatter
 
-from ltbench.report.contents_prior import estimating_rows, true_prior
-from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, wrapped_labels
-from ltbench.report.figures_rows import leading_rows
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import mean_of
-from ltbench.report.style import COLUMN_WIDTH, EXPERT_COLOURS, MARKERS
+from ltbench.report.figures.drawing import (
+    Drawing,
+    legend_below,
+    legend_height,
+    new_figure,
+    wrapped_labels,
+)
+from ltbench.report.figures.rows import leading_rows
+from ltbench.report.figures.style import COLUMN_WIDTH, EXPERT_COLOURS, MARKERS
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import mean_of
+from ltbench.report.tables.prior import estimating_rows, true_prior
 
 if TYPE_CHECKING:
     from matplotlib.collections import PathCollection

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ltbench.report.figures import Drawing, new_figure, wrapped_labels
-from ltbench.report.figures_rows import leading_rows
-from ltbench.report.regret import oracles, regret
-from ltbench.report.sections import Section
-from ltbench.report.statistics import mean_of
-from ltbench.report.style import COLOURS, COLUMN_WIDTH
+from ltbench.report.figures.drawing import Drawing, new_figure, wrapped_labels
+from ltbench.report.figures.rows import leading_rows
+from ltbench.report.figures.style import COLOURS, COLUMN_WIDTH
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import mean_of
+from ltbench.report.statistics.regret import oracles, regret
 
 _HIGHEST = COLOURS[1]  # black on it has a contrast of 5 to 1, on all that is lighter more
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ltbench.report.contents_shift import mean_over
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section
-from ltbench.report.statistics import mean_of
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import mean_of
+from ltbench.report.tables.shift import mean_over
 
 MOST = 12
 

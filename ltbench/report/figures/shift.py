@@ -7,20 +7,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ltbench.report.contents_experts import expert_weight, weighted_rows
-from ltbench.report.contents_shift import top1
-from ltbench.report.figures import (
+from ltbench.report.figures.drawing import (
     Drawing,
     legend_below,
     legend_height,
     new_figure,
     short_labels,
 )
-from ltbench.report.figures_rows import leading_rows
-from ltbench.report.position import position
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import Summary
-from ltbench.report.style import (
+from ltbench.report.figures.rows import leading_rows
+from ltbench.report.figures.style import (
     COLUMN_WIDTH,
     DASHES,
     DOTTED,
@@ -28,6 +23,11 @@ from ltbench.report.style import (
     MARKERS,
     Look,
 )
+from ltbench.report.rows.position import position
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.experts import expert_weight, weighted_rows
+from ltbench.report.tables.shift import top1
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ltbench.report import style
-from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_labels
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.streams import (
+from ltbench.report.figures import style
+from ltbench.report.figures.drawing import (
+    Drawing,
+    legend_below,
+    legend_height,
+    new_figure,
+    short_labels,
+)
+from ltbench.report.figures.style import DOTTED, Look
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.streams import (
     Curve,
     StreamRow,
     arrivals_of,
@@ -19,7 +26,6 @@ from ltbench.report.streams import (
     stream_rows,
     windowed,
 )
-from ltbench.report.style import DOTTED, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

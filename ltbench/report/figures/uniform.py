@@ -6,15 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ltbench.report.contents_stability import agreement_of, stable_rows
-from ltbench.report.contents_uniform import recalls_of
-from ltbench.report.figures import Drawing, legend_below, legend_height, new_figure, short_labels
-from ltbench.report.figures_rows import leading_rows
-from ltbench.report.figures_shift import expert_look
-from ltbench.report.schema import GROUPS
-from ltbench.report.sections import Section
-from ltbench.report.statistics import Summary, summarise
-from ltbench.report.style import COLUMN_WIDTH, HATCHES, Look
+from ltbench.report.figures.drawing import (
+    Drawing,
+    legend_below,
+    legend_height,
+    new_figure,
+    short_labels,
+)
+from ltbench.report.figures.rows import leading_rows
+from ltbench.report.figures.shift import expert_look
+from ltbench.report.figures.style import COLUMN_WIDTH, HATCHES, Look
+from ltbench.report.records.schema import GROUPS
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import Summary, summarise
+from ltbench.report.tables.stability import agreement_of, stable_rows
+from ltbench.report.tables.uniform import recalls_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ltbench.report.schema import Evaluation
-from ltbench.report.stream_records import StreamRecord
+from ltbench.report.records.schema import Evaluation
+from ltbench.report.records.streams import StreamRecord
 
 ROW_COLUMNS: dict[str, str] = {
     "protocol": "str",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ltbench.report.frame import evaluation_order
-from ltbench.report.records import read_records
-from ltbench.report.row_columns import ROW_COLUMNS, row_values
-from ltbench.report.schema import GROUPS, Distribution, Evaluation, Recalls
+from ltbench.report.frames.columns import ROW_COLUMNS, row_values
+from ltbench.report.frames.results import evaluation_order
+from ltbench.report.records.read import read_records
+from ltbench.report.records.schema import GROUPS, Distribution, Evaluation, Recalls
 
 RECALL_COLUMNS: dict[str, str] = {
     **ROW_COLUMNS,

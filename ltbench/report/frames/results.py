@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from ltbench.errors import InputError
-from ltbench.report.names import distribution_order
-from ltbench.report.one_code import codes_of
-from ltbench.report.records import Records, read_records
-from ltbench.report.row_columns import ROW_COLUMNS, row_values
-from ltbench.report.schema import GROUPS, Distribution, Draw, Evaluation
-from ltbench.report.sections import group_records
-from ltbench.report.statistics import mean_of
+from ltbench.report.frames.columns import ROW_COLUMNS, row_values
+from ltbench.report.records.names import distribution_order
+from ltbench.report.records.read import Records, read_records
+from ltbench.report.records.schema import GROUPS, Distribution, Draw, Evaluation
+from ltbench.report.rows.one_code import codes_of
+from ltbench.report.rows.sections import group_records
+from ltbench.report.rows.summary import mean_of
 
 COLUMNS: dict[str, str] = {
     **ROW_COLUMNS,

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ltbench.errors import InputError
-from ltbench.report.records import read_records
-from ltbench.report.row_columns import ROW_COLUMNS, row_values
-from ltbench.report.stream_records import Stream, StreamRecord
-from ltbench.report.streams import cumulative, part_ends, windowed
+from ltbench.report.frames.columns import ROW_COLUMNS, row_values
+from ltbench.report.records.read import read_records
+from ltbench.report.records.streams import Stream, StreamRecord
+from ltbench.report.rows.streams import cumulative, part_ends, windowed
 
 STREAM_COLUMNS: dict[str, str] = {
     **ROW_COLUMNS,

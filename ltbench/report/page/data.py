@@ -6,13 +6,13 @@ import json
 import math
 from collections.abc import Sequence
 
-from ltbench.report.contents_uniform import recalls_of
-from ltbench.report.page_shift import stored_top1
-from ltbench.report.position import position
-from ltbench.report.rows import Row
-from ltbench.report.schema import Evaluation
-from ltbench.report.sections import Section
-from ltbench.report.statistics import mean_of
+from ltbench.report.records.schema import Evaluation
+from ltbench.report.rows.position import position
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import mean_of
+from ltbench.report.statistics.ideal_prior import stored_top1
+from ltbench.report.tables.uniform import recalls_of
 
 Json = dict[str, object]
 

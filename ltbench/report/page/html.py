@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from importlib.resources import files
 from itertools import count
 
-from ltbench.report.captions import marked
-from ltbench.report.page import failure_line
-from ltbench.report.page_data import script_json, shift_data, trials_data
-from ltbench.report.part import Part
-from ltbench.report.records import Unreadable
-from ltbench.report.schema import Failure
-from ltbench.report.statistics import Summary
-from ltbench.report.svg import to_svg
-from ltbench.report.tables import Shown, Value, printed
+from ltbench.report.page.data import script_json, shift_data, trials_data
+from ltbench.report.page.markdown import failure_line
+from ltbench.report.page.part import Part
+from ltbench.report.page.svg import to_svg
+from ltbench.report.records.read import Unreadable
+from ltbench.report.records.schema import Failure
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.captions import marked
+from ltbench.report.tables.table import Shown, Value, printed
 
 
 def render_html(
@@ -81,4 +81,4 @@ def _sort_key(value: Value | float) -> str:
 
 
 def _text(name: str) -> str:
-    return files("ltbench.report").joinpath(name).read_text(encoding="utf-8")
+    return files("ltbench.report.page").joinpath(name).read_text(encoding="utf-8")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ltbench.report.part import Part
-from ltbench.report.records import Unreadable
-from ltbench.report.render_text import escape_markdown, render_markdown
-from ltbench.report.schema import Failure
-from ltbench.report.tables import Table
+from ltbench.report.page.part import Part
+from ltbench.report.records.read import Unreadable
+from ltbench.report.records.schema import Failure
+from ltbench.report.render.text import escape_markdown, render_markdown
+from ltbench.report.tables.table import Table
 
 
 def render_page(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ltbench.report.sections import Section
-from ltbench.report.tables import Table
+from ltbench.report.rows.sections import Section
+from ltbench.report.tables.table import Table
 
 if TYPE_CHECKING:
-    from ltbench.report.figures import Drawing
+    from ltbench.report.figures.drawing import Drawing
 
 
 RESERVED = ("main", "data")  # ids of the page itself

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ltbench.report.figures import Drawing
+    from ltbench.report.figures.drawing import Drawing
 
 _ID = re.compile(r'\sid="([^"]*)"')
 _URL = re.compile(r"""url\((['"]?)#([^)'"]+)\1\)""")
@@ -17,7 +17,7 @@ _NAMES = re.compile(r'(aria-(?:labelledby|describedby)=")([^"]+)"')
 
 def to_svg(drawing: Drawing, prefix: str) -> str:
     """The figure without a size of its own, which the page gives it; its ids begin with ``prefix``."""
-    from ltbench.report.figures import drawing_settings, render
+    from ltbench.report.figures.drawing import drawing_settings, render
 
     buffer = io.StringIO()
     with drawing_settings(svg__hashsalt=prefix, svg__fonttype="path"):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ltbench.report.quoted import published_epochs
-from ltbench.report.sections import Section
+from ltbench.report.published.quoted import published_epochs
+from ltbench.report.rows.sections import Section
 
 SHORT = "short budget"
 

@@ -25,7 +25,7 @@ class Quoted:
 
 @lru_cache(maxsize=1)
 def _sources() -> tuple[dict[str, object], ...]:
-    text = files("ltbench.report").joinpath("quoted.toml").read_text(encoding="utf-8")
+    text = files("ltbench.report.published").joinpath("quoted.toml").read_text(encoding="utf-8")
     return tuple(tomllib.loads(text)["source"])
 
 

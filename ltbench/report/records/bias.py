@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ltbench.report.checks import Malformed, Node
-from ltbench.report.statistics import mean_of
+from ltbench.report.records.checks import Malformed, Node
+from ltbench.report.rows.summary import mean_of
 
 if TYPE_CHECKING:
-    from ltbench.report.rows import Row
+    from ltbench.report.rows.rows import Row
 
 ESTIMATE_MARK = "‡"
 KINDS = ("closed-form", "fitted", "reference")

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.report.schema import Distribution
+from ltbench.report.records.schema import Distribution
 
 Bits = NDArray[np.bool_]
 Classes = NDArray[np.int64]

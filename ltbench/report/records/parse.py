@@ -10,11 +10,10 @@ import json
 
 import msgspec
 
-from ltbench.report.bias import parse_bias, parse_bias_kind
-from ltbench.report.checks import Malformed, Node
-from ltbench.report.parse_scores import canonical, parse_distribution
-from ltbench.report.plain_distributions import plain_distributions
-from ltbench.report.schema import (
+from ltbench.report.records.bias import parse_bias, parse_bias_kind
+from ltbench.report.records.checks import Malformed, Node
+from ltbench.report.records.plain_distributions import plain_distributions
+from ltbench.report.records.schema import (
     GROUPS,
     Cost,
     Distribution,
@@ -24,6 +23,7 @@ from ltbench.report.schema import (
     Training,
     Trial,
 )
+from ltbench.report.records.scores import canonical, parse_distribution
 
 SCHEMA = 1
 

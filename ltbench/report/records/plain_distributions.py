@@ -1,7 +1,7 @@
 """The scores of a record as ltbench writes it, decoded and checked at once by msgspec.
 
 Nearly all of a large results folder is draws. Whatever is not plainly right is left to the
-careful reading of :mod:`ltbench.report.parse_scores`, which says what is wrong and where.
+careful reading of :mod:`ltbench.report.records.scores`, which says what is wrong and where.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ltbench.report.parse_scores import canonical
-from ltbench.report.schema import GROUPS, Count, Distribution, Draw, PerCent, Recalls
+from ltbench.report.records.schema import GROUPS, Count, Distribution, Draw, PerCent, Recalls
+from ltbench.report.records.scores import canonical
 
 _Scores = tuple[PerCent | None, ...]
 _Groups = dict[str, PerCent | None]

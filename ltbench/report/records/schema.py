@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ltbench.report.bias import BiasEstimate
+from ltbench.report.records.bias import BiasEstimate
 
 GROUPS = ("many", "medium", "few")
 EVERY_IMAGE = ("uniform", "natural", "partial")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 
-from ltbench.report.checks import Malformed, Node
-from ltbench.report.schema import (
+from ltbench.report.records.checks import Malformed, Node
+from ltbench.report.records.schema import (
     GROUPS,
     Diagnostics,
     Distribution,

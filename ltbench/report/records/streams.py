@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ltbench.report.bits import Bits, unpacked
-from ltbench.report.checks import Malformed, Node
-from ltbench.report.parse import check_schema, method_digest, optional_text, parse_protocol
-from ltbench.report.parse_scores import canonical
-from ltbench.report.schema import ProtocolName, Trial
+from ltbench.report.records.bits import Bits, unpacked
+from ltbench.report.records.checks import Malformed, Node
+from ltbench.report.records.parse import check_schema, method_digest, optional_text, parse_protocol
+from ltbench.report.records.schema import ProtocolName, Trial
+from ltbench.report.records.scores import canonical
 
 PREDICTS = ("before", "after", "fixed")
 _IDENTITY = ("method_params", "strategy_params", "method_version", "strategy_version", "recipe")

@@ -6,8 +6,8 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from ltbench.report.statistics import Summary
-from ltbench.report.tables import Table, Value, printed
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.table import Table, Value, printed
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

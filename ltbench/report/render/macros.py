@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from ltbench.report.render_latex import cell_latex, escape_latex
-from ltbench.report.tables import Block, Table
+from ltbench.report.render.latex import cell_latex, escape_latex
+from ltbench.report.tables.table import Block, Table
 
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 

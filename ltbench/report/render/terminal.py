@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ltbench.report.statistics import Summary
-from ltbench.report.tables import INFINITE, Block, Column, Table, Value, printed
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.table import INFINITE, Block, Column, Table, Value, printed
 
 MOST_ROWS = 60  # of one table; the files have all
 LONGEST_LABEL = 28  # longer ones are folded; a table must keep room for its numbers

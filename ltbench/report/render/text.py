@@ -8,8 +8,8 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from ltbench.report.statistics import Summary
-from ltbench.report.tables import Column, Shown, Table, Value, printed
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.table import Column, Shown, Table, Value, printed
 
 
 def escape_markdown(text: str) -> str:

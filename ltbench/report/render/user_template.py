@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ltbench.errors import InputError
 from ltbench.files import write_text
-from ltbench.report.render_latex import cell_latex, escape_latex
-from ltbench.report.render_text import escape_markdown
-from ltbench.report.sections import Section
-from ltbench.report.tables import Table, printed
+from ltbench.report.render.latex import cell_latex, escape_latex
+from ltbench.report.render.text import escape_markdown
+from ltbench.report.rows.sections import Section
+from ltbench.report.tables.table import Table, printed
 from ltbench.version import __version__
 
 _SUFFIXES = (".jinja", ".jinja2", ".j2")

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ltbench.asked_code import Asked, Code
-from ltbench.report.schema import Evaluation, Failure, Training
-from ltbench.report.stream_records import StreamRecord
+from ltbench.plugins.asked_code import Asked, Code
+from ltbench.report.records.schema import Evaluation, Failure, Training
+from ltbench.report.records.streams import StreamRecord
 
 Record = Evaluation | Failure | StreamRecord
 

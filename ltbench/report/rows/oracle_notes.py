@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ltbench.report.names import is_shift
-from ltbench.report.rows import Row
-from ltbench.report.statistics import mean_of
+from ltbench.report.records.names import is_shift
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.summary import mean_of
 
 FAR_BELOW = 5.0
 """Points on one test distribution, and half of them on average, that are too many for chance."""

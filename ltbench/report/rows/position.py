@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ltbench.report.sections import TestSet
+from ltbench.report.rows.sections import TestSet
 
 
 def position(test: TestSet) -> float:

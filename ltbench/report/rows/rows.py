@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from ltbench.report.bias import BiasEstimate
-from ltbench.report.latest import duplicate_notes, latest, order
-from ltbench.report.names import digest, distribution_order
-from ltbench.report.schema import Distribution, Draw, Evaluation, Failure, Training
-from ltbench.report.statistics import Summary, mean_of, summarise
+from ltbench.report.records.bias import BiasEstimate
+from ltbench.report.records.latest import duplicate_notes, latest, order
+from ltbench.report.records.names import digest, distribution_order
+from ltbench.report.records.schema import Distribution, Draw, Evaluation, Failure, Training
+from ltbench.report.rows.summary import Summary, mean_of, summarise
 
 STATUS_ORDER = ("diverged", "failed", "interrupted")
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ltbench.report.names import (
+from ltbench.report.records.names import (
     Order,
     digest,
     distribution_order,
@@ -15,13 +15,13 @@ from ltbench.report.names import (
     safe_name,
     short_name,
 )
-from ltbench.report.one_code import OneCode, section_code
-from ltbench.report.oracle_notes import oracle_notes
-from ltbench.report.records import Records
-from ltbench.report.rows import Row, build_rows
-from ltbench.report.schema import Evaluation, Failure
-from ltbench.report.stream_records import StreamRecord
-from ltbench.report.uniform_notes import uniform_notes
+from ltbench.report.records.read import Records
+from ltbench.report.records.schema import Evaluation, Failure
+from ltbench.report.records.streams import StreamRecord
+from ltbench.report.rows.one_code import OneCode, section_code
+from ltbench.report.rows.oracle_notes import oracle_notes
+from ltbench.report.rows.rows import Row, build_rows
+from ltbench.report.rows.uniform_notes import uniform_notes
 
 
 @dataclass(frozen=True, order=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.report.bits import Bits
-from ltbench.report.latest import latest, order
-from ltbench.report.names import digest
-from ltbench.report.statistics import Summary, summarise
-from ltbench.report.stream_records import Stream, StreamRecord
+from ltbench.report.records.bits import Bits
+from ltbench.report.records.latest import latest, order
+from ltbench.report.records.names import digest
+from ltbench.report.records.streams import Stream, StreamRecord
+from ltbench.report.rows.summary import Summary, summarise
 
 WINDOWS = 20
 Curve = NDArray[np.float64]

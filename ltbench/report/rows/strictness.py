@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 
-from ltbench.asked_code import Code
 from ltbench.errors import InputError
-from ltbench.report.latest import duplicate_notes
-from ltbench.report.sections import Section
-from ltbench.report.streams import stream_rows
+from ltbench.plugins.asked_code import Code
+from ltbench.report.records.latest import duplicate_notes
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.streams import stream_rows
 
 
 def related(sections: Sequence[Section]) -> list[list[Section]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ltbench.report.schema import Distribution
+from ltbench.report.records.schema import Distribution
 
 
 def uniform_notes(

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ltbench.report.bits import correct_bits
-from ltbench.report.regret import Oracles, common_draws, points_behind
-from ltbench.report.rows import Row
-from ltbench.report.schema import Distribution, Evaluation
-from ltbench.report.statistics import mean_of
+from ltbench.report.records.bits import correct_bits
+from ltbench.report.records.schema import Distribution, Evaluation
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.summary import mean_of
+from ltbench.report.statistics.regret import Oracles, common_draws, points_behind
 
 STANDARD_ERRORS = 2.0
 

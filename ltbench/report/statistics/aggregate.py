@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.report.statistics import LEVEL, SMALLEST_N
+from ltbench.report.rows.summary import LEVEL, SMALLEST_N
 
 RESAMPLES = 10_000
 SMALLEST_BLOCKS = 8  # below, the critical difference spans most of the ranks

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ltbench.report.comparison import tied_with_best
-from ltbench.report.components import Components, components
-from ltbench.report.rows import Row
-from ltbench.report.statistics import Summary
-from ltbench.report.strata import RowBits, rows_bits
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.summary import Summary
+from ltbench.report.statistics.comparison import tied_with_best
+from ltbench.report.statistics.components import Components, components
+from ltbench.report.statistics.strata import RowBits, rows_bits
 
 
 @dataclass(frozen=True)

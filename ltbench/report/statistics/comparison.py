@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ltbench.report.statistics import SMALLEST_N, TIE, half_width, mean_of, tied
+from ltbench.report.rows.summary import SMALLEST_N, TIE, half_width, mean_of, tied
 
 ALPHA = 0.05
 POWER = 0.8
@@ -122,7 +122,7 @@ def tied_with_best(
 ) -> set[int]:
     """The best of ``means`` and all that Holm-corrected tests against it cannot tell from it.
 
-    Equal means (:func:`~ltbench.report.statistics.tied`) lead jointly, and a row is told apart only
+    Equal means (:func:`~ltbench.report.rows.summary.tied`) lead jointly, and a row is told apart only
     where it is from each of the leaders that it can be tested against. An infinite mean is never
     best nor tied.
     p_value: of the difference of a row and the best; None where it cannot be tested, which is a tie.

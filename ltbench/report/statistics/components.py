@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.report.statistics import SMALLEST_N, t_quantile
+from ltbench.report.rows.summary import SMALLEST_N, t_quantile
 
 
 @dataclass(frozen=True)

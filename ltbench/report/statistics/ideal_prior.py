@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ltbench.report.adaptation import unadapted
-from ltbench.report.position import position
-from ltbench.report.regret import common_draws
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import mean_of
+from ltbench.report.rows.position import position
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import mean_of
+from ltbench.report.statistics.adaptation import unadapted
+from ltbench.report.statistics.regret import common_draws
 
 
 def class_weights(places: Sequence[int | None], x: float) -> list[float]:

@@ -14,9 +14,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.report.rows import Row
-from ltbench.report.statistics import LEVEL, Summary
-from ltbench.report.strata import rows_bits
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.summary import LEVEL, Summary
+from ltbench.report.statistics.strata import rows_bits
 
 RESAMPLES = 1000
 _CHUNK = 250  # resamples at once: bounds the memory of a test set of 10,000 images to 10 MB

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ltbench.report.rows import Row
-from ltbench.report.schema import Distribution, Draw, Evaluation
-from ltbench.report.sections import TestSet
-from ltbench.report.statistics import mean_of
+from ltbench.report.records.schema import Distribution, Draw, Evaluation
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import TestSet
+from ltbench.report.rows.summary import mean_of
 
 ORACLE = "oracle"
 EXACT_ENOUGH = ("", "closed-form", "fitted")  # "": told by no record before the kind was recorded

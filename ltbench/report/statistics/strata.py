@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.report.bits import Bits, Classes, correct_bits, unpacked_classes
-from ltbench.report.rows import Row
-from ltbench.report.schema import Distribution
+from ltbench.report.records.bits import Bits, Classes, correct_bits, unpacked_classes
+from ltbench.report.records.schema import Distribution
+from ltbench.report.rows.rows import Row
 
 
 def image_classes(

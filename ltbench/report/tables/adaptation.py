@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ltbench.report.adaptation import Comparison, comparisons
-from ltbench.report.captions import caption, marked, row_notes, shift_legend
-from ltbench.report.contents_shift import LABEL, SEEDS, at, blocks, columns_of, seeds_of
-from ltbench.report.diagnostics import detail_notes
-from ltbench.report.infinite import infinite_notes
-from ltbench.report.regret import oracles
-from ltbench.report.rows import Row
-from ltbench.report.schema import Draw
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import mean_of, summarise
-from ltbench.report.tables import Block, Column, Shown, Table, Value
+from ltbench.report.records.schema import Draw
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import mean_of, summarise
+from ltbench.report.statistics.adaptation import Comparison, comparisons
+from ltbench.report.statistics.regret import oracles
+from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.diagnostics import detail_notes
+from ltbench.report.tables.infinite import infinite_notes
+from ltbench.report.tables.shift import LABEL, SEEDS, at, blocks, columns_of, seeds_of
+from ltbench.report.tables.table import Block, Column, Shown, Table, Value
 
 Cases = Mapping[str, Mapping[int, Comparison]]
 _COLUMNS = (

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from ltbench.report.contents_adaptation import adaptation_table, exact_table
-from ltbench.report.contents_combined import combined_table
-from ltbench.report.contents_cost import cost_table
-from ltbench.report.contents_experts import expert_shift_table, weights_table
-from ltbench.report.contents_families import families_table
-from ltbench.report.contents_first_draw import first_draw_table
-from ltbench.report.contents_images import images_table
-from ltbench.report.contents_pairs import pairs_table
-from ltbench.report.contents_prior import prior_table
-from ltbench.report.contents_quoted import quoted_table
-from ltbench.report.contents_shift import main_table, partial_table
-from ltbench.report.contents_stability import stability_table
-from ltbench.report.contents_stream import stream_table
-from ltbench.report.contents_uniform import expert_groups_table, groups_table
-from ltbench.report.sections import Section
-from ltbench.report.tables import Table
+from ltbench.report.rows.sections import Section
+from ltbench.report.tables.adaptation import adaptation_table, exact_table
+from ltbench.report.tables.combined import combined_table
+from ltbench.report.tables.cost import cost_table
+from ltbench.report.tables.experts import expert_shift_table, weights_table
+from ltbench.report.tables.families import families_table
+from ltbench.report.tables.first_draw import first_draw_table
+from ltbench.report.tables.images import images_table
+from ltbench.report.tables.pairs import pairs_table
+from ltbench.report.tables.prior import prior_table
+from ltbench.report.tables.quoted import quoted_table
+from ltbench.report.tables.shift import main_table, partial_table
+from ltbench.report.tables.stability import stability_table
+from ltbench.report.tables.stream import stream_table
+from ltbench.report.tables.table import Table
+from ltbench.report.tables.uniform import expert_groups_table, groups_table
 
 
 def build_tables(section: Section, ltbench_version: str) -> list[Table]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ltbench.report.bias import ESTIMATE_MARK, bias_note
-from ltbench.report.diagnostics import failure_notes
-from ltbench.report.rows import Row
-from ltbench.report.schema import EVERY_IMAGE
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import SMALLEST_N
+from ltbench.report.records.bias import ESTIMATE_MARK, bias_note
+from ltbench.report.records.schema import EVERY_IMAGE
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import SMALLEST_N
+from ltbench.report.tables.diagnostics import failure_notes
 
 FAILED_MARK = "*"
 FIRST_DRAW_MARK = "§"

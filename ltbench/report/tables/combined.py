@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ltbench.report.captions import caption, marked, row_notes, shift_legend
-from ltbench.report.combined import combined_intervals
-from ltbench.report.comparison import ALPHA
-from ltbench.report.contents_images import without_averaging
-from ltbench.report.contents_shift import LABEL, SEEDS, blocks, columns_of, seeds_of
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section
-from ltbench.report.statistics import SMALLEST_N, Summary, mean_of
-from ltbench.report.tables import Column, Table, Value
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import SMALLEST_N, Summary, mean_of
+from ltbench.report.statistics.combined import combined_intervals
+from ltbench.report.statistics.comparison import ALPHA
+from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.images import without_averaging
+from ltbench.report.tables.shift import LABEL, SEEDS, blocks, columns_of, seeds_of
+from ltbench.report.tables.table import Column, Table, Value
 
 
 def combined_table(section: Section, ltbench_version: str) -> Table | None:

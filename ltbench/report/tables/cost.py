@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ltbench.report.captions import marked
-from ltbench.report.contents_shift import LABEL, PARAMETERS, SEEDS, blocks
-from ltbench.report.rows import Row
-from ltbench.report.schema import Evaluation
-from ltbench.report.sections import Section
-from ltbench.report.statistics import Summary, mean_of
-from ltbench.report.tables import NOT_APPLICABLE, Column, Shown, Table, Value
+from ltbench.report.records.schema import Evaluation
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import Summary, mean_of
+from ltbench.report.tables.captions import marked
+from ltbench.report.tables.shift import LABEL, PARAMETERS, SEEDS, blocks
+from ltbench.report.tables.table import NOT_APPLICABLE, Column, Shown, Table, Value
 
 _COLUMNS = (
     LABEL,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ltbench.report.names import counted, listed
-from ltbench.report.rows import Row
-from ltbench.report.schema import Diagnostics
-from ltbench.report.sections import Section
+from ltbench.report.records.names import counted, listed
+from ltbench.report.records.schema import Diagnostics
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
 
 Fact = Callable[[Diagnostics], bool]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ltbench.report.captions import caption, marked, row_notes, shift_legend
-from ltbench.report.contents_shift import EXPERT, LABEL, SEEDS, columns_of, seeds_of
-from ltbench.report.rows import Row
-from ltbench.report.schema import Draw
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.tables import Block, Table, Value
+from ltbench.report.records.schema import Draw
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.shift import EXPERT, LABEL, SEEDS, columns_of, seeds_of
+from ltbench.report.tables.table import Block, Table, Value
 
 OfExpert = Callable[[int], Callable[[Draw], float | None]]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ltbench.report.captions import caption, marked, row_notes
-from ltbench.report.contents_shift import LABEL, SEEDS, blocks, seeds_of, top1
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import Summary, mean_of, summarise, tied
-from ltbench.report.tables import Column, Table, Value
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import Summary, mean_of, summarise, tied
+from ltbench.report.tables.captions import caption, marked, row_notes
+from ltbench.report.tables.shift import LABEL, SEEDS, blocks, seeds_of, top1
+from ltbench.report.tables.table import Column, Table, Value
 
 
 def families_table(section: Section, ltbench_version: str) -> Table | None:

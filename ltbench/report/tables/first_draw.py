@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ltbench.report.captions import caption, marked, row_notes, shift_legend
-from ltbench.report.contents_shift import LABEL, SEEDS, blocks, columns_of, seeds_of
-from ltbench.report.rows import Row
-from ltbench.report.schema import Draw
-from ltbench.report.sections import Section
-from ltbench.report.tables import Table, Value
+from ltbench.report.records.schema import Draw
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.shift import LABEL, SEEDS, blocks, columns_of, seeds_of
+from ltbench.report.tables.table import Table, Value
 
 
 def first_draw_top1(draw: Draw) -> float | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ltbench.report.captions import caption, marked, row_notes, shift_legend
-from ltbench.report.contents_shift import LABEL, SEEDS, blocks, columns_of, seeds_of
-from ltbench.report.images import RESAMPLES, image_intervals
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section
-from ltbench.report.tables import Table, Value
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.statistics.images import RESAMPLES, image_intervals
+from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.shift import LABEL, SEEDS, blocks, columns_of, seeds_of
+from ltbench.report.tables.table import Table, Value
 
 
 def images_table(section: Section, ltbench_version: str) -> Table | None:

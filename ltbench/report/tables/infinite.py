@@ -6,10 +6,10 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ltbench.report.marks import Pick
-from ltbench.report.names import counted, listed
-from ltbench.report.rows import Row
-from ltbench.report.tables import INFINITE
+from ltbench.report.records.names import counted, listed
+from ltbench.report.rows.rows import Row
+from ltbench.report.tables.marks import Pick
+from ltbench.report.tables.table import INFINITE
 
 
 def infinite_notes(rows: Sequence[Row], what: str, picks: Mapping[str, Pick]) -> tuple[str, ...]:

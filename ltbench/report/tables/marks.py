@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ltbench.report.comparison import (
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.summary import SMALLEST_N, Summary, summarise
+from ltbench.report.statistics.comparison import (
     ALPHA,
     POWER,
     PerSeed,
@@ -13,8 +15,6 @@ from ltbench.report.comparison import (
     detectable_in_sd,
     pooled_sd,
 )
-from ltbench.report.rows import Row
-from ltbench.report.statistics import SMALLEST_N, Summary, summarise
 
 Pick = Callable[[Row], PerSeed]
 """From a row to its values per seed: what is behind one column."""

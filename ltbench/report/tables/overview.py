@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.report.aggregate import SMALLEST_BLOCKS, Interval, iqm, mean_ranks
-from ltbench.report.captions import footnotes, marked
-from ltbench.report.contents_shift import at
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section
-from ltbench.report.statistics import Summary
-from ltbench.report.strictness import epochs
-from ltbench.report.tables import Block, Column, Shown, Table, Value
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.strictness import epochs
+from ltbench.report.rows.summary import Summary
+from ltbench.report.statistics.aggregate import SMALLEST_BLOCKS, Interval, iqm, mean_ranks
+from ltbench.report.tables.captions import footnotes, marked
+from ltbench.report.tables.shift import at
+from ltbench.report.tables.table import Block, Column, Shown, Table, Value
 
 FOLDER = "overall"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
-from ltbench.report.captions import caption, marked
-from ltbench.report.comparison import ALPHA, Difference, holm, paired
-from ltbench.report.contents_shift import SEEDS, at, mean_over
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import Summary, mean_of
-from ltbench.report.tables import Block, Column, Shown, Table, Value
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import Summary, mean_of
+from ltbench.report.statistics.comparison import ALPHA, Difference, holm, paired
+from ltbench.report.tables.captions import caption, marked
+from ltbench.report.tables.shift import SEEDS, at, mean_over
+from ltbench.report.tables.table import Block, Column, Shown, Table, Value
 
 _DIGITS = 9  # equal means stay in the order of their rows
 ALL_PAIRS = 12  # rows; with more, each row is compared with the best one and the next in order

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ltbench.report.captions import caption, marked, row_notes, shift_legend
-from ltbench.report.contents_shift import LABEL, SEEDS, columns_of, seeds_of
-from ltbench.report.diagnostics import detail_notes
-from ltbench.report.rows import Row
-from ltbench.report.schema import GROUPS, Draw
-from ltbench.report.sections import Section
-from ltbench.report.statistics import Summary
-from ltbench.report.tables import Block, Column, Table, Value
+from ltbench.report.records.schema import GROUPS, Draw
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.diagnostics import detail_notes
+from ltbench.report.tables.shift import LABEL, SEEDS, columns_of, seeds_of
+from ltbench.report.tables.table import Block, Column, Table, Value
 
 
 def estimating_rows(section: Section) -> list[Row]:

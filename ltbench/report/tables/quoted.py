@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ltbench.report.captions import caption, marked
-from ltbench.report.contents_shift import LABEL, columns_of, seeds_of
-from ltbench.report.quoted import Quoted, quoted_rows
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import Summary, summarise
-from ltbench.report.tables import Block, Column, Table, Value
+from ltbench.report.published.quoted import Quoted, quoted_rows
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import Summary, summarise
+from ltbench.report.tables.captions import caption, marked
+from ltbench.report.tables.shift import LABEL, columns_of, seeds_of
+from ltbench.report.tables.table import Block, Column, Table, Value
 
 _SOURCE = Column("source", "Source", text=True)
 _N = Column("n", "n", plain=True)

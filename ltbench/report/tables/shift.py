@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ltbench.report.captions import caption, marked, row_notes, shift_legend
-from ltbench.report.marks import Marks, Pick
-from ltbench.report.regret import mean_regret, oracles
-from ltbench.report.rows import Row
-from ltbench.report.schema import Draw
-from ltbench.report.sections import Section, TestSet
-from ltbench.report.statistics import Summary, mean_of, tied
-from ltbench.report.tables import KNOWS_PRIOR, MISSING, Block, Column, Shown, Table, Value
+from ltbench.report.records.schema import Draw
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import Summary, mean_of, tied
+from ltbench.report.statistics.regret import mean_regret, oracles
+from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.marks import Marks, Pick
+from ltbench.report.tables.table import KNOWS_PRIOR, MISSING, Block, Column, Shown, Table, Value
 
 LABEL = Column("method", "Method", text=True)
 PARAMETERS = Column("parameters", "Params", plain=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ltbench.report.captions import caption, marked, row_notes
-from ltbench.report.contents_shift import EXPERT, LABEL, SEEDS, seeds_of
-from ltbench.report.contents_uniform import group_columns
-from ltbench.report.rows import Row
-from ltbench.report.schema import GROUPS
-from ltbench.report.sections import Section
-from ltbench.report.statistics import Summary, summarise
-from ltbench.report.tables import NOT_APPLICABLE, Block, Table, Value
+from ltbench.report.records.schema import GROUPS
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import Summary, summarise
+from ltbench.report.tables.captions import caption, marked, row_notes
+from ltbench.report.tables.shift import EXPERT, LABEL, SEEDS, seeds_of
+from ltbench.report.tables.table import NOT_APPLICABLE, Block, Table, Value
+from ltbench.report.tables.uniform import group_columns
 
 
 def stable_rows(section: Section) -> list[Row]:

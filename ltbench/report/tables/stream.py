@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ltbench.report.captions import shift_legend
-from ltbench.report.contents_shift import LABEL, SEEDS, columns_of, seeds_of
-from ltbench.report.latest import duplicate_notes
-from ltbench.report.sections import Section
-from ltbench.report.statistics import SMALLEST_N, mean_of, summarise
-from ltbench.report.streams import StreamRow, stream_rows
-from ltbench.report.tables import Block, Column, Table, Value
+from ltbench.report.records.latest import duplicate_notes
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.streams import StreamRow, stream_rows
+from ltbench.report.rows.summary import SMALLEST_N, mean_of, summarise
+from ltbench.report.tables.captions import shift_legend
+from ltbench.report.tables.shift import LABEL, SEEDS, columns_of, seeds_of
+from ltbench.report.tables.table import Block, Column, Table, Value
 
 _ORDERS = ("random", "drifting")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ltbench.report.statistics import Summary
+from ltbench.report.rows.summary import Summary
 
 MISSING = "–"  # not measured
 NOT_APPLICABLE = "n/a"  # cannot be measured: the group has no class

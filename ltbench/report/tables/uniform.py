@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ltbench.report.captions import caption, marked, row_notes
-from ltbench.report.contents_experts import trained_once
-from ltbench.report.contents_shift import (
+from ltbench.report.records.schema import GROUPS, Recalls
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import summarise
+from ltbench.report.tables.captions import caption, marked, row_notes
+from ltbench.report.tables.experts import trained_once
+from ltbench.report.tables.infinite import infinite_notes
+from ltbench.report.tables.marks import Marks, Pick
+from ltbench.report.tables.shift import (
     EXPERT,
     LABEL,
     PARAMETERS,
@@ -15,13 +21,7 @@ from ltbench.report.contents_shift import (
     blocks,
     seeds_of,
 )
-from ltbench.report.infinite import infinite_notes
-from ltbench.report.marks import Marks, Pick
-from ltbench.report.rows import Row
-from ltbench.report.schema import GROUPS, Recalls
-from ltbench.report.sections import Section
-from ltbench.report.statistics import summarise
-from ltbench.report.tables import NOT_APPLICABLE, Block, Column, Table, Value
+from ltbench.report.tables.table import NOT_APPLICABLE, Block, Column, Table, Value
 
 NLL = Column("nll", "NLL", digits=2)
 ECE = Column("ece", "ECE", digits=3)

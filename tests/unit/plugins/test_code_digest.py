@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ltbench.code_digest import read_code
-from ltbench.local_modules import BesideFile, OfPackage
+from ltbench.plugins.code_digest import read_code
+from ltbench.plugins.local_modules import BesideFile, OfPackage
 
 MINE = '''
 """A method."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ltbench import registry, shipped
+from ltbench import registry
+from ltbench.plugins import shipped
 from ltbench.registry import load_registries
 
 
@@ -24,8 +25,8 @@ def test_the_table_tells_the_code_as_it_is() -> None:
     for kind, table in shipped.read_table().items():
         for name, known in table.items():
             assert tree[kind].get(name) == known, (
-                f"the code of {kind} {name} is not that of ltbench/shipped_code.json. If what it "
-                "computes has changed, raise its `version`; then `python -m ltbench.shipped` writes "
+                f"the code of {kind} {name} is not that of ltbench/plugins/shipped_code.json. If what it "
+                "computes has changed, raise its `version`; then `python -m ltbench.plugins.shipped` writes "
                 "the table"
             )
 

@@ -11,11 +11,11 @@ import pytest
 
 from ltbench import list_protocols, load_protocol
 from ltbench.errors import InputError
-from ltbench.overrides import parse_override
-from ltbench.protocol import Protocol
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.overrides import parse_override
+from ltbench.protocol.protocol import Protocol
+from ltbench.protocol.seed_list import parse_seeds
 from ltbench.registry import load_registries
-from ltbench.seed_list import parse_seeds
 
 MINIMAL = """
 name = "mine"

@@ -14,7 +14,7 @@ import ltbench
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError, LtbenchError
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "results/published"
+PUBLISHED = Path(__file__).resolve().parents[3] / "results/published"
 WITH_WEIGHTS = sorted(PUBLISHED.glob("digits-lt/*/0-*/weights.safetensors"))
 
 

@@ -10,9 +10,9 @@ import torch
 
 from ltbench.errors import InputError
 from ltbench.names import parse_row
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
 from ltbench.registry import load_registries
-from ltbench.rows import ResolvedRow, check_row, resolve_row, row_from_json, shared_row
+from ltbench.resolve.rows import ResolvedRow, check_row, resolve_row, row_from_json, shared_row
 
 COUNTS = torch.tensor([9, 4, 1])
 

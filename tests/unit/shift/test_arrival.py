@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ltbench.arrival import parse_arrival
 from ltbench.errors import InputError
+from ltbench.shift.arrival import parse_arrival
 
 
 @pytest.mark.parametrize(

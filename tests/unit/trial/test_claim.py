@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from ltbench import claim as claims
-from ltbench import holder as holders
-from ltbench.claim import CLAIM, BusyError, claim, holder_of, is_claimed
 from ltbench.errors import LtbenchError
-from ltbench.holder import SILENCE, Holder
+from ltbench.trial import claim as claims
+from ltbench.trial import holder as holders
+from ltbench.trial.claim import CLAIM, BusyError, claim, holder_of, is_claimed
+from ltbench.trial.holder import SILENCE, Holder
 
 CODES = [None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ltbench import store
 from ltbench.errors import InputError
-from ltbench.locate_trial import locate_trial
+from ltbench.trial import store
+from ltbench.trial.locate import locate_trial
 
 
 def put(results: Path, place: str, *files: str) -> Path:

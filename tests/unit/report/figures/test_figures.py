@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from ltbench.report.figures import (
+from ltbench.report.figures.classes import running_mean
+from ltbench.report.figures.cost import cost_figure
+from ltbench.report.figures.drawing import (
     build_figures,
     legend_columns,
     save_figure,
     short_labels,
     wrapped_labels,
 )
-from ltbench.report.figures_classes import running_mean
-from ltbench.report.figures_cost import cost_figure
-from ltbench.report.records import read_records
-from ltbench.report.sections import Section, build_sections
-from ltbench.report.style import COLOURS, looks
+from ltbench.report.figures.style import COLOURS, looks
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.sections import Section, build_sections
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 
 def section_of(root: Path) -> Section:

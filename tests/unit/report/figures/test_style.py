@@ -1,7 +1,7 @@
 """Looks of rows: what a reader must tell apart differs."""
 
-from ltbench.report.figures_rows import MOST
-from ltbench.report.style import DASHES, HATCHES, looks
+from ltbench.report.figures.rows import MOST
+from ltbench.report.figures.style import DASHES, HATCHES, looks
 
 
 def test_no_two_of_a_hundred_methods_look_alike() -> None:

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from ltbench.errors import InputError
-from ltbench.report.frame import COLUMNS, load_results
+from ltbench.report.frames.results import COLUMNS, load_results
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ def test_report_never_imports_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from ltbench.report.build import build_report\n"
-        "from ltbench.report.frame import load_results\n"
+        "from ltbench.report.frames.results import load_results\n"
         "load_results(sys.argv[1]); build_report(Path(sys.argv[1]))\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
         "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot was imported'\n"
     )
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
         capture_output=True,

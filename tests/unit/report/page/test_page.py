@@ -12,8 +12,8 @@ import pytest
 
 from ltbench.report.build import build_report
 
-from .browser import MISSING, browser
-from .builder import Results
+from ..browser import MISSING, browser
+from ..builder import Results
 
 HEAD = [95.0, 80.0, 40.0, 10.0]
 TAIL = [50.0, 60.0, 70.0, 65.0]

@@ -14,10 +14,10 @@ import html5lib
 import pytest
 
 from ltbench.report.build import build_report
-from ltbench.report.svg import with_own_ids
+from ltbench.report.page.svg import with_own_ids
 
-from .browser import MISSING, browser
-from .builder import Results, flat
+from ..browser import MISSING, browser
+from ..builder import Results, flat
 
 REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
 REFERENCE = {"kind": "reference", "value": [[0.0] * 4] * 2, "error": None}

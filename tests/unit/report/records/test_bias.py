@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from ltbench.report.contents import build_tables
-from ltbench.report.frame import load_results
-from ltbench.report.records import read_records
-from ltbench.report.render_latex import render_latex
-from ltbench.report.sections import build_sections
-from ltbench.report.tables import Table
+from ltbench.report.frames.results import load_results
+from ltbench.report.records.read import read_records
+from ltbench.report.render.latex import render_latex
+from ltbench.report.rows.sections import build_sections
+from ltbench.report.tables.all import build_tables
+from ltbench.report.tables.table import Table
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 FITTED: dict[str, Any] = {
     "kind": "fitted",

@@ -11,13 +11,13 @@ import pytest
 from ltbench.errors import InputError
 from ltbench.execute.context import now
 from ltbench.report.build import build_report
-from ltbench.report.contents_stream import stream_table
-from ltbench.report.latest import stamp
-from ltbench.report.records import read_records
-from ltbench.report.sections import Section, build_sections
+from ltbench.report.records.latest import stamp
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.sections import Section, build_sections
+from ltbench.report.tables.stream import stream_table
 
-from .builder import Results, flat
-from .test_streams import add_stream, early
+from ..builder import Results, flat
+from ..rows.test_streams import add_stream, early
 
 
 def two(root: Path, first: str, second: str) -> Section:

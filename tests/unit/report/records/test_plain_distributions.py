@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from ltbench.report.checks import Malformed, Node
-from ltbench.report.parse_scores import parse_distribution
-from ltbench.report.plain_distributions import plain_distributions
-from ltbench.report.schema import Distribution
+from ltbench.report.records.checks import Malformed, Node
+from ltbench.report.records.plain_distributions import plain_distributions
+from ltbench.report.records.schema import Distribution
+from ltbench.report.records.scores import parse_distribution
 
-PUBLISHED = Path(__file__).parents[3] / "results" / "published" / "digits-lt"
+PUBLISHED = Path(__file__).parents[4] / "results" / "published" / "digits-lt"
 RECORDS = sorted(PUBLISHED.glob("*/0-*/evaluations/*.json"))
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from ltbench.errors import InputError
-from ltbench.report.frame import load_results
-from ltbench.report.records import read_records
+from ltbench.report.frames.results import load_results
+from ltbench.report.records.read import read_records
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 
 def reasons(root: Path) -> dict[str, str]:

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from ltbench.report.build import build_report
-from ltbench.report.render_text import csv_text, render_csv
-from ltbench.report.statistics import Summary
-from ltbench.report.tables import Block, Column, Shown, Table
+from ltbench.report.render.text import csv_text, render_csv
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.table import Block, Column, Shown, Table
 
-from .builder import Results, flat
-from .test_streams import add_stream, early
+from ..builder import Results, flat
+from ..rows.test_streams import add_stream, early
 
 TEXT = {
     *("method", "second", "test", "group", "source", "device", "block", "arrival", "order"),

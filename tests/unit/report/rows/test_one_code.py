@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from ltbench.asked_code import Code, note_asked
 from ltbench.errors import InputError
+from ltbench.plugins.asked_code import Code, note_asked
 from ltbench.report.build import build_report
-from ltbench.report.frame import load_results
-from ltbench.report.records import read_records
-from ltbench.report.sections import Section, build_sections
+from ltbench.report.frames.results import load_results
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.sections import Section, build_sections
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 OLD, NEW = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ltbench.report.contents_shift import top1
-from ltbench.report.names import distribution_order, safe_name, short_name
-from ltbench.report.records import read_records
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section, build_sections
+from ltbench.report.records.names import distribution_order, safe_name, short_name
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, build_sections
+from ltbench.report.tables.shift import top1
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 
 def sections_of(root: Path) -> list[Section]:

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ltbench.report.contents_stream import stream_table
-from ltbench.report.figures import build_figures, save_figure
-from ltbench.report.records import read_records
-from ltbench.report.sections import Section, build_sections
-from ltbench.report.statistics import Summary
-from ltbench.report.streams import cumulative, stream_rows, windowed
-from ltbench.report.style import looks
-from ltbench.report.tables import Table
+from ltbench.report.figures.drawing import build_figures, save_figure
+from ltbench.report.figures.style import looks
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.sections import Section, build_sections
+from ltbench.report.rows.streams import cumulative, stream_rows, windowed
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.stream import stream_table
+from ltbench.report.tables.table import Table
 
-from .builder import Results, flat, write
+from ..builder import Results, flat, write
 
 N = 40
 

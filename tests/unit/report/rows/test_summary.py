@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ltbench.report.statistics import half_width, mean_of, summarise
+from ltbench.report.rows.summary import half_width, mean_of, summarise
 
 
 def test_half_width_of_five_seeds_is_the_hand_value() -> None:

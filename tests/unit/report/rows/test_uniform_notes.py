@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ltbench.report.schema import Distribution, Draw
-from ltbench.report.uniform_notes import uniform_notes
+from ltbench.report.records.schema import Distribution, Draw
+from ltbench.report.rows.uniform_notes import uniform_notes
 
 GROUPS = {"many": (0,), "medium": (), "few": (1, 2)}
 

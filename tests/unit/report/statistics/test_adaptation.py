@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ltbench.report.adaptation import collapsed, compare, comparisons
-from ltbench.report.bits import unpacked
-from ltbench.report.contents_adaptation import adaptation_table, exact_table
-from ltbench.report.records import read_records
-from ltbench.report.render_latex import render_latex
-from ltbench.report.schema import Distribution, Draw
-from ltbench.report.sections import Section, build_sections
-from ltbench.report.statistics import Summary
-from ltbench.report.tables import Shown, Table
+from ltbench.report.records.bits import unpacked
+from ltbench.report.records.read import read_records
+from ltbench.report.records.schema import Distribution, Draw
+from ltbench.report.render.latex import render_latex
+from ltbench.report.rows.sections import Section, build_sections
+from ltbench.report.rows.summary import Summary
+from ltbench.report.statistics.adaptation import collapsed, compare, comparisons
+from ltbench.report.tables.adaptation import adaptation_table, exact_table
+from ltbench.report.tables.table import Shown, Table
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 
 def packed(hits: Sequence[bool]) -> str:

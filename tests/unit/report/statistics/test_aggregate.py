@@ -12,23 +12,23 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from ltbench.report import images
-from ltbench.report.aggregate import (
+from ltbench.report.records.bits import correct_bits
+from ltbench.report.records.read import read_records
+from ltbench.report.records.schema import Training
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import build_sections
+from ltbench.report.statistics import images
+from ltbench.report.statistics.aggregate import (
     critical_difference,
     iqm,
     mean_ranks,
     profile,
     run_weights,
 )
-from ltbench.report.bits import correct_bits
-from ltbench.report.images import image_intervals, resampled_hits
-from ltbench.report.records import read_records
-from ltbench.report.rows import Row
-from ltbench.report.schema import Training
-from ltbench.report.sections import build_sections
-from ltbench.report.strata import RowBits
+from ltbench.report.statistics.images import image_intervals, resampled_hits
+from ltbench.report.statistics.strata import RowBits
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 
 @pytest.mark.parametrize("settings", range(1, 10))

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ltbench.report.combined import combined_intervals
-from ltbench.report.contents_combined import combined_table
-from ltbench.report.contents_images import images_table
-from ltbench.report.records import read_records
-from ltbench.report.sections import Section, build_sections
-from ltbench.report.statistics import half_width
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.sections import Section, build_sections
+from ltbench.report.rows.summary import half_width
+from ltbench.report.statistics.combined import combined_intervals
+from ltbench.report.tables.combined import combined_table
+from ltbench.report.tables.images import images_table
 
-from .builder import Results, flat, write
+from ..builder import Results, flat, write
 
 IMAGES = 100
 

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ltbench.report.comparison import best_or_tied, detectable_in_sd, holm, paired, pooled_sd
+from ltbench.report.statistics.comparison import (
+    best_or_tied,
+    detectable_in_sd,
+    holm,
+    paired,
+    pooled_sd,
+)
 
 
 def test_paired_difference_is_scipys() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from ltbench.report.build import build_report
-from ltbench.report.page_shift import class_weights
+from ltbench.report.statistics.ideal_prior import class_weights
 
-from .builder import Results
-from .page_reader import shift_rows
+from ..builder import Results
+from ..page_reader import shift_rows
 
 RECALLS = [95.0, 80.0, 40.0, 10.0]
 

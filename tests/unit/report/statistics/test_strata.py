@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from ltbench.evaluate.metrics import pack_labels
-from ltbench.report.bits import unpacked_classes
-from ltbench.report.images import image_intervals
-from ltbench.report.records import read_records
-from ltbench.report.rows import Row
-from ltbench.report.sections import build_sections
-from ltbench.report.strata import rows_bits
+from ltbench.report.records.bits import unpacked_classes
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import build_sections
+from ltbench.report.statistics.images import image_intervals
+from ltbench.report.statistics.strata import rows_bits
 
-from .builder import Results, flat, write
+from ..builder import Results, flat, write
 
 IMAGES = 40
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(4), IMAGES))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ltbench.report.contents import build_tables
-from ltbench.report.records import read_records
-from ltbench.report.sections import build_sections
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.sections import build_sections
+from ltbench.report.tables.all import build_tables
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 
 def notes(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ltbench.report.contents import build_tables
-from ltbench.report.contents_families import by_family, families_table
-from ltbench.report.records import read_records
-from ltbench.report.sections import Section, build_sections
-from ltbench.report.statistics import Summary
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.sections import Section, build_sections
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.all import build_tables
+from ltbench.report.tables.families import by_family, families_table
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 
 def with_families(root: Path, scores: dict[str, float]) -> Section:

@@ -13,17 +13,17 @@ import pytest
 from rich.console import Console
 
 import ltbench
-from ltbench.report.contents_adaptation import adaptation_table
-from ltbench.report.contents_uniform import groups_table
-from ltbench.report.records import read_records
-from ltbench.report.render_html import _sort_key
-from ltbench.report.render_latex import render_latex
-from ltbench.report.render_terminal import print_table
-from ltbench.report.render_text import render_markdown
-from ltbench.report.sections import Section, build_sections
-from ltbench.report.statistics import Summary, half_width, mean_of, summarise
+from ltbench.report.page.html import _sort_key
+from ltbench.report.records.read import read_records
+from ltbench.report.render.latex import render_latex
+from ltbench.report.render.terminal import print_table
+from ltbench.report.render.text import render_markdown
+from ltbench.report.rows.sections import Section, build_sections
+from ltbench.report.rows.summary import Summary, half_width, mean_of, summarise
+from ltbench.report.tables.adaptation import adaptation_table
+from ltbench.report.tables.uniform import groups_table
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 ABSENT: Any = object()
 

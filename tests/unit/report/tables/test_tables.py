@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ltbench.report.contents import build_tables
-from ltbench.report.records import read_records
-from ltbench.report.render_latex import escape_latex, render_latex
-from ltbench.report.render_terminal import print_table
-from ltbench.report.render_text import escape_markdown, render_csv, render_markdown
-from ltbench.report.sections import build_sections
-from ltbench.report.statistics import Summary
-from ltbench.report.tables import Block, Column, Table, printed
+from ltbench.report.records.read import read_records
+from ltbench.report.render.latex import escape_latex, render_latex
+from ltbench.report.render.terminal import print_table
+from ltbench.report.render.text import escape_markdown, render_csv, render_markdown
+from ltbench.report.rows.sections import build_sections
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.all import build_tables
+from ltbench.report.tables.table import Block, Column, Table, printed
 
-from .builder import Results, flat
+from ..builder import Results, flat
 
 
 def tables_of(root: Path) -> dict[str, Table]:
