@@ -15,7 +15,8 @@ from benchmarks.material import Material
 from benchmarks.published import BATCH, Published
 from benchmarks.row import Row
 from benchmarks.timing import Spread, rates, seconds_of
-from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.evaluate import evaluate_row
+from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.view_images import _render, draw_view_parameters
 from ltbench.execute.job import build_trial
 from ltbench.models.resnet import build_network

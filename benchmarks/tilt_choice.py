@@ -28,7 +28,8 @@ from ltbench import get_method, get_strategy
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
 from ltbench.evaluate import metrics
-from ltbench.evaluate.sources import HoldOut, find_bias
+from ltbench.evaluate.outputs import HoldOut
+from ltbench.evaluate.sources import find_bias
 from ltbench.execute.context import load_tensors
 from ltbench.labelshift.posterior import source_likelihoods
 from ltbench.protocol.file import load_protocol_config

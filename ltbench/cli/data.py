@@ -114,8 +114,8 @@ def export(
     sets: tuple[str, ...],
 ) -> None:
     """Write index lists of every training and test set, with checksums, for other code bases."""
-    from ltbench.data.export import export_lists
     from ltbench.data.sources import open_data
+    from ltbench.imported.export import export_lists
     from ltbench.protocol.file import load_protocol_config
     from ltbench.task import build_task
 

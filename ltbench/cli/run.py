@@ -90,7 +90,8 @@ def _execute(
     from ltbench.cli.data_progress import DataProgress
     from ltbench.cli.plan_table import print_plan
     from ltbench.cli.terminal import stdout_console
-    from ltbench.execute.request import Request, prepare
+    from ltbench.execute.prepare import prepare
+    from ltbench.execute.request import Request
     from ltbench.protocol.seed_list import parse_seeds
 
     console = stdout_console(soft_wrap=True)

@@ -35,8 +35,9 @@ def show_bias(call: Call, protocol: Protocol | None, registries: Registries, res
 
 
 def _show_estimates(method: str, protocol: Protocol, results: Path) -> None:
-    from ltbench.report.records.bias import BiasEstimate, describe_estimates
+    from ltbench.report.records.bias import BiasEstimate
     from ltbench.report.records.read import read_records
+    from ltbench.report.rows.bias_notes import describe_estimates
 
     found: dict[str, dict[int, BiasEstimate]] = {}
     for e in read_records(results).evaluations:

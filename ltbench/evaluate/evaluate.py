@@ -4,68 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltbench.errors import ContractError
 from ltbench.evaluate import metrics
 from ltbench.evaluate.contract import checked_scores
+from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.reweighted import ExactAccuracy, Predictor, Scored, prior_error
-from ltbench.evaluate.sources import HoldOut, KnownBias, build_source, with_fresh_network
+from ltbench.evaluate.sources import build_source, with_fresh_network
 from ltbench.evaluate.stored import sets_for
 from ltbench.hyper import Json
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.seeds import generator
 from ltbench.shift.testsets import TestSet
 from ltbench.strategy import Adapted, UnlabelledTest
-from ltbench.task import Task
-from ltbench.trial.trial import Trial
 
 Distribution = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class TrialOutputs:
-    """What a finished training leaves for evaluation.
-
-    logits: ``(N, E, C)`` of all test images; shifted_logits: the same for forward and backward sets,
-    other than ``logits`` only in the mode ``augmented``; views: pair k to ``(2, N, E, C)``, called
-    only by strategies that need views; labels: ``(N,)``. Nothing of the labels reaches a strategy.
-    holdout: labelled training images that training left out; network: gives a fresh private copy;
-    images: indices ``(B,)`` to uint8 test images ``(B, 3, H, W)``. None where there is none.
-    """
-
-    trial: Trial
-    task: Task
-    logits: Tensor
-    shifted_logits: Tensor
-    labels: Tensor
-    views: Callable[[int], Tensor]
-    indices: dict[tuple[str, int], Tensor] = field(default_factory=dict)
-    holdout: HoldOut | None = None
-    network: Callable[[], nn.Module] | None = None
-    images: Callable[[Tensor], Tensor] | None = None
-    biases: dict[str, KnownBias] = field(default_factory=dict)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(experts, classes)."""
-        return self.logits.shape[1], self.logits.shape[2]
-
-    def logits_for(self, test_set: TestSet) -> Tensor:
-        shifted = test_set.kind in ("forward", "backward")
-        return self.shifted_logits if shifted else self.logits
-
-    def indices_of(self, test_set: TestSet, draw: int) -> Tensor:
-        """Indices of a draw, computed once for all rows: every method meets the same images."""
-        key = (test_set.name, draw)
-        if key not in self.indices:
-            chosen = test_set.indices(self.labels.numpy(), draw)
-            self.indices[key] = torch.from_numpy(chosen)
-        return self.indices[key]
 
 
 def evaluate_row(

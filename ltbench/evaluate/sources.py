@@ -6,55 +6,19 @@ A strategy gets the hold-out, an estimated bias and the network only where it de
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ltbench.errors import ContractError, InputError
 from ltbench.evaluate.bias_fit import fit_bias
+from ltbench.evaluate.outputs import HoldOut, KnownBias, TrialOutputs
 from ltbench.hyper import Json
 from ltbench.method import Method
 from ltbench.resolve.rows import ResolvedRow, needs_a_holdout, needs_the_network
 from ltbench.strategy import OptimizerSettings, Source
-
-if TYPE_CHECKING:
-    from ltbench.evaluate.evaluate import TrialOutputs
-
-BiasKind = Literal["closed-form", "fitted", "reference", "none"]
-
-
-@dataclass(frozen=True)
-class HoldOut:
-    """Held-out training images: logits ``(H, E, C)`` and labels ``(H,)`` int64."""
-
-    logits: Tensor
-    labels: Tensor
-
-
-@dataclass(frozen=True)
-class KnownBias:
-    """The bias ``(E, C)`` of a method on a trial, and how it is known.
-
-    error ``(E, C)``, kappa and kappa_error ``(E,)``: of :func:`ltbench.evaluate.bias_fit.fit_bias`.
-    """
-
-    kind: BiasKind
-    value: Tensor | None = None
-    error: Tensor | None = None
-    kappa: Tensor | None = None
-    kappa_error: Tensor | None = None
-
-    def to_json(self) -> dict[str, Json]:
-        """The ``bias`` block of a record; the values are told only where they are an estimate."""
-        block: dict[str, Json] = {"kind": self.kind}
-        if self.kind == "closed-form":
-            return block
-        for name in ("value", "error", "kappa", "kappa_error"):
-            tensor: Tensor | None = getattr(self, name)
-            block[name] = None if tensor is None else tensor.double().tolist()
-        return block
 
 
 def find_bias(method: Method[Any], shape: tuple[int, int], holdout: HoldOut | None) -> KnownBias:

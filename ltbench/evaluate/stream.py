@@ -13,7 +13,8 @@ from torch import Tensor
 from ltbench.errors import ContractError, InputError
 from ltbench.evaluate import metrics
 from ltbench.evaluate.contract import checked_scores
-from ltbench.evaluate.evaluate import TrialOutputs, _unlabelled
+from ltbench.evaluate.evaluate import _unlabelled
+from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.sources import build_source, with_fresh_network
 from ltbench.evaluate.stored import evaluation_hash, known_distributions
 from ltbench.resolve.rows import ResolvedRow

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import InterruptedRun, LtbenchError
-from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.evaluate import evaluate_row
+from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.sources import bias_block
 from ltbench.evaluate.stored import (
     evaluation_hash,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from ltbench.plugins.asked_code import Asked, Code, read_asked
 from ltbench.trial import store
+from ltbench.trial.asked_code import Asked, Code, read_asked
 
 
 class _Training(msgspec.Struct):

@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-import ltbench
-
 _START = "import sys; sys.path.append(sys.argv[1]); from ltbench.execute.worker import main; main()"
 
 
@@ -38,7 +36,7 @@ def start_worker(gpu: str = "") -> WorkerProcess:
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if gpu:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
-    root = str(Path(ltbench.__file__).parent.parent)
+    root = str(Path(__file__).parents[2])
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
     popen = subprocess.Popen(
         # -P: no module of the current folder may stand in for one of ours. The folder of this

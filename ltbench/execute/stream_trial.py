@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ltbench.errors import InterruptedRun, LtbenchError
-from ltbench.evaluate.evaluate import TrialOutputs
+from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.stored import known_distributions
 from ltbench.evaluate.stream import is_streamed, predicts, stream_hash, stream_path, stream_row
 from ltbench.execute.context import TrialContext, now

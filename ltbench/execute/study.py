@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from ltbench.errors import InputError, nearest
 from ltbench.execute.plan import Plan
-from ltbench.execute.request import Request, prepare
+from ltbench.execute.prepare import prepare
+from ltbench.execute.request import Request
 from ltbench.protocol.overrides import parse_overrides
 from ltbench.protocol.protocol import Protocol
 from ltbench.protocol.study import StudyPart

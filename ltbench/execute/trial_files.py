@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from ltbench.errors import LtbenchError
 from ltbench.evaluate.augmented import augmented_logits
-from ltbench.evaluate.evaluate import TrialOutputs
 from ltbench.evaluate.network import ImageNetwork
-from ltbench.evaluate.sources import HoldOut, exact_bias
+from ltbench.evaluate.outputs import HoldOut, TrialOutputs
+from ltbench.evaluate.sources import exact_bias
 from ltbench.evaluate.views import ViewLogits
 from ltbench.execute.context import TrialContext, load_tensors
 from ltbench.models.resnet import ExpertResNet, build_network

@@ -24,7 +24,8 @@ from ltbench.execute.context import load_tensors, now
 from ltbench.execute.estimate import Estimate
 from ltbench.execute.grid import grid_rows, row_text
 from ltbench.execute.plan import Plan, PlannedTrial
-from ltbench.execute.request import Request, prepare
+from ltbench.execute.prepare import prepare
+from ltbench.execute.request import Request
 from ltbench.files import write_json
 from ltbench.hyper import Json
 from ltbench.names import format_call

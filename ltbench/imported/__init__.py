@@ -1,1 +1,1 @@
-"""Outputs of models that were trained elsewhere, scored like any other row."""
+"""Outputs of models that were trained elsewhere, scored like any other row; lists to train by there."""

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ltbench.contract.gate import refuse_unsound
 from ltbench.errors import InputError
-from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.evaluate import evaluate_row
+from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.sources import bias_block
 from ltbench.evaluate.stored import (
     evaluation_hash,
@@ -29,11 +30,11 @@ from ltbench.imported.notes import second_looks
 from ltbench.imported.outputs import ModelOutputs, read_outputs
 from ltbench.imported.stand_in import ORIGIN, checked_title, label, resolve_rows, stand_in
 from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
-from ltbench.plugins.asked_code import note_asked
 from ltbench.registry import load_registries
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.task import Task, missing_sets
 from ltbench.trial import store
+from ltbench.trial.asked_code import note_asked
 from ltbench.trial.environment import environment
 from ltbench.trial.trial import SCHEMA
 from ltbench.version import __version__

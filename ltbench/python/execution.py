@@ -55,7 +55,7 @@ def plan_request(request: Request, *, quiet: bool) -> Plan:
     from rich.console import Console
 
     from ltbench.cli.data_progress import DataProgress
-    from ltbench.execute.request import prepare
+    from ltbench.execute.prepare import prepare
 
     with DataProgress(Console(), quiet=quiet) as report:
         return prepare(request, report)

@@ -149,7 +149,7 @@ def export_lists(
     Returns the folder. Raises :class:`ValueError` as :func:`load_images` does, and where the folder
     holds something else or cannot be written.
     """
-    from ltbench.data import export
+    from ltbench.imported import export
 
     if draws is not None and draws < 1:
         raise InputError(f"draws = {draws} must be at least 1")

@@ -17,12 +17,12 @@ from ltbench.errors import InputError
 from ltbench.execute.context import load_tensors
 from ltbench.method import Architecture, Method
 from ltbench.models.resnet import build_network
-from ltbench.plugins.asked_code import Code
 from ltbench.python.arguments import Plugins, plugin_files
 from ltbench.registry import load_registries
 from ltbench.seeds import generator
 from ltbench.train.infer import Inference
 from ltbench.trial import store
+from ltbench.trial.asked_code import Code
 from ltbench.trial.environment import resolve_device
 from ltbench.trial.locate import locate_trial
 

@@ -178,7 +178,7 @@ def _part(
 ) -> Part:
     drawings: Sequence[Drawing] = ()
     if figures:
-        from ltbench.report.figures.drawing import build_figures
+        from ltbench.report.figures.all import build_figures
 
         drawings = build_figures(section, drawn)
     return Part(section.folder, section.title, tuple(tables), tuple(drawings), section)

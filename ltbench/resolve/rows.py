@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ltbench.errors import InputError
 from ltbench.hyper import Hyper
 from ltbench.names import Call, Row, format_call
-from ltbench.plugins.asked_code import Code
 from ltbench.protocol.protocol import MethodOverrides, Protocol
 from ltbench.registry import Plugin, Registries
 from ltbench.settings import show
+from ltbench.trial.asked_code import Code
 
 if TYPE_CHECKING:
     from torch import Tensor

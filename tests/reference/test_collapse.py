@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ltbench.data.dataset import Splits
-from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.evaluate import evaluate_row
+from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.names import parse_row
 from ltbench.protocol.file import load_protocol_config
 from ltbench.protocol.protocol import GroupsConfig, TestConfig

@@ -14,6 +14,7 @@ from ltbench.report.figures.drawing import (
     short_labels,
     small_text,
 )
+from ltbench.report.figures.kind import FigureKind
 from ltbench.report.figures.rows import leading_rows
 from ltbench.report.figures.style import Look
 from ltbench.report.records.schema import GROUPS
@@ -139,3 +140,6 @@ def _groups(axes: Axes, section: Section, order: Sequence[int]) -> None:
             color="#555555",
             fontsize=small_text(),
         )
+
+
+FIGURES = (FigureKind(20, class_figure),)

@@ -14,6 +14,7 @@ from ltbench.report.figures.drawing import (
     new_figure,
     short_labels,
 )
+from ltbench.report.figures.kind import FigureKind
 from ltbench.report.figures.rows import leading_rows
 from ltbench.report.figures.style import Look
 from ltbench.report.rows.rows import Row
@@ -103,3 +104,6 @@ def cost_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
             for row, _, y in points
         ),
     )
+
+
+FIGURES = (FigureKind(90, cost_figure),)

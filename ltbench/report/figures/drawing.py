@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,12 +18,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ltbench.files import write_atomically, write_text
-from ltbench.report.figures.style import COLUMN_WIDTH, FONT_SIZE, RC, Look
+from ltbench.report.figures.style import COLUMN_WIDTH, FONT_SIZE, RC
 from ltbench.report.records.names import digest
 from ltbench.report.render.text import csv_text
 
 if TYPE_CHECKING:
-    from ltbench.report.rows.sections import Section
+    pass
 
 DPI = 200
 LONGEST = 54  # characters of a label in a legend of one column
@@ -80,31 +80,6 @@ def legend_below(
         labelspacing=0.25,
         borderaxespad=0.2,
     )
-
-
-def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
-    """All figures that have something to show."""
-    from ltbench.report.figures.classes import class_figure
-    from ltbench.report.figures.cost import cost_figure
-    from ltbench.report.figures.prior import prior_figure
-    from ltbench.report.figures.regret import regret_figure
-    from ltbench.report.figures.shift import shift_figure, weights_figure
-    from ltbench.report.figures.stream import stream_figure
-    from ltbench.report.figures.uniform import agreement_figure, groups_figure
-
-    with matplotlib.rc_context(RC):
-        drawings = (
-            shift_figure(section, looks),
-            class_figure(section, looks),
-            weights_figure(section),
-            stream_figure(section, looks),
-            groups_figure(section, looks),
-            agreement_figure(section),
-            prior_figure(section),
-            regret_figure(section),
-            cost_figure(section, looks),
-        )
-    return [drawing for drawing in drawings if drawing is not None]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ltbench.report.figures.drawing import (
     new_figure,
     wrapped_labels,
 )
+from ltbench.report.figures.kind import FigureKind
 from ltbench.report.figures.rows import leading_rows
 from ltbench.report.figures.style import COLUMN_WIDTH, EXPERT_COLOURS, MARKERS
 from ltbench.report.rows.rows import Row
@@ -103,3 +104,6 @@ def _three(tests: tuple[TestSet, ...]) -> list[TestSet]:
     """The strongest forward shift, the middle and the strongest backward one."""
     places = sorted({0, len(tests) // 2, len(tests) - 1}) if tests else []
     return [tests[place] for place in places]
+
+
+FIGURES = (FigureKind(70, lambda section, looks: prior_figure(section)),)

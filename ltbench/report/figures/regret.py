@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ltbench.report.figures.drawing import Drawing, new_figure, wrapped_labels
+from ltbench.report.figures.kind import FigureKind
 from ltbench.report.figures.rows import leading_rows
 from ltbench.report.figures.style import COLOURS, COLUMN_WIDTH
 from ltbench.report.rows.sections import Section
@@ -60,3 +61,6 @@ def regret_figure(section: Section) -> Drawing | None:
             for test, value in zip(tests, line, strict=True)
         ),
     )
+
+
+FIGURES = (FigureKind(80, lambda section, looks: regret_figure(section)),)

@@ -14,6 +14,7 @@ from ltbench.report.figures.drawing import (
     new_figure,
     short_labels,
 )
+from ltbench.report.figures.kind import FigureKind
 from ltbench.report.figures.rows import leading_rows
 from ltbench.report.figures.style import (
     COLUMN_WIDTH,
@@ -178,3 +179,9 @@ def _axis(axes: Axes, tests: Sequence[TestSet]) -> None:
     upright = room < 0.05 + 0.062 * max(len(name) for name in names)
     axes.set_xticks(x, names, rotation=90 if upright else 0)
     axes.axvline(0.0, color="#BBBBBB", linewidth=0.7, zorder=0.5)
+
+
+FIGURES = (
+    FigureKind(10, shift_figure),
+    FigureKind(30, lambda section, looks: weights_figure(section)),
+)

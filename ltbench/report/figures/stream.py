@@ -15,6 +15,7 @@ from ltbench.report.figures.drawing import (
     new_figure,
     short_labels,
 )
+from ltbench.report.figures.kind import FigureKind
 from ltbench.report.figures.style import DOTTED, Look
 from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.streams import (
@@ -136,3 +137,6 @@ def _data(section: Section, rows: Sequence[StreamRow]) -> list[tuple[object, ...
                     )
                 ]
     return data
+
+
+FIGURES = (FigureKind(40, stream_figure),)

@@ -13,6 +13,7 @@ from ltbench.report.figures.drawing import (
     new_figure,
     short_labels,
 )
+from ltbench.report.figures.kind import FigureKind
 from ltbench.report.figures.rows import leading_rows
 from ltbench.report.figures.shift import expert_look
 from ltbench.report.figures.style import COLUMN_WIDTH, HATCHES, Look
@@ -140,3 +141,9 @@ def _bars(
 
 def _numbers(cell: Summary | None) -> tuple[object, object, object]:
     return (None, None, 0) if cell is None else (cell.mean, cell.half_width, cell.n)
+
+
+FIGURES = (
+    FigureKind(50, groups_figure),
+    FigureKind(60, lambda section, looks: agreement_figure(section)),
+)

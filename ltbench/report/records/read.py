@@ -14,11 +14,11 @@ import msgspec
 
 from ltbench.errors import InputError
 from ltbench.files import read_json
-from ltbench.plugins.asked_code import Asked, read_asked
 from ltbench.report.records.checks import Malformed, Node
 from ltbench.report.records.parse import parse_evaluation, parse_failure, parse_trial
 from ltbench.report.records.schema import Evaluation, Failure, Trial
 from ltbench.report.records.streams import StreamRecord, parse_stream
+from ltbench.trial.asked_code import Asked, read_asked
 
 SKIPPED = frozenset({"published", "report"})  # not read unless they are the path itself
 DEPTH = 3  # <protocol>/<training name>/<seed>-<hash>

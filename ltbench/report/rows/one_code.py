@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ltbench.plugins.asked_code import Asked, Code
 from ltbench.report.records.schema import Evaluation, Failure, Training
 from ltbench.report.records.streams import StreamRecord
+from ltbench.trial.asked_code import Asked, Code
 
 Record = Evaluation | Failure | StreamRecord
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 
 from ltbench.errors import InputError
-from ltbench.plugins.asked_code import Code
 from ltbench.report.records.latest import duplicate_notes
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.streams import stream_rows
+from ltbench.trial.asked_code import Code
 
 
 def related(sections: Sequence[Section]) -> list[list[Section]]:

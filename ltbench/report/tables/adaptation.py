@@ -13,6 +13,7 @@ from ltbench.report.statistics.regret import oracles
 from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
 from ltbench.report.tables.diagnostics import detail_notes
 from ltbench.report.tables.infinite import infinite_notes
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, at, blocks, columns_of, seeds_of
 from ltbench.report.tables.table import Block, Column, Shown, Table, Value
 
@@ -168,3 +169,9 @@ def _exact(draw: Draw) -> float | None:
 
 def _error(draw: Draw) -> float | None:
     return draw.exact_se
+
+
+TABLES = (
+    TableKind(90, adaptation_table),
+    TableKind(100, exact_table),
+)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ltbench.report.records.bias import ESTIMATE_MARK, bias_note
 from ltbench.report.records.schema import EVERY_IMAGE
+from ltbench.report.rows.bias_notes import ESTIMATE_MARK, bias_note
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.summary import SMALLEST_N

@@ -11,6 +11,7 @@ from ltbench.report.statistics.combined import combined_intervals
 from ltbench.report.statistics.comparison import ALPHA
 from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
 from ltbench.report.tables.images import without_averaging
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, blocks, columns_of, seeds_of
 from ltbench.report.tables.table import Column, Table, Value
 
@@ -49,3 +50,6 @@ def combined_table(section: Section, ltbench_version: str) -> Table | None:
         blocks=blocks(section, lines),
         notes=row_notes(section, section.rows),
     )
+
+
+TABLES = (TableKind(160, combined_table),)

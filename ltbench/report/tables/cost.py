@@ -9,6 +9,7 @@ from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import Summary, mean_of
 from ltbench.report.tables.captions import marked
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, PARAMETERS, SEEDS, blocks
 from ltbench.report.tables.table import NOT_APPLICABLE, Column, Shown, Table, Value
 
@@ -87,3 +88,6 @@ def _mean(row: Row, pick: Callable[[Evaluation], float | None]) -> float | None:
 def _number(value: float | None) -> Value:
     # Times of other seeds say nothing about precision: a mean without an interval.
     return NOT_APPLICABLE if value is None else Summary(value, None, 0)
+
+
+TABLES = (TableKind(180, cost_table),)

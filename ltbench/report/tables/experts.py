@@ -8,6 +8,7 @@ from ltbench.report.records.schema import Draw
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import EXPERT, LABEL, SEEDS, columns_of, seeds_of
 from ltbench.report.tables.table import Block, Table, Value
 
@@ -99,3 +100,9 @@ def trained_once(rows: Sequence[Row], wanted: Callable[[Row], bool]) -> list[Row
 def _size(row: Row) -> tuple[int, int, int]:
     draws = sum(len(d.draws) for found in row.results.values() for d in found.values())
     return (len(row.seeds), draws, -len(row.label))
+
+
+TABLES = (
+    TableKind(50, expert_shift_table),
+    TableKind(80, weights_table),
+)

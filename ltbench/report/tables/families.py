@@ -8,6 +8,7 @@ from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.summary import Summary, mean_of, summarise, tied
 from ltbench.report.tables.captions import caption, marked, row_notes
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, blocks, seeds_of, top1
 from ltbench.report.tables.table import Column, Table, Value
 
@@ -79,3 +80,6 @@ def _explain(tests: Sequence[TestSet]) -> str:
         parts.append("permuted: long-tailed with the classes in random order, imbalance ratio as")
         parts.append("numbered.")
     return " ".join(parts)
+
+
+TABLES = (TableKind(70, families_table),)

@@ -8,6 +8,7 @@ from ltbench.report.records.schema import Draw
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, blocks, columns_of, seeds_of
 from ltbench.report.tables.table import Table, Value
 
@@ -38,3 +39,6 @@ def first_draw_table(section: Section, ltbench_version: str) -> Table | None:
         blocks=blocks(section, lines),
         notes=row_notes(section, section.rows),
     )
+
+
+TABLES = (TableKind(20, first_draw_table),)

@@ -8,6 +8,7 @@ from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.statistics.images import RESAMPLES, image_intervals
 from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, blocks, columns_of, seeds_of
 from ltbench.report.tables.table import Table, Value
 
@@ -46,3 +47,6 @@ def without_averaging(text: str) -> str:
     first, _, rest = text.partition(" Mean over ")
     _, mark, conditions = rest.partition(" Precision ")
     return f"{first}{mark}{conditions}"
+
+
+TABLES = (TableKind(150, images_table),)

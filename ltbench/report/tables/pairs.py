@@ -10,6 +10,7 @@ from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.summary import Summary, mean_of
 from ltbench.report.statistics.comparison import ALPHA, Difference, holm, paired
 from ltbench.report.tables.captions import caption, marked
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import SEEDS, at, mean_over
 from ltbench.report.tables.table import Block, Column, Shown, Table, Value
 
@@ -88,3 +89,6 @@ def _improvement(a: Row, b: Row, tests: Sequence[TestSet]) -> float:
 
 def _p_value(p: float) -> Shown:
     return Shown("<0.001" if p < 0.001 else f"{p:.3f}", p)
+
+
+TABLES = (TableKind(140, pairs_table),)

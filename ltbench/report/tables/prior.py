@@ -10,6 +10,7 @@ from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import Summary
 from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
 from ltbench.report.tables.diagnostics import detail_notes
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, columns_of, seeds_of
 from ltbench.report.tables.table import Block, Column, Table, Value
 
@@ -81,3 +82,6 @@ def _truth(section: Section, groups: Sequence[str]) -> Iterator[tuple[Value, ...
             for members in [section.groups[group]]
         ]
         yield ("true", group, None, *cells)
+
+
+TABLES = (TableKind(120, prior_table),)

@@ -9,6 +9,7 @@ from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.summary import Summary, summarise
 from ltbench.report.tables.captions import caption, marked
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, columns_of, seeds_of
 from ltbench.report.tables.table import Block, Column, Table, Value
 
@@ -79,3 +80,6 @@ def _gap_line(
         known = cell is not None and score is not None
         gaps.append(replace(cell, mean=cell.mean - score) if known and cell and score else None)
     return (quoted.label, quoted.key, seeds_of(gaps), *gaps)
+
+
+TABLES = (TableKind(170, quoted_table),)

@@ -10,6 +10,7 @@ from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.summary import Summary, mean_of, tied
 from ltbench.report.statistics.regret import mean_regret, oracles
 from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.marks import Marks, Pick
 from ltbench.report.tables.table import KNOWS_PRIOR, MISSING, Block, Column, Shown, Table, Value
 
@@ -161,3 +162,9 @@ def partial_table(section: Section, ltbench_version: str) -> Table | None:
             *marks.notes(section.rows, tests[0].short, at(tests[0].name)),
         ),
     )
+
+
+TABLES = (
+    TableKind(10, main_table),
+    TableKind(60, partial_table),
+)

@@ -9,6 +9,7 @@ from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import Summary, summarise
 from ltbench.report.tables.captions import caption, marked, row_notes
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import EXPERT, LABEL, SEEDS, seeds_of
 from ltbench.report.tables.table import NOT_APPLICABLE, Block, Table, Value
 from ltbench.report.tables.uniform import group_columns
@@ -57,3 +58,6 @@ def stability_table(section: Section, ltbench_version: str) -> Table | None:
         blocks=tuple(Block(tuple(lines(row))) for row in rows),
         notes=row_notes(section, rows),
     )
+
+
+TABLES = (TableKind(130, stability_table),)

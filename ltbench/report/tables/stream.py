@@ -9,6 +9,7 @@ from ltbench.report.rows.sections import Section
 from ltbench.report.rows.streams import StreamRow, stream_rows
 from ltbench.report.rows.summary import SMALLEST_N, mean_of, summarise
 from ltbench.report.tables.captions import shift_legend
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, columns_of, seeds_of
 from ltbench.report.tables.table import Block, Column, Table, Value
 
@@ -96,3 +97,6 @@ def _drift(rows: list[StreamRow]) -> str:
     return (
         f"drifting: the prior moves from forward to backward, ratio {text} against the set's own."
     )
+
+
+TABLES = (TableKind(110, stream_table),)

@@ -11,6 +11,7 @@ from ltbench.report.rows.summary import summarise
 from ltbench.report.tables.captions import caption, marked, row_notes
 from ltbench.report.tables.experts import trained_once
 from ltbench.report.tables.infinite import infinite_notes
+from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.marks import Marks, Pick
 from ltbench.report.tables.shift import (
     EXPERT,
@@ -154,3 +155,9 @@ def _explain(recalls: Iterable[dict[int, Recalls]]) -> str:
     if None in values:
         text += " n/a: the group has no class with test images."
     return text
+
+
+TABLES = (
+    TableKind(30, groups_table),
+    TableKind(40, expert_groups_table),
+)

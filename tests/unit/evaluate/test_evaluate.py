@@ -16,7 +16,8 @@ from torch import Tensor
 from ltbench.data.dataset import Splits
 from ltbench.errors import ContractError
 from ltbench.evaluate import metrics
-from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.evaluate import evaluate_row
+from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.method import NoHyper
 from ltbench.names import parse_row
 from ltbench.protocol.file import load_protocol_config

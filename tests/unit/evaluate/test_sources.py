@@ -16,9 +16,10 @@ from torch import Tensor
 from ltbench.data.dataset import Splits
 from ltbench.data.sources import open_data
 from ltbench.errors import ContractError, InputError
-from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.evaluate import evaluate_row
 from ltbench.evaluate.network import ImageNetwork
-from ltbench.evaluate.sources import HoldOut, bias_block, find_bias
+from ltbench.evaluate.outputs import HoldOut, TrialOutputs
+from ltbench.evaluate.sources import bias_block, find_bias
 from ltbench.evaluate.stored import evaluation_hash, is_complete, sets_for
 from ltbench.execute.job import build_trial
 from ltbench.method import NoHyper

@@ -16,7 +16,8 @@ from torch import Tensor
 from ltbench.data.dataset import Splits
 from ltbench.errors import ContractError, InputError
 from ltbench.evaluate import metrics
-from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
+from ltbench.evaluate.evaluate import evaluate_row
+from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.stored import evaluation_path
 from ltbench.evaluate.stream import (
     arrival_order,

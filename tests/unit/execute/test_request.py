@@ -10,7 +10,8 @@ import pytest
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
 from ltbench.execute import request as module
-from ltbench.execute.request import Request, prepare
+from ltbench.execute.prepare import prepare
+from ltbench.execute.request import Request
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from matplotlib.testing.compare import compare_images
 
 from ltbench.errors import InputError
 from ltbench.report.build import build_report
-from ltbench.report.figures.drawing import build_figures, save_figure
+from ltbench.report.figures.all import build_figures
+from ltbench.report.figures.drawing import save_figure
 from ltbench.report.figures.style import looks
 from ltbench.report.published.quoted import quoted_rows
 from ltbench.report.records.read import read_records

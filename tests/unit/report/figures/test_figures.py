@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ltbench.report.figures.all import build_figures
 from ltbench.report.figures.classes import running_mean
 from ltbench.report.figures.cost import cost_figure
 from ltbench.report.figures.drawing import (
-    build_figures,
     legend_columns,
     save_figure,
     short_labels,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from ltbench.errors import InputError
-from ltbench.plugins.asked_code import Code, note_asked
 from ltbench.report.build import build_report
 from ltbench.report.frames.results import load_results
 from ltbench.report.records.read import read_records
 from ltbench.report.rows.sections import Section, build_sections
+from ltbench.trial.asked_code import Code, note_asked
 
 from ..builder import Results, flat
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ltbench.report.figures.drawing import build_figures, save_figure
+from ltbench.report.figures.all import build_figures
+from ltbench.report.figures.drawing import save_figure
 from ltbench.report.figures.style import looks
 from ltbench.report.records.read import read_records
 from ltbench.report.rows.sections import Section, build_sections

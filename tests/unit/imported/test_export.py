@@ -13,9 +13,9 @@ import pytest
 
 from ltbench.api import load_protocol
 from ltbench.data.digits import scale
-from ltbench.data.export import export_lists, indices_digest
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
+from ltbench.imported.export import export_lists, indices_digest
 from ltbench.task import Task, build_task
 
 

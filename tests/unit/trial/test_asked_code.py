@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ltbench.errors import InputError
-from ltbench.plugins.asked_code import FILE, Code, note_asked, read_asked
+from ltbench.trial.asked_code import FILE, Code, note_asked, read_asked
 
 A, B = Code("method", "mine", "aaaa"), Code("method", "mine", "bbbb")
 CE = Code("method", "ce", "")

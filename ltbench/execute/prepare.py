@@ -1,0 +1,147 @@
+"""From a request to a plan: names, overrides, data; everything checked before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltbench.contract.gate import refuse_unsound
+from ltbench.data.cache import cache_root
+from ltbench.data.dataset import Splits
+from ltbench.data.locate import user_folder
+from ltbench.data.sources import is_ready, open_data
+from ltbench.errors import InputError
+from ltbench.execute.command import run_command
+from ltbench.execute.job import Settings
+from ltbench.execute.plan import Plan, make_plan
+from ltbench.execute.plugin_hint import resolve_with_hint
+from ltbench.execute.request import Request
+from ltbench.execute.resources import share
+from ltbench.names import parse_rows
+from ltbench.protocol.protocol import Protocol
+from ltbench.protocol.seed_list import check_seeds
+from ltbench.registry import Registries, Registry, load_registries
+from ltbench.resolve.rows import ResolvedRow
+from ltbench.shift.arrival import parse_arrival
+from ltbench.trial.environment import bf16_is_native, resolve_device
+
+PRECISIONS = ("float32", "bf16")
+MODES = ("clean", "augmented")
+
+
+def prepare(request: Request, report: Callable[[str, int, int], None] | None = None) -> Plan:
+    """Checks the request, opens the images and makes the plan; starts no training.
+
+    A dry run downloads and writes nothing: where the images are absent the plan says that states
+    are unknown. Raises :class:`InputError` with one line.
+    """
+    rows = parse_rows(request.methods)
+    for name, value, allowed in (
+        ("precision", request.precision, PRECISIONS),
+        ("mode", request.mode, MODES),
+    ):
+        if value not in allowed:
+            raise InputError(f"{name} {value!r} must be one of: {', '.join(allowed)}")
+    for name, jobs in (("jobs", request.jobs), ("jobs per GPU", request.jobs_per_gpu)):
+        if jobs is not None and (type(jobs) is not int or jobs < 1):
+            raise InputError(f"{name} = {jobs!r} must be a whole number of at least 1")
+    device = resolve_device(request.device)
+    if device.type != "cuda" and (request.cuda_graph or request.jobs_per_gpu is not None):
+        option = "--cuda-graph" if request.cuda_graph else "--jobs-per-gpu"
+        raise InputError(f"{option} needs a CUDA device; this run uses {device}")
+    registries = load_registries(request.plugins)
+    protocol = request.load_protocol()
+    if request.seeds is not None and "seeds" in request.overrides:
+        raise InputError("seeds are given twice, by the request and as an override; give one")
+    seeds = request.seeds if request.seeds is not None else protocol.seeds
+    check_seeds(seeds)
+    # Names and folders first: nobody waits for a download to hear of a typing error.
+    resolved = [resolve_with_hint(row, protocol, registries, request.results) for row in rows]
+    for arrival in request.arrivals:
+        parse_arrival(arrival)
+    _check_settings(protocol, registries)
+    refuse_unsound(resolved, registries)
+    if not request.dry_run:
+        _check_folders(request, resolved)
+    splits = _open(request, protocol, report)
+    settings = Settings(
+        results=str(request.results),
+        data_dir=str(request.data_dir) if request.data_dir else None,
+        device=str(device),
+        precision=request.precision,
+        compile=request.compile,
+        cuda_graph=request.cuda_graph,
+        plugins=tuple(str(Path(p).resolve()) for p in request.plugins if p.endswith(".py")),
+        mode=request.mode,
+        arrivals=tuple(dict.fromkeys(parse_arrival(text).name for text in request.arrivals)),
+        train=request.train,
+        checkpoint_seconds=_checkpoint_seconds(),
+        command=request.command or run_command(request),
+    )
+
+    def sharing(trials: int) -> tuple[int, int]:
+        return share(request.jobs, request.jobs_per_gpu, trials, device)
+
+    plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing)
+    if request.precision == "bf16" and not bf16_is_native(device):
+        plan.notes.append(
+            "this CPU has no bfloat16 instructions: training in bf16 is many times slower than in "
+            "float32 here"
+        )
+    return plan
+
+
+def _open(
+    request: Request,
+    protocol: Protocol,
+    report: Callable[[str, int, int], None] | None,
+) -> Splits | None:
+    download = not request.dry_run
+    folder = user_folder(protocol.data, request.data_dir)  # one that was named must be right
+    if folder is None and not download and not is_ready(protocol.data):
+        return None
+    return open_data(protocol.data, request.data_dir, download=download, report=report)
+
+
+def _check_settings(protocol: Protocol, registries: Registries) -> None:
+    """Refuses settings for what does not exist; what is broken is told when somebody asks for it."""
+    settings = {name: overrides.hyper for name, overrides in protocol.methods.items()}
+    asked: tuple[tuple[Registry[Any], Mapping[str, dict[str, Any]]], ...] = (
+        (registries.methods, settings),
+        (registries.strategies, protocol.strategies),
+    )
+    for registry, by_name in asked:
+        for name, hyper in by_name.items():
+            if name not in registry.broken and name not in registry.clashes:
+                registry.get(name).cls.hyper_type.from_mapping(hyper, name)
+
+
+def _checkpoint_seconds() -> float:
+    """Seconds between checkpoints; ``LTBENCH_CHECKPOINT_SECONDS=0`` writes one after every epoch."""
+    text = os.environ.get("LTBENCH_CHECKPOINT_SECONDS", "15")
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"LTBENCH_CHECKPOINT_SECONDS = {text!r} must be a number") from None
+
+
+def _check_folders(request: Request, rows: Sequence[ResolvedRow]) -> None:
+    """Where nothing can be written, that is said before training, not after."""
+    if not request.train and not request.results.is_dir():
+        raise InputError(f"results folder {request.results} does not exist; `ltbench run` makes it")
+    _check_writable(request.results, "results folder")
+    if any("views" in row.strategy.cls.needs for row in rows):
+        _check_writable(cache_root(), "cache folder (LTBENCH_CACHE)")
+
+
+def _check_writable(folder: Path, what: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{what} {folder} is not writable: {reason}") from None

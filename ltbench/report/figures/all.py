@@ -1,0 +1,30 @@
+"""All figures of a section, found by folder: every module that offers ``FIGURES``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import matplotlib
+
+from ltbench.plugins.members import members
+from ltbench.report.figures.drawing import Drawing
+from ltbench.report.figures.kind import FigureKind
+from ltbench.report.figures.style import RC, Look
+from ltbench.report.rows.sections import Section
+
+
+def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
+    """All figures that have something to show, in the order of the report."""
+    with matplotlib.rc_context(RC):
+        drawings = [kind.draw(section, looks) for kind in figure_kinds()]
+    return [drawing for drawing in drawings if drawing is not None]
+
+
+@cache
+def figure_kinds() -> tuple[FigureKind, ...]:
+    """In the order of their places; two of one place would have no order."""
+    kinds = sorted(members("ltbench.report.figures", "FIGURES"), key=lambda kind: kind.place)
+    places = [kind.place for kind in kinds]
+    assert len(set(places)) == len(places), f"two figures have one place: {places}"
+    return tuple(kinds)
