@@ -1,4 +1,4 @@
-"""Every key of a protocol file: the typed settings of ltbench.protocol, table by table."""
+"""Every key of a protocol file: the typed settings of a protocol, table by table."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from protocol_meanings import MEANINGS
 from roles import without_roles
 from settings_table import settings_table
 
-from ltbench import protocol
-from ltbench.study import StudyPart
+from ltbench.protocol import protocol
+from ltbench.protocol.study import StudyPart
 
 TABLES: dict[str, type[Any]] = {
     "data": protocol.DataConfig,
