@@ -29,7 +29,7 @@ def fill_template(
 
     It sees ``sections`` (each with ``section``, ``tables`` and ``by_name``), ``version`` and the
     filters ``printed(digits)``, ``latex_cell(digits)``, ``latex`` and ``markdown``; the fields are listed
-    in docs/plugins.md. It runs in a sandbox: it formats what it is given. Raises
+    in docs/plugins/template.md. It runs in a sandbox: it formats what it is given. Raises
     :class:`InputError` with the line of an error.
     """
     from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
