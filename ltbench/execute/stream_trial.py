@@ -15,7 +15,7 @@ from ltbench.execute.context import TrialContext, now
 from ltbench.execute.evaluate_trial import row_facts
 from ltbench.execute.row_failure import RowFailure
 from ltbench.execute.trial_files import TrialFiles
-from ltbench.files import write_json
+from ltbench.light import write_record
 from ltbench.rows import ResolvedRow
 from ltbench.trial import SCHEMA
 
@@ -82,4 +82,4 @@ def _stream_row(
         "created": now(),
         "distributions": distributions,
     }
-    write_json(path, stream)
+    write_record(path, stream)

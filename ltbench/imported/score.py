@@ -32,6 +32,7 @@ from ltbench.imported.notes import second_looks
 from ltbench.imported.outputs import ModelOutputs, read_outputs
 from ltbench.imported.stand_in import ORIGIN, checked_title, label, resolve_rows, stand_in
 from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
+from ltbench.light import write_record
 from ltbench.registry import load_registries
 from ltbench.rows import ResolvedRow
 from ltbench.task import Task, missing_sets
@@ -219,7 +220,7 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
         "created": now(),
         "distributions": distributions,
     }
-    write_json(path, evaluation)
+    write_record(path, evaluation)
     return _uniform(distributions)
 
 
