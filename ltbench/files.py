@@ -74,8 +74,20 @@ def write_text(path: Path, content: str, *, durable: bool = True) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Standard JSON: NaN and infinities are refused, so that any reader can read it."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """For files that people read by eye: indented."""
+    write_text(path, json_text(value, indent=1))
+
+
+def json_text(value: Any, *, indent: int | None) -> str:
+    """Standard JSON: NaN and infinities are refused, so that any reader can read it.
+
+    indent None: one line without spaces, for files that programs read.
+    """
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(
+        value, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False
+    )
+    return f"{text}\n"
 
 
 def read_json(path: Path) -> Any:

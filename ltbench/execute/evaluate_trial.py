@@ -21,9 +21,9 @@ from ltbench.evaluate.stored import (
 from ltbench.execute.context import TrialContext, now
 from ltbench.execute.row_failure import RowFailure
 from ltbench.execute.trial_files import TrialFiles
-from ltbench.files import write_json
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
+from ltbench.trial.light import write_record
 from ltbench.trial.trial import SCHEMA
 
 
@@ -81,7 +81,7 @@ def _evaluate_row(
         "created": now(),
         "distributions": distributions,
     }
-    write_json(_path(context, row), evaluation)
+    write_record(_path(context, row), evaluation)
     draws = distributions["uniform"]["draws"].values()
     uniform = math.fsum(draw["top1"] for draw in draws) / len(draws)
     context.emit({"event": "row", "label": row.label, "uniform": uniform})

@@ -13,10 +13,10 @@ from ltbench.execute.context import TrialContext, now
 from ltbench.execute.evaluate_trial import row_facts
 from ltbench.execute.row_failure import RowFailure
 from ltbench.execute.trial_files import TrialFiles
-from ltbench.files import write_json
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.arrival import Arrival, parse_arrival
 from ltbench.trial import store
+from ltbench.trial.light import write_record
 from ltbench.trial.trial import SCHEMA
 
 
@@ -82,4 +82,4 @@ def _stream_row(
         "created": now(),
         "distributions": distributions,
     }
-    write_json(path, stream)
+    write_record(path, stream)

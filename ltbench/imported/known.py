@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ltbench.errors import InputError
 from ltbench.execute.context import load_tensors
-from ltbench.files import write_json
+from ltbench.files import json_text, write_json, write_text
 from ltbench.imported.outputs import ModelOutputs
 from ltbench.imported.task import ImportedTrial
 from ltbench.task import Task
@@ -99,7 +99,7 @@ def rename(results: Path, trial: ImportedTrial, title: str) -> None:
             record = store.read_record(path)
             for key in ("label", "title"):
                 record[key] = title + str(record[key]).removeprefix(old)
-            write_json(path, record)
+            write_text(path, json_text(record, indent=None))
         earlier.record["imported"]["title"] = title
         write_json(earlier.folder / store.TRIAL, earlier.record)
 

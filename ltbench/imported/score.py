@@ -36,6 +36,7 @@ from ltbench.task import Task, missing_sets
 from ltbench.trial import store
 from ltbench.trial.asked_code import note_asked
 from ltbench.trial.environment import environment
+from ltbench.trial.light import write_record
 from ltbench.trial.trial import SCHEMA
 from ltbench.version import __version__
 
@@ -220,7 +221,7 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
         "created": now(),
         "distributions": distributions,
     }
-    write_json(path, evaluation)
+    write_record(path, evaluation)
     return _uniform(distributions)
 
 

@@ -30,8 +30,8 @@ Parts = Sequence[tuple[Section, Sequence[Table]]]
 def render_readme(parts: Parts, page: Path, report: Path, ltbench_version: str) -> str:
     """The text of ``page``.
 
-    parts: sections with all their tables; report: the folder of the report, whose pages and figures
-    are linked where they exist. The same records and notes give the same text.
+    parts: sections with all their tables; report: the folder of the report, whose figures are
+    linked where they exist. The same records and notes give the same text.
     """
     blocks = [
         "<!-- Made by `ltbench report --readme`; change notes/*.md or the records, not this file. -->",
@@ -63,9 +63,9 @@ def _section(section: Section, tables: Sequence[Table], page: Path, report: Path
     for name in TABLES:
         if name in by_name:
             blocks.append(render_markdown(_marked(by_name[name], short is not None)).rstrip())
-    whole = folder / "report.md"
-    if whole.is_file():
-        blocks.append(f"[All tables and figures]({_link(whole, page)})")
+    # No link: where reports are not kept under version control it would lead nowhere.
+    whole = _link(folder / "report.md", page)
+    blocks.append(f"All tables and figures: `ltbench report` writes them to `{whole}`.")
     return blocks
 
 

@@ -223,12 +223,15 @@ def die():
 if "ltbench.execute.run_trial" in sys.modules:
     from ltbench.execute import evaluate_trial, train_trial
     from ltbench.train import checkpoint
-    write_json, save_file = train_trial.write_json, checkpoint.save_file
+    save_file = checkpoint.save_file
 
-    def write(path, value):
-        if path.name.startswith(os.environ["DIE_AT"]):
-            die()
-        write_json(path, value)
+    def dying(write):
+        def write_or_die(path, value):
+            if path.name.startswith(os.environ["DIE_AT"]):
+                die()
+            write(path, value)
+
+        return write_or_die
 
     def save(tensors, path, metadata):
         save_file(tensors, path, metadata=metadata)
@@ -236,7 +239,8 @@ if "ltbench.execute.run_trial" in sys.modules:
             os.truncate(path, 1000)
             die()
 
-    train_trial.write_json = evaluate_trial.write_json = write
+    train_trial.write_json = dying(train_trial.write_json)
+    evaluate_trial.write_record = dying(evaluate_trial.write_record)
     checkpoint.save_file = save
 """
 

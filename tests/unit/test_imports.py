@@ -35,9 +35,9 @@ ORDER = (
     "contract",
     "train labelshift",
     "methods",
+    "report",  # knows nothing of how records come about; what tidies them up asks it what it reads
     "evaluate",
     "execute",
-    "report",
     "imported",
     "scaffold",
     "cli",

@@ -20,6 +20,7 @@ from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.summary import mean_of
 from ltbench.report.tables.prior import estimating_rows, true_prior
+from ltbench.trial.light import PRIOR_DIGITS, significant
 
 if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
@@ -28,12 +29,13 @@ _FLOOR = 1e-5  # a class estimated as absent still needs a place on a logarithmi
 
 
 def estimated_prior(row: Row, name: str) -> list[float] | None:
-    """``(C,)``, mean over draws, then over seeds."""
-    per_seed = []
-    for found in row.results.get(name, {}).values():
-        priors = [draw.prior for draw in found.draws if draw.prior is not None]
-        if priors:
-            per_seed.append([mean_of(values) or 0.0 for values in zip(*priors, strict=True)])
+    """``(C,)`` of draw 0, mean over seeds; rounded as light records are, that older ones look alike."""
+    per_seed = [
+        [significant(p, PRIOR_DIGITS) for p in draw.prior]
+        for found in row.results.get(name, {}).values()
+        for draw in found.draws
+        if draw.number == 0 and draw.prior is not None
+    ]
     if not per_seed:
         return None
     return [mean_of(values) or 0.0 for values in zip(*per_seed, strict=True)]
@@ -92,7 +94,7 @@ def prior_figure(section: Section) -> Drawing | None:
     legend_below(figure, [handles[i] for i in shown], [names[i] for i in shown], width)
     return Drawing(
         name="priors",
-        caption="Estimated against true test prior, a point per class, mean over draws and seeds;"
+        caption="Estimated against true test prior, a point per class, draw 0, mean over seeds;"
         f" estimates below {_FLOOR:g} are drawn there. On the line the estimate is exact.{left_out}",
         figure=figure,
         head=("method", "distribution", "class", "true", "estimated"),

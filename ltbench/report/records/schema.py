@@ -69,12 +69,19 @@ class Draw(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     expert_top1: tuple[PerCent, ...] | None = None
     expert_weights: tuple[Positive, ...] | None = None
     prior: tuple[Positive, ...] | None = None
+    """Of draw 0 alone, rounded, since records are light; before that of every draw."""
+    prior_groups: dict[str, Positive] | None = None
+    """Its sums over the class groups, in per cent; older records have the prior itself."""
     prior_error: PriorError | None = None
     exact: ExactScore | None = None
     diagnostics: Diagnostics | None = None
 
     def same_scores(self, other: Draw) -> bool:
-        """Errors of priors and exact scores are not compared: older records lack them."""
+        """Exact scores are not compared: older records lack them. Priors are by their errors, where
+        both have them: a light record holds one of ten."""
+        errors = (self.prior_error, other.prior_error)
+        if None not in errors and errors[0] != errors[1]:
+            return False
         return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
 
     @property
@@ -97,7 +104,7 @@ class Draw(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 _COMPARED = (
-    "number", "n", "top1", "macro", "nll", "ece", "expert_top1", "expert_weights", "prior",
+    "number", "n", "top1", "macro", "nll", "ece", "expert_top1", "expert_weights",
 )  # fmt: skip
 
 

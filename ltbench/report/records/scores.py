@@ -84,6 +84,7 @@ def _draw(number: str, node: Node, experts: int, classes: int) -> Draw:
         if exact
         else None,
         prior=_vector(node.get("prior"), classes, None),
+        prior_groups=_prior_groups(node.get("prior_groups")),
         diagnostics=_diagnostics(node.get("diagnostics")),
     )
 
@@ -105,6 +106,10 @@ def _nll(node: Node) -> float | None:
 def _prior_error(node: Node) -> PriorError:
     divergence = node.get("kl")
     return PriorError(node.at("l1").number(low=0), divergence.number(low=0) if divergence else None)
+
+
+def _prior_groups(node: Node | None) -> dict[str, float] | None:
+    return None if node is None else {name: share.number(low=0) for name, share in node.entries()}
 
 
 def _maybe(node: Node | None, high: float | None) -> float | None:

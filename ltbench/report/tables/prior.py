@@ -13,6 +13,7 @@ from ltbench.report.tables.diagnostics import detail_notes
 from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, columns_of, seeds_of
 from ltbench.report.tables.table import Block, Column, Table, Value
+from ltbench.trial.light import group_mass
 
 
 def estimating_rows(section: Section) -> list[Row]:
@@ -22,7 +23,7 @@ def estimating_rows(section: Section) -> list[Row]:
         for row in section.rows
         if not row.uses_true_prior
         and any(
-            draw.prior is not None
+            draw.prior is not None or draw.prior_groups is not None
             for found in row.results.values()
             for distribution in found.values()
             for draw in distribution.draws
@@ -40,9 +41,15 @@ def true_prior(section: Section, name: str) -> tuple[float, ...] | None:
     return None
 
 
-def group_mass(members: Sequence[int]) -> Callable[[Draw], float | None]:
-    """In per cent."""
-    return lambda draw: 100.0 * sum(draw.prior[c] for c in members) if draw.prior else None
+def estimated_share(group: str, members: Sequence[int]) -> Callable[[Draw], float | None]:
+    """In per cent; an older record holds the whole prior of each draw instead."""
+
+    def pick(draw: Draw) -> float | None:
+        if draw.prior_groups is not None:
+            return draw.prior_groups.get(group)
+        return group_mass(draw.prior, members) if draw.prior else None
+
+    return pick
 
 
 def prior_table(section: Section, ltbench_version: str) -> Table | None:
@@ -55,7 +62,7 @@ def prior_table(section: Section, ltbench_version: str) -> Table | None:
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
         for group in groups:
-            pick = group_mass(section.groups[group])
+            pick = estimated_share(group, section.groups[group])
             cells = [row.cell(test.name, pick) for test in tests]
             yield (marked(row), group, seeds_of(cells), *cells)
 
@@ -77,7 +84,7 @@ def _truth(section: Section, groups: Sequence[str]) -> Iterator[tuple[Value, ...
     priors = [true_prior(section, test.name) for test in section.shifts]
     for group in groups:
         cells: list[Value] = [
-            None if prior is None else Summary(100 * sum(prior[c] for c in members), None, 0)
+            None if prior is None else Summary(group_mass(prior, members), None, 0)
             for prior in priors
             for members in [section.groups[group]]
         ]

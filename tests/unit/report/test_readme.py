@@ -10,12 +10,6 @@ from click.testing import CliRunner
 
 from ltbench.cli.report import command
 from ltbench.report.build import build_report
-from ltbench.report.readme import render_readme
-from ltbench.report.records.read import read_records
-from ltbench.report.rows.sections import build_sections
-from ltbench.report.rows.strictness import with_footnotes
-from ltbench.report.tables.all import build_tables
-from ltbench.version import __version__
 
 from .builder import Results, flat
 
@@ -58,7 +52,7 @@ def test_every_table_of_the_paper_is_there_and_twice_the_same(tmp_path: Path) ->
         assert text.count(f"**{title}**") == 1, title
     assert "4 trials; seeds 0, 1; 3 epochs; trained on cpu." in text
     assert "short budget" not in text
-    assert "(report/toy-lt/report.md)" in text
+    assert "`ltbench report` writes them to `report/toy-lt/report.md`." in text
     assert ".png" not in text  # none was drawn, none is linked
     assert (tmp_path / "report/toy-lt/report.md").is_file()
 
@@ -117,13 +111,25 @@ def test_figures_are_linked_where_they_lie(tmp_path: Path) -> None:
     assert all((page.parent / link).is_file() for link in links)
 
 
-def test_the_published_page_is_that_of_the_published_records() -> None:
+def test_the_published_page_is_made_by_its_command(tmp_path: Path) -> None:
     """`ltbench report --results results/published --readme results/published/README.md`"""
-    sections, _ = build_sections(read_records(PUBLISHED))
-    parts = [(s, build_tables(s, __version__)) for s in with_footnotes(sections)]
-    page = PUBLISHED / "README.md"
-    text = render_readme(parts, page, PUBLISHED / "report", __version__)
-    assert page.read_text(encoding="utf-8") == text
+    results = tmp_path / "published"
+    results.mkdir()
+    for folder in PUBLISHED.iterdir():
+        if folder.is_dir() and folder.name != "report":
+            (results / folder.name).symlink_to(folder)
+    for picture in PUBLISHED.glob("report/*/figures/*.png"):  # drawn before, linked now
+        copy = results / picture.relative_to(PUBLISHED)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(picture.read_bytes())
+    page = results / "README.md"
+    done = CliRunner().invoke(
+        command, ["--results", str(results), "--readme", str(page), "--no-figures"]
+    )
+    assert done.exit_code == 0, done.output
+    assert page.read_text(encoding="utf-8") == (PUBLISHED / "README.md").read_text(encoding="utf-8")
+    for name in ("report.html", "index.md", "results.parquet", "digits-lt/tables/main.csv"):
+        assert (results / "report" / name).stat().st_size > 0
 
 
 @pytest.mark.parametrize("protocol", ["cifar100-lt", "cifar100-lt-short", "digits-lt"])
