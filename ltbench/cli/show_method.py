@@ -10,9 +10,9 @@ from rich.table import Table
 from ltbench.cli.terminal import stdout_console
 from ltbench.errors import InputError
 from ltbench.names import Call, Row
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Registries
-from ltbench.resolved import (
+from ltbench.resolve.values import (
     Setting,
     method_settings,
     recipe_settings,

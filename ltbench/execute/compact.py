@@ -1,4 +1,4 @@
-"""Finished records made light, as :mod:`ltbench.light` stores them: no number shown changes.
+"""Finished records made light, as :mod:`ltbench.trial.light` stores them: no number shown changes.
 
 Needs no torch.
 """
@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltbench import store
 from ltbench.errors import InputError
 from ltbench.execute.clean import Cleaned
 from ltbench.execute.survey import trial_folders
 from ltbench.files import write_text
-from ltbench.light import light_text
-from ltbench.report.records import read_records
+from ltbench.report.records.read import read_records
+from ltbench.trial import store
+from ltbench.trial.light import light_text
 
 _FOLDERS = ("evaluations", "streams")
 

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from ltbench.files import read_json
-from ltbench.light import READ_DIAGNOSTICS, light, light_text, write_record
-from ltbench.report.checks import Node
-from ltbench.report.parse_scores import parse_distribution
-from ltbench.report.plain_distributions import plain_distributions
-from ltbench.report.schema import Diagnostics, Draw
+from ltbench.report.records.checks import Node
+from ltbench.report.records.plain_distributions import plain_distributions
+from ltbench.report.records.schema import Diagnostics, Draw
+from ltbench.report.records.scores import parse_distribution
+from ltbench.trial.light import READ_DIAGNOSTICS, light, light_text, write_record
 
 GROUPS = {"many": [0, 2], "medium": [1], "few": []}
 PRIOR = [0.123456789, 0.2, 0.676543211]

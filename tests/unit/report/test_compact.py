@@ -11,11 +11,11 @@ from subprocess import CompletedProcess
 import pytest
 from click.testing import CliRunner
 
-from ltbench import store
 from ltbench.cli.clean import command
 from ltbench.execute.compact import find_heavy, make_light
 from ltbench.files import read_json, write_json
 from ltbench.report.build import build_report
+from ltbench.trial import store
 
 from .builder import Results
 
@@ -80,9 +80,9 @@ def test_the_report_is_the_same_to_the_byte(
 
 
 def test_the_figure_of_priors_is_the_same(results: Path) -> None:
-    from ltbench.report.figures_prior import prior_figure
-    from ltbench.report.records import read_records
-    from ltbench.report.sections import build_sections
+    from ltbench.report.figures.prior import prior_figure
+    from ltbench.report.records.read import read_records
+    from ltbench.report.rows.sections import build_sections
 
     def data() -> tuple[tuple[object, ...], ...]:
         ((section,), _) = build_sections(read_records(results))

@@ -134,6 +134,6 @@ def test_the_published_page_is_made_by_its_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("protocol", ["cifar100-lt", "cifar100-lt-short", "digits-lt"])
 def test_published_epochs_are_those_of_the_sources(protocol: str) -> None:
-    from ltbench.report.quoted import published_epochs
+    from ltbench.report.published.quoted import published_epochs
 
     assert published_epochs(protocol) == (None if protocol == "digits-lt" else 200)
