@@ -27,9 +27,9 @@ from benchmarks.rows_interface import interface
 from benchmarks.rows_labelshift import label_shift
 from benchmarks.rows_testing import Tested, adaptation, evaluation
 from benchmarks.rows_training import training
-from ltbench.environment import bf16_is_native, environment, usable_cpus
 from ltbench.errors import InputError
 from ltbench.files import write_json
+from ltbench.trial.environment import bf16_is_native, environment, usable_cpus
 
 PARTS = ("augmentation", "training", "testing", "label-shift", "interface")
 console = Console(soft_wrap=True)

@@ -21,15 +21,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.tilt_choice import DRAWS, draws, print_table
-from ltbench import get_method, get_strategy, store
+from ltbench import get_method, get_strategy
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
 from ltbench.evaluate import metrics
 from ltbench.evaluate.sources import HoldOut, find_bias
 from ltbench.execute.context import load_tensors
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
 from ltbench.strategy import OptimizerSettings, Source, UnlabelledTest
 from ltbench.task import Task, build_task
+from ltbench.trial import store
 
 PAIRS = (("em", "mlls"), ("bcts-em", "bcts-mlls"))
 CANDIDATES = ("none", *(name for pair in PAIRS for name in pair))

@@ -13,7 +13,7 @@ import ltbench
 from ltbench.data.dataset import ArrayDataset, Splits
 from ltbench.data.sources import open_data
 from ltbench.method import Method
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.task import Task, build_task
 
 

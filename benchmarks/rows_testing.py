@@ -15,17 +15,17 @@ from benchmarks.material import Material
 from benchmarks.published import BATCH, Published
 from benchmarks.row import Row
 from benchmarks.timing import Spread, rates, seconds_of
-from ltbench.environment import bf16_is_native
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
 from ltbench.evaluate.view_images import _render, draw_view_parameters
 from ltbench.execute.job import build_trial
 from ltbench.models.resnet import build_network
 from ltbench.names import parse_rows
 from ltbench.registry import load_registries
-from ltbench.rows import resolve_row
+from ltbench.resolve.rows import resolve_row
 from ltbench.seeds import generator
 from ltbench.strategy import OptimizerSettings, Source, UnlabelledTest
 from ltbench.train.infer import Inference
+from ltbench.trial.environment import bf16_is_native
 
 SET = "forward5"
 """4,932 images; the eleven sets have 4,803 on average."""

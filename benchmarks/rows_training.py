@@ -16,11 +16,11 @@ from benchmarks.material import Material
 from benchmarks.published import BATCH, Published
 from benchmarks.row import Row
 from benchmarks.timing import Spread, ratio
-from ltbench.environment import bf16_is_native, usable_cpus
 from ltbench.models.resnet import build_network
 from ltbench.seeds import generator
 from ltbench.train.augment import Augmenter
 from ltbench.train.step import Step, compiled
+from ltbench.trial.environment import bf16_is_native, usable_cpus
 
 STEPS = 12  # of one round, after the first ones, which also fill the pipeline
 WARM = 2

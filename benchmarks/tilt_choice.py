@@ -24,17 +24,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltbench import get_method, get_strategy, store
+from ltbench import get_method, get_strategy
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
 from ltbench.evaluate import metrics
 from ltbench.evaluate.sources import HoldOut, find_bias
 from ltbench.execute.context import load_tensors
 from ltbench.labelshift.posterior import source_likelihoods
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
 from ltbench.shift.testset import TestSet
 from ltbench.strategy import OptimizerSettings, Source, UnlabelledTest
 from ltbench.task import Task, build_task
+from ltbench.trial import store
 
 BASELINE = "minus log prior"
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from ltbench.python.reporting import write_report
     from ltbench.python.settings import resolve_settings
     from ltbench.python.studies import reproduce_study
+    from ltbench.python.trained import load_model
     from ltbench.python.trials import clean_results, compare_trials, list_trials
     from ltbench.python.tuning import tune_method
-    from ltbench.report.frame import load_results
-    from ltbench.report.recalls import load_recalls
-    from ltbench.report.stream_frame import load_streams
+    from ltbench.report.frames.recalls import load_recalls
+    from ltbench.report.frames.results import load_results
+    from ltbench.report.frames.streams import load_streams
     from ltbench.strategy import Strategy
-    from ltbench.trained import load_model
 
 # Loaded when first used: torch and pandas take seconds, `ltbench --help` must not.
 _HOMES = {
@@ -68,11 +68,11 @@ _HOMES = {
     "compare_trials": "ltbench.python.trials",
     "list_trials": "ltbench.python.trials",
     "tune_method": "ltbench.python.tuning",
-    "load_results": "ltbench.report.frame",
-    "load_recalls": "ltbench.report.recalls",
-    "load_streams": "ltbench.report.stream_frame",
+    "load_results": "ltbench.report.frames.results",
+    "load_recalls": "ltbench.report.frames.recalls",
+    "load_streams": "ltbench.report.frames.streams",
     "Strategy": "ltbench.strategy",
-    "load_model": "ltbench.trained",
+    "load_model": "ltbench.python.trained",
 }
 
 __all__ = [

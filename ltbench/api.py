@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import InputError
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.python.arguments import (
     AnyPath,
     Plugins,
@@ -45,7 +45,7 @@ def list_strategies(plugins: Plugins = ()) -> list[str]:
 
 def list_protocols(plugins: Plugins = ()) -> list[str]:
     """Names of all protocols, sorted."""
-    from ltbench.protocol_registry import find_protocols
+    from ltbench.protocol.registry import find_protocols
 
     return sorted(find_protocols(plugin_files(plugins)).files)
 
@@ -105,7 +105,7 @@ def load_protocol(name: str, *, plugins: Plugins = (), **overrides: Any) -> Prot
     work too: ``load_protocol("digits-lt", **{"recipe.epochs": 5})``. plugins: ``.toml`` files of
     protocols that are then known by name. Raises :class:`ValueError`.
     """
-    from ltbench.protocol_file import load_protocol_config
+    from ltbench.protocol.file import load_protocol_config
 
     return load_protocol_config(name, dotted(overrides), plugins=plugin_files(plugins))
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ltbench.code_digest import read_code
 from ltbench.errors import InputError, describe, nearest
-from ltbench.local_modules import BesideFile, OfPackage
 from ltbench.names import check_name
-from ltbench.plugin_file import import_plugin
-from ltbench.shipped import digest_unless_shipped
+from ltbench.plugins.code_digest import read_code
+from ltbench.plugins.file import import_plugin
+from ltbench.plugins.local_modules import BesideFile, OfPackage
+from ltbench.plugins.shipped import digest_unless_shipped
 
 if TYPE_CHECKING:
     from ltbench.method import Method
@@ -40,7 +40,7 @@ class Plugin(Generic[P]):
     """A usable plugin: its class, where it comes from, and the digest of its code.
 
     digest: empty for the code that ltbench ships; otherwise of the file and the local modules that
-    it imports (:mod:`ltbench.code_digest`). Results of two digests are never averaged.
+    it imports (:mod:`ltbench.plugins.code_digest`). Results of two digests are never averaged.
     """
 
     name: str

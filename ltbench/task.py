@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltbench.data.dataset import Splits
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.shift.groups import class_groups
 from ltbench.shift.profiles import Counts
 from ltbench.shift.testsets import TestSet, build_test_sets

@@ -66,8 +66,8 @@ def best_epoch(
 ) -> None:
     """The epoch with the best test accuracy, against the last one."""
     from benchmarks.flaws.best_epoch import measure
-    from ltbench.overrides import parse_overrides
-    from ltbench.seed_list import parse_seeds
+    from ltbench.protocol.overrides import parse_overrides
+    from ltbench.protocol.seed_list import parse_seeds
 
     def run(budget: str) -> Any:
         overrides = parse_overrides(sets)

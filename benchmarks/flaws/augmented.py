@@ -19,9 +19,9 @@ from benchmarks.flaws.finding import Finding, signed
 from benchmarks.flaws.paired import Pairing, pair
 from ltbench import load_results
 from ltbench.errors import InputError
-from ltbench.report.bits import unpacked
-from ltbench.report.records import read_records
-from ltbench.report.schema import Evaluation
+from ltbench.report.records.bits import unpacked
+from ltbench.report.records.read import read_records
+from ltbench.report.records.schema import Evaluation
 
 NORMAL_QUANTILE = 1.959964
 

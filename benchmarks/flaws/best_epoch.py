@@ -23,12 +23,12 @@ from ltbench import get_method, load_protocol
 from ltbench.data.dataset import channel_statistics
 from ltbench.data.sources import open_data
 from ltbench.models.resnet import build_network
-from ltbench.report.statistics import Summary, summarise
+from ltbench.report.rows.summary import Summary, summarise
 from ltbench.seeds import generator
-from ltbench.store import CHECKPOINT
 from ltbench.task import Task, build_task
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, train
+from ltbench.trial.store import CHECKPOINT
 
 CHOOSING, OTHER = "uniform, choosing half", "uniform, other half"
 Hits = NDArray[np.bool_]

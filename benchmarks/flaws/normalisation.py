@@ -19,7 +19,7 @@ from ltbench import load_protocol, load_results
 from ltbench.data.dataset import channel_statistics
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.task import build_task
 
 PUBLISHED_MEAN = (0.4914, 0.4822, 0.4465)

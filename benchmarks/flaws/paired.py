@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ltbench.report.statistics import Summary, summarise
+from ltbench.report.rows.summary import Summary, summarise
 
 MEAN = "mean"
 """The mean over the distributions of one seed, as one more distribution."""

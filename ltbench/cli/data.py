@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from ltbench.cli.data_progress import DataProgress
     from ltbench.data.dataset import Splits
-    from ltbench.protocol import DataConfig
+    from ltbench.protocol.protocol import DataConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,7 +116,7 @@ def export(
     """Write index lists of every training and test set, with checksums, for other code bases."""
     from ltbench.data.export import export_lists
     from ltbench.data.sources import open_data
-    from ltbench.protocol_file import load_protocol_config
+    from ltbench.protocol.file import load_protocol_config
     from ltbench.task import build_task
 
     loaded = load_protocol_config(protocol, sets)
@@ -128,7 +128,7 @@ def export(
 
 
 def _config(protocol: str) -> DataConfig:
-    from ltbench.protocol_file import load_protocol_config
+    from ltbench.protocol.file import load_protocol_config
 
     return load_protocol_config(protocol).data
 

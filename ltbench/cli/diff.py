@@ -29,8 +29,8 @@ def command(first: str, second: str, results: Path) -> None:
     from rich.text import Text
 
     from ltbench.cli.terminal import stdout_console
-    from ltbench.locate_trial import locate_trial
     from ltbench.report.diff import compare_trials
+    from ltbench.trial.locate import locate_trial
 
     folders = [locate_trial(trial, results) for trial in (first, second)]
     differences = compare_trials(*folders)

@@ -43,8 +43,8 @@ def command(what: str, plugins: tuple[str, ...]) -> None:
 
 def _list_protocols(plugins: tuple[str, ...]) -> None:
     from ltbench.errors import InputError
-    from ltbench.protocol_file import load_protocol_config
-    from ltbench.protocol_registry import find_protocols
+    from ltbench.protocol.file import load_protocol_config
+    from ltbench.protocol.registry import find_protocols
 
     rows = []
     found = find_protocols(plugins)

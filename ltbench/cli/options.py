@@ -126,7 +126,7 @@ def overrides(
 ) -> dict[str, str]:
     """The overrides of --set, --imbalance and --test-ratios in one mapping; each key once."""
     from ltbench.errors import InputError
-    from ltbench.overrides import parse_overrides
+    from ltbench.protocol.overrides import parse_overrides
 
     values = parse_overrides(sets)
     for option, key, value in (

@@ -78,7 +78,7 @@ def command(
     from ltbench.execute.request import Request
     from ltbench.execute.study import plan_study
     from ltbench.names import split_list
-    from ltbench.seed_list import parse_seeds
+    from ltbench.protocol.seed_list import parse_seeds
 
     console = stdout_console(soft_wrap=True)
     request = Request(

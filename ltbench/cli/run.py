@@ -91,7 +91,7 @@ def _execute(
     from ltbench.cli.plan_table import print_plan
     from ltbench.cli.terminal import stdout_console
     from ltbench.execute.request import Request, prepare
-    from ltbench.seed_list import parse_seeds
+    from ltbench.protocol.seed_list import parse_seeds
 
     console = stdout_console(soft_wrap=True)
     request = Request(

@@ -38,8 +38,8 @@ def command(
     """Print every resolved value of NAME, and where it departs from the published settings."""
     from ltbench.errors import InputError, nearest
     from ltbench.names import parse_row
-    from ltbench.protocol_file import load_protocol_config
-    from ltbench.protocol_registry import find_protocols
+    from ltbench.protocol.file import load_protocol_config
+    from ltbench.protocol.registry import find_protocols
     from ltbench.registry import load_registries
 
     registries = load_registries(plugins)

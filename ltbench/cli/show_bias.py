@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ltbench.names import Call
-from ltbench.protocol import MethodOverrides, Protocol
+from ltbench.protocol.protocol import MethodOverrides, Protocol
 from ltbench.registry import Registries
 
 
@@ -35,8 +35,8 @@ def show_bias(call: Call, protocol: Protocol | None, registries: Registries, res
 
 
 def _show_estimates(method: str, protocol: Protocol, results: Path) -> None:
-    from ltbench.report.bias import BiasEstimate, describe_estimates
-    from ltbench.report.records import read_records
+    from ltbench.report.records.bias import BiasEstimate, describe_estimates
+    from ltbench.report.records.read import read_records
 
     found: dict[str, dict[int, BiasEstimate]] = {}
     for e in read_records(results).evaluations:

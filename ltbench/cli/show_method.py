@@ -11,9 +11,9 @@ from ltbench.cli.terminal import stdout_console
 from ltbench.errors import InputError
 from ltbench.hyper import asking_values
 from ltbench.names import Call, Row
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Registries
-from ltbench.resolved import (
+from ltbench.resolve.values import (
     Setting,
     method_settings,
     recipe_settings,

@@ -72,7 +72,7 @@ def command(
     from ltbench.execute.progress import RunProgress
     from ltbench.execute.request import Request
     from ltbench.execute.tune import choose, plan_tuning
-    from ltbench.seed_list import parse_seeds
+    from ltbench.protocol.seed_list import parse_seeds
 
     console = stdout_console(soft_wrap=True)
     request = Request(
@@ -111,7 +111,7 @@ def print_choice(choice: Choice, console: Console) -> None:
     """Every grid point with its score, the best one marked; then what the mean is made of."""
     from ltbench.cli.blocks import print_blocks
     from ltbench.execute.progress import duration
-    from ltbench.report.names import short_name
+    from ltbench.report.records.names import short_name
 
     short = [short_name(s.name, s.kind, s.ratio) for s in choice.sets]
     lines = []

@@ -12,7 +12,7 @@ from ltbench.errors import InputError
 from ltbench.hyper import Hyper, asking_values
 from ltbench.method import Reference
 from ltbench.names import check_name
-from ltbench.protocol import Recipe
+from ltbench.protocol.protocol import Recipe
 from ltbench.registry import Plugin, Registries
 from ltbench.strategy import Need
 

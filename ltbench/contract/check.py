@@ -16,7 +16,7 @@ from ltbench.contract.strategies import STRATEGY_PROPERTIES
 from ltbench.contract.strategy_case import StrategyCase, strategy_cases
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.errors import InputError, describe, nearest
-from ltbench.protocol_registry import find_protocols
+from ltbench.protocol.registry import find_protocols
 from ltbench.registry import Plugin, Registries, load_registries
 
 C = TypeVar("C")

@@ -21,7 +21,7 @@ from ltbench.contract.strategy_case import strategy_cases
 from ltbench.contract.unmet import Property
 from ltbench.errors import InputError
 from ltbench.registry import Plugin, Registries
-from ltbench.rows import ResolvedRow
+from ltbench.resolve.rows import ResolvedRow
 
 _OWN = "ltbench.methods."
 IMPORTED = "imported"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.method import Method
-from ltbench.plugin_file import PLUGIN_PACKAGE
+from ltbench.plugins.file import PLUGIN_PACKAGE
 from ltbench.strategy import Session, Strategy
 
 Memory = dict[str, Any]

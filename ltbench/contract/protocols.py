@@ -8,8 +8,8 @@ from pathlib import Path
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.data.sources import is_ready, open_data
 from ltbench.errors import InputError
-from ltbench.protocol import Protocol
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Registries
 from ltbench.task import build_task
 

@@ -1,0 +1,1 @@
+"""Images of every source, as arrays: found, read, cached and checked."""

@@ -9,7 +9,7 @@ from ltbench.data.cifar import ARCHIVES, Archive, find_archive, find_extracted
 from ltbench.data.findings import shown
 from ltbench.data.raw import Found
 from ltbench.errors import DataError, InputError, nearest
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 SOURCES = ("digits", *ARCHIVES, "parquet", "image-folder")
 

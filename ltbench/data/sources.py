@@ -22,7 +22,7 @@ from ltbench.data.locate import (
 from ltbench.data.raw import Found, Report
 from ltbench.data.subset import take_classes
 from ltbench.errors import DataError
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ltbench.data.dataset import Dataset, Images
-from ltbench.protocol import Recipe
+from ltbench.protocol.protocol import Recipe
 from ltbench.seeds import generator
 from ltbench.train.augment import Augmenter
 from ltbench.train.infer import Inference

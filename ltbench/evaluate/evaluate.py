@@ -17,12 +17,12 @@ from ltbench.evaluate.reweighted import ExactAccuracy, Predictor, Scored, prior_
 from ltbench.evaluate.sources import HoldOut, KnownBias, build_source, with_fresh_network
 from ltbench.evaluate.stored import sets_for
 from ltbench.hyper import Json
-from ltbench.rows import ResolvedRow
+from ltbench.resolve.rows import ResolvedRow
 from ltbench.seeds import generator
 from ltbench.shift.testsets import TestSet
 from ltbench.strategy import Adapted, UnlabelledTest
 from ltbench.task import Task
-from ltbench.trial import Trial
+from ltbench.trial.trial import Trial
 
 Distribution = dict[str, Any]
 

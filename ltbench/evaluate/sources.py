@@ -16,7 +16,7 @@ from ltbench.errors import ContractError, InputError
 from ltbench.evaluate.bias_fit import fit_bias
 from ltbench.hyper import Json
 from ltbench.method import Method
-from ltbench.rows import ResolvedRow, needs_a_holdout, needs_the_network
+from ltbench.resolve.rows import ResolvedRow, needs_a_holdout, needs_the_network
 from ltbench.strategy import OptimizerSettings, Source
 
 if TYPE_CHECKING:

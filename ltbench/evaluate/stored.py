@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ltbench import store
 from ltbench.errors import InputError
 from ltbench.evaluate.bias_fit import BIAS_FIT_VERSION
-from ltbench.rows import ResolvedRow
+from ltbench.resolve.rows import ResolvedRow
 from ltbench.settings import identity_of
 from ltbench.shift.testsets import TestSet
-from ltbench.trial import Trial, content_hash
+from ltbench.trial import store
+from ltbench.trial.trial import Trial, content_hash
 
 EVALUATION_SEMANTICS = 1
 """Raised when what an evaluation computes changes on purpose."""

@@ -10,19 +10,19 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from ltbench.arrival import Arrival
 from ltbench.errors import ContractError, InputError
 from ltbench.evaluate import metrics
 from ltbench.evaluate.contract import checked_scores
 from ltbench.evaluate.evaluate import TrialOutputs, _unlabelled
 from ltbench.evaluate.sources import build_source, with_fresh_network
 from ltbench.evaluate.stored import evaluation_hash, known_distributions
-from ltbench.rows import ResolvedRow
+from ltbench.resolve.rows import ResolvedRow
 from ltbench.seeds import generator
+from ltbench.shift.arrival import Arrival
 from ltbench.shift.stream import ORDERS, drifting_times
 from ltbench.shift.testsets import TestSet
 from ltbench.strategy import Need, Predicts, Session, Strategy, UnlabelledTest
-from ltbench.trial import Trial, content_hash
+from ltbench.trial.trial import Trial, content_hash
 
 STREAM_SEMANTICS = 1
 """Raised when what a stream computes changes on purpose."""

@@ -32,7 +32,7 @@ from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Dataset, Images
 from ltbench.errors import InputError, LtbenchError
 from ltbench.files import write_atomically
-from ltbench.protocol import ViewsConfig
+from ltbench.protocol.protocol import ViewsConfig
 
 VIEWS_VERSION = 1
 """Raised when the views that the same settings give change."""

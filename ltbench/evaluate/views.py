@@ -13,9 +13,9 @@ from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Dataset
 from ltbench.evaluate.view_images import VIEWS_VERSION, view_pair
 from ltbench.files import write_atomically
-from ltbench.protocol import ViewsConfig
+from ltbench.protocol.protocol import ViewsConfig
 from ltbench.train.infer import Inference
-from ltbench.trial import content_hash
+from ltbench.trial.trial import content_hash
 
 Report = Callable[[str, int, int], None]
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltbench import store
-from ltbench.asked_code import Code, read_asked
 from ltbench.data.cache import cache_root
 from ltbench.errors import InputError
 from ltbench.execute.other_code import CodeSurvey, survey_code
 from ltbench.execute.survey import trial_folders
+from ltbench.plugins.asked_code import Code, read_asked
+from ltbench.trial import store
 
 _DERIVED = ("view-logits", "views", "datasets")
 """Folders of the cache that are made again on demand; downloads are not among them."""
@@ -54,7 +54,7 @@ def find_leftovers(
     the failure, its log and checkpoint. Never a finished record, logits or weights; nothing of a
     trial that is running, that was interrupted (the same ``run`` continues it) or whose record is
     of a later ltbench. Only with ``other_code``: trials and rows whose method or strategy has been
-    edited since, so that other code is the current one (:mod:`ltbench.asked_code`); imported models
+    edited since, so that other code is the current one (:mod:`ltbench.plugins.asked_code`); imported models
     stay. Raises :class:`InputError` where ``results`` is no folder.
     """
     if results.exists() and not results.is_dir():

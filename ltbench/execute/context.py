@@ -17,15 +17,15 @@ from torch import Tensor
 
 from ltbench.data.dataset import Splits, channel_statistics
 from ltbench.data.sources import open_data
-from ltbench.environment import resolve_device
 from ltbench.errors import InterruptedRun, LtbenchError
 from ltbench.execute.job import Job, build_trial, trial_folder
 from ltbench.files import write_atomically
 from ltbench.method import Method
-from ltbench.protocol import DataConfig, Protocol
+from ltbench.protocol.protocol import DataConfig, Protocol
 from ltbench.registry import Plugin, Registries, load_registries
 from ltbench.task import Task, build_task
-from ltbench.trial import Trial
+from ltbench.trial.environment import resolve_device
+from ltbench.trial.trial import Trial
 
 Emit = Callable[[dict[str, Any]], None]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from ltbench import store
-from ltbench.environment import resolve_device
 from ltbench.execute.job import Settings
 from ltbench.method import Architecture
 from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
-from ltbench.rows import ResolvedRow
-from ltbench.trial import Trial
+from ltbench.resolve.rows import ResolvedRow
+from ltbench.trial import store
+from ltbench.trial.environment import resolve_device
+from ltbench.trial.trial import Trial
 
 # Measured on a shared server CPU: multiply-accumulates a second in training, with one thread; two
 # threads of one trial are 1.5 times as fast.

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ltbench import store
 from ltbench.errors import InterruptedRun, LtbenchError
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
 from ltbench.evaluate.sources import bias_block
@@ -22,8 +21,9 @@ from ltbench.execute.context import TrialContext, now
 from ltbench.execute.row_failure import RowFailure
 from ltbench.execute.trial_files import TrialFiles
 from ltbench.files import write_json
-from ltbench.rows import ResolvedRow
-from ltbench.trial import SCHEMA
+from ltbench.resolve.rows import ResolvedRow
+from ltbench.trial import store
+from ltbench.trial.trial import SCHEMA
 
 
 def evaluate_trial(context: TrialContext, files: TrialFiles) -> list[RowFailure]:

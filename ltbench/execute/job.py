@@ -9,11 +9,11 @@ from typing import Any
 
 from ltbench.data.dataset import Splits
 from ltbench.hyper import Hyper
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Plugin, Registries
-from ltbench.rows import ResolvedRow, row_from_json
+from ltbench.resolve.rows import ResolvedRow, row_from_json
 from ltbench.settings import read
-from ltbench.trial import Trial
+from ltbench.trial.trial import Trial
 
 
 @dataclass(frozen=True)

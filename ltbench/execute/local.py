@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 
-from ltbench.asked_code import Code, note_asked
 from ltbench.execute.plan import Plan, PlannedTrial
 from ltbench.execute.process import Spare, WorkerProcess, start_worker
 from ltbench.execute.resources import visible_gpus
 from ltbench.execute.worker import record_failure
+from ltbench.plugins.asked_code import Code, note_asked
 
 _BUSY_WAIT = 1.0  # seconds between looks at a trial that another process holds
 

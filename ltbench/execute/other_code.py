@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from ltbench import store
-from ltbench.asked_code import Asked, Code, read_asked
+from ltbench.plugins.asked_code import Asked, Code, read_asked
+from ltbench.trial import store
 
 
 class _Training(msgspec.Struct):

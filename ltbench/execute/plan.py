@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ltbench import store
-from ltbench.arrival import parse_arrival
 from ltbench.data.dataset import Splits
 from ltbench.errors import InputError, describe
 from ltbench.evaluate.stored import evaluation_path, is_complete, sets_for
@@ -22,13 +20,15 @@ from ltbench.execute.job import Job, Settings, build_trial, trial_folder
 from ltbench.hyper import Hyper
 from ltbench.method import Method
 from ltbench.names import Call, Row, format_call
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Plugin, Registries
-from ltbench.rows import ResolvedRow, check_row, departures, resolve_row, shared_row
+from ltbench.resolve.rows import ResolvedRow, check_row, departures, resolve_row, shared_row
+from ltbench.shift.arrival import parse_arrival
 from ltbench.shift.trainset import planned_counts
 from ltbench.task import Task, build_task, missing_sets
 from ltbench.train.schedule import warnings as schedule_warnings
-from ltbench.trial import Trial
+from ltbench.trial import store
+from ltbench.trial.trial import Trial
 
 
 @dataclass(frozen=True)

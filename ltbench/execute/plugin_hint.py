@@ -6,12 +6,12 @@ import glob
 import shlex
 from pathlib import Path
 
-from ltbench import store
 from ltbench.errors import InputError
 from ltbench.names import Row
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Registries
-from ltbench.rows import ResolvedRow, resolve_row
+from ltbench.resolve.rows import ResolvedRow, resolve_row
+from ltbench.trial import store
 
 
 def resolve_with_hint(

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 
 from ltbench.execute.bars import LiveBars
 from ltbench.execute.plan import Plan, PlannedTrial
-from ltbench.holder import SILENCE
+from ltbench.trial.holder import SILENCE
 
 _PLAIN_SECONDS = 30.0  # between two lines about the same trial
 

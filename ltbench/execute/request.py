@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ltbench.arrival import parse_arrival
 from ltbench.contract.gate import refuse_unsound
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Splits
 from ltbench.data.locate import user_folder
 from ltbench.data.sources import is_ready, open_data
-from ltbench.environment import bf16_is_native, resolve_device
 from ltbench.errors import InputError
 from ltbench.execute.command import run_command
 from ltbench.execute.job import Settings
@@ -22,11 +20,13 @@ from ltbench.execute.plan import Plan, make_plan
 from ltbench.execute.plugin_hint import resolve_with_hint
 from ltbench.execute.resources import share
 from ltbench.names import parse_rows
-from ltbench.protocol import Protocol
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import Protocol
+from ltbench.protocol.seed_list import check_seeds
 from ltbench.registry import Registries, Registry, load_registries
-from ltbench.rows import ResolvedRow
-from ltbench.seed_list import check_seeds
+from ltbench.resolve.rows import ResolvedRow
+from ltbench.shift.arrival import parse_arrival
+from ltbench.trial.environment import bf16_is_native, resolve_device
 
 PRECISIONS = ("float32", "bf16")
 MODES = ("clean", "augmented")

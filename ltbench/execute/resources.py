@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from ltbench.environment import usable_cpus
+from ltbench.trial.environment import usable_cpus
 
 _MEMORY_PER_TRIAL = 3 << 30
 """Bytes that a trial of CIFAR size may take with room to spare; measured: below 2 GiB."""

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltbench import store
 from ltbench.errors import LtbenchError, describe
 from ltbench.execute.context import now
 from ltbench.files import write_json
-from ltbench.trial import SCHEMA
+from ltbench.trial import store
+from ltbench.trial.trial import SCHEMA
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ltbench import store
 from ltbench.execute.context import TrialContext
 from ltbench.execute.evaluate_trial import evaluate_trial
 from ltbench.execute.row_failure import raise_failures
 from ltbench.execute.stream_trial import stream_trial
 from ltbench.execute.train_trial import train_trial
 from ltbench.execute.trial_files import TrialFiles
+from ltbench.trial import store
 
 
 def run_trial(context: TrialContext) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ltbench import store
-from ltbench.arrival import Arrival, parse_arrival
 from ltbench.errors import InterruptedRun, LtbenchError
 from ltbench.evaluate.evaluate import TrialOutputs
 from ltbench.evaluate.stored import known_distributions
@@ -16,8 +14,10 @@ from ltbench.execute.evaluate_trial import row_facts
 from ltbench.execute.row_failure import RowFailure
 from ltbench.execute.trial_files import TrialFiles
 from ltbench.files import write_json
-from ltbench.rows import ResolvedRow
-from ltbench.trial import SCHEMA
+from ltbench.resolve.rows import ResolvedRow
+from ltbench.shift.arrival import Arrival, parse_arrival
+from ltbench.trial import store
+from ltbench.trial.trial import SCHEMA
 
 
 def stream_trial(context: TrialContext, files: TrialFiles) -> list[RowFailure]:

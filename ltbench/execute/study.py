@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from ltbench.errors import InputError, nearest
 from ltbench.execute.plan import Plan
 from ltbench.execute.request import Request, prepare
-from ltbench.overrides import parse_overrides
-from ltbench.protocol import Protocol
+from ltbench.protocol.overrides import parse_overrides
+from ltbench.protocol.protocol import Protocol
+from ltbench.protocol.study import StudyPart
 from ltbench.settings import show
-from ltbench.study import StudyPart
 
 
 @dataclass(frozen=True)

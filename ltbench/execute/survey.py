@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ltbench import store
 from ltbench.errors import InputError
 from ltbench.execute.other_code import CodeSurvey, survey_code
+from ltbench.trial import store
 
 _UNFINISHED = ("interrupted", "failed", "diverged")
 

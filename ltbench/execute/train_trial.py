@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from ltbench import store
-from ltbench.environment import environment
 from ltbench.execute.context import TrialContext, now, save_tensors
 from ltbench.files import write_json, write_text
 from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, check_outputs, resolved_recipe, train
-from ltbench.trial import SCHEMA
+from ltbench.trial import store
+from ltbench.trial.environment import environment
+from ltbench.trial.trial import SCHEMA
 
 
 def train_trial(context: TrialContext) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ltbench import store
 from ltbench.errors import LtbenchError
 from ltbench.evaluate.augmented import augmented_logits
 from ltbench.evaluate.evaluate import TrialOutputs
@@ -23,9 +22,10 @@ from ltbench.evaluate.sources import HoldOut, exact_bias
 from ltbench.evaluate.views import ViewLogits
 from ltbench.execute.context import TrialContext, load_tensors
 from ltbench.models.resnet import ExpertResNet, build_network
-from ltbench.rows import ResolvedRow
+from ltbench.resolve.rows import ResolvedRow
 from ltbench.seeds import generator
 from ltbench.train.infer import Inference
+from ltbench.trial import store
 
 
 class TrialFiles:

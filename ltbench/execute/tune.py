@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ltbench import store
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError, LtbenchError
 from ltbench.evaluate.holdout_score import HoldOutScore, hits_per_class, score_under_priors
@@ -30,11 +29,12 @@ from ltbench.files import write_json
 from ltbench.hyper import Json
 from ltbench.names import format_call
 from ltbench.registry import load_registries
-from ltbench.rows import ResolvedRow
+from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.profiles import prior
 from ltbench.shift.testsets import TestSet
 from ltbench.task import Task, build_task
-from ltbench.trial import SCHEMA, content_hash
+from ltbench.trial import store
+from ltbench.trial.trial import SCHEMA, content_hash
 
 DEFAULT_HOLDOUT = 0.1
 OBJECTIVE = "mean over forward, uniform and backward of the hold-out accuracy under each prior"

@@ -60,10 +60,10 @@ def _load() -> None:
 
 
 def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
-    from ltbench import store
     from ltbench.execute.context import TrialContext
     from ltbench.execute.job import Job
     from ltbench.execute.run_trial import run_trial
+    from ltbench.trial import store
 
     trial = message["trial"]
 
@@ -117,11 +117,11 @@ def record_failure(
     error: BaseException | None = None,
 ) -> None:
     """Writes ``failed.json`` and the log beside it, unless the training itself is finished."""
-    from ltbench import store
     from ltbench.files import write_json, write_text
-    from ltbench.protocol import Protocol
+    from ltbench.protocol.protocol import Protocol
     from ltbench.settings import read
-    from ltbench.trial import SCHEMA
+    from ltbench.trial import store
+    from ltbench.trial.trial import SCHEMA
 
     write_text(folder / "failure.log", log)
     if store.finished_trial(folder) is not None:

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltbench import store
 from ltbench.errors import InputError
 from ltbench.execute.context import load_tensors
 from ltbench.files import write_json
 from ltbench.imported.outputs import ModelOutputs
 from ltbench.imported.task import ImportedTrial
 from ltbench.task import Task
+from ltbench.trial import store
 
 _ALIKE = 1e-2
 """Relative distance of log-probabilities below which outputs are the same but for rounding."""

@@ -11,10 +11,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from ltbench import store
-from ltbench.asked_code import note_asked
 from ltbench.contract.gate import refuse_unsound
-from ltbench.environment import environment
 from ltbench.errors import InputError
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
 from ltbench.evaluate.sources import bias_block
@@ -32,10 +29,13 @@ from ltbench.imported.notes import second_looks
 from ltbench.imported.outputs import ModelOutputs, read_outputs
 from ltbench.imported.stand_in import ORIGIN, checked_title, label, resolve_rows, stand_in
 from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
+from ltbench.plugins.asked_code import note_asked
 from ltbench.registry import load_registries
-from ltbench.rows import ResolvedRow
+from ltbench.resolve.rows import ResolvedRow
 from ltbench.task import Task, missing_sets
-from ltbench.trial import SCHEMA
+from ltbench.trial import store
+from ltbench.trial.environment import environment
+from ltbench.trial.trial import SCHEMA
 from ltbench.version import __version__
 
 MODE = "clean"

@@ -14,9 +14,9 @@ from ltbench.errors import InputError
 from ltbench.imported.outputs import ModelOutputs
 from ltbench.method import Architecture, Method, NoHyper
 from ltbench.names import Call, Row, check_name, format_call, parse_call, split_list
-from ltbench.protocol import Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Plugin, Registries, Registry
-from ltbench.rows import ResolvedRow, check_row, resolve_row, told
+from ltbench.resolve.rows import ResolvedRow, check_row, resolve_row, told
 from ltbench.strategy import Need
 
 ORIGIN = IMPORTED

@@ -15,15 +15,15 @@ from ltbench.data.dataset import Dataset, Images, Labels, Splits
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError, nearest
 from ltbench.imported.outputs import ModelOutputs
-from ltbench.protocol import Protocol
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import Protocol
 from ltbench.settings import read, show
 from ltbench.shift.groups import class_groups
 from ltbench.shift.profiles import Counts, exponential_counts, training_rank
 from ltbench.shift.testsets import build_test_sets
 from ltbench.shift.trainset import TrainSet
 from ltbench.task import Task, build_task
-from ltbench.trial import TRAINING_SEMANTICS, Trial
+from ltbench.trial.trial import TRAINING_SEMANTICS, Trial
 
 PROTOCOL = "imported"
 VERSION = "1.0"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex, TypeAlias
 
 from ltbench.errors import InputError
-from ltbench.seed_list import read_optional_seeds
+from ltbench.protocol.seed_list import read_optional_seeds
 
 AnyPath: TypeAlias = str | PathLike[str]
 Plugins: TypeAlias = AnyPath | Iterable[AnyPath]

@@ -15,7 +15,7 @@ from ltbench.python.words import in_python
 
 if TYPE_CHECKING:
     from ltbench.data.sources import DataStatus
-    from ltbench.protocol import Protocol
+    from ltbench.protocol.protocol import Protocol
     from ltbench.task import Task
 
 SPLITS = ("train", "holdout", "test")
@@ -160,7 +160,7 @@ def export_lists(
 
 
 def _protocol(name: str, plugins: Plugins, overrides: dict[str, Any]) -> Protocol:
-    from ltbench.protocol_file import load_protocol_config
+    from ltbench.protocol.file import load_protocol_config
 
     return load_protocol_config(name, dotted(overrides), plugins=plugin_files(plugins))
 

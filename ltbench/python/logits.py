@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ltbench import store
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError, LtbenchError
 from ltbench.execute.context import load_tensors
-from ltbench.locate_trial import locate_trial
-from ltbench.protocol import DataConfig, TrainConfig
+from ltbench.protocol.protocol import DataConfig, TrainConfig
 from ltbench.python.arguments import AnyPath, optional_path
 from ltbench.settings import read
 from ltbench.shift.trainset import select_training
+from ltbench.trial import store
+from ltbench.trial.locate import locate_trial
 
 if TYPE_CHECKING:
     from ltbench.data.dataset import Splits

@@ -34,11 +34,11 @@ def resolve_settings(
     """
     import pandas as pd
 
-    from ltbench import resolved
     from ltbench.errors import InputError
     from ltbench.names import parse_row
-    from ltbench.protocol_file import load_protocol_config
+    from ltbench.protocol.file import load_protocol_config
     from ltbench.registry import load_registries
+    from ltbench.resolve import values as resolved
 
     files, flat = plugin_files(plugins), dotted(overrides)
     if flat and protocol is None:

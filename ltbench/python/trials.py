@@ -95,8 +95,8 @@ def compare_trials(
     and ``second``, as text; no rows where they are identical. Results are top-1 in per cent. Raises
     :class:`ValueError` where there is no such trial or its record cannot be read.
     """
-    from ltbench.locate_trial import locate_trial
     from ltbench.report import diff
+    from ltbench.trial.locate import locate_trial
 
     folders = [locate_trial(Path(trial), Path(results)) for trial in (first, second)]
     rows = [vars(difference) for difference in diff.compare_trials(*folders)]

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING
 
 from ltbench.errors import InputError, nearest
 from ltbench.files import write_atomically
-from ltbench.report.contents import build_tables
-from ltbench.report.overview import FOLDER, build_overview, overview_table
-from ltbench.report.page import render_index
-from ltbench.report.part import Part
+from ltbench.report.figures.style import Look, looks
+from ltbench.report.page.html import render_html
+from ltbench.report.page.markdown import render_index
+from ltbench.report.page.part import Part
 from ltbench.report.readme import render_readme
-from ltbench.report.records import Records, Unreadable, read_records
-from ltbench.report.render_html import render_html
-from ltbench.report.schema import Failure
-from ltbench.report.sections import Section, build_sections
+from ltbench.report.records.read import Records, Unreadable, read_records
+from ltbench.report.records.schema import Failure
+from ltbench.report.render.user_template import check_template, fill_template
+from ltbench.report.rows.sections import Section, build_sections
+from ltbench.report.rows.strictness import refuse_mixtures, with_footnotes
 from ltbench.report.selection import Selection, check_columns, select_columns, select_rows
-from ltbench.report.strictness import refuse_mixtures, with_footnotes
-from ltbench.report.style import Look, looks
-from ltbench.report.tables import Table
-from ltbench.report.user_template import check_template, fill_template
+from ltbench.report.tables.all import build_tables
+from ltbench.report.tables.overview import FOLDER, build_overview, overview_table
+from ltbench.report.tables.table import Table
 from ltbench.report.write import write_part, write_report_text
 from ltbench.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ltbench.report.figures import Drawing
+    from ltbench.report.figures.drawing import Drawing
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _part(
 ) -> Part:
     drawings: Sequence[Drawing] = ()
     if figures:
-        from ltbench.report.figures import build_figures
+        from ltbench.report.figures.drawing import build_figures
 
         drawings = build_figures(section, drawn)
     return Part(section.folder, section.title, tuple(tables), tuple(drawings), section)
@@ -191,7 +191,7 @@ def _overview(sections: Sequence[Section], drawn: Mapping[str, Look], figures: b
         return []
     drawings: Sequence[Drawing] = ()
     if figures:
-        from ltbench.report.figures_overview import overview_figures
+        from ltbench.report.figures.overview import overview_figures
 
         drawings = overview_figures(overview, drawn)
     table = overview_table(overview, __version__)
@@ -202,7 +202,7 @@ def _overview(sections: Sequence[Section], drawn: Mapping[str, Look], figures: b
 
 def _write_parquet(records: Records, target: Path) -> Path:
     """The tidy frame of :func:`ltbench.load_results`, means over draws."""
-    from ltbench.report.frame import results_frame
+    from ltbench.report.frames.results import results_frame
 
     path = target / "results.parquet"
     frame = results_frame(records)

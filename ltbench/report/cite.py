@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ltbench.errors import InputError
 from ltbench.files import write_text
-from ltbench.report.records import read_records
+from ltbench.report.records.read import read_records
 from ltbench.version import __version__
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ltbench import store
 from ltbench.errors import InputError
+from ltbench.trial import store
 
 ABSENT = "–"
 _BLOCKS = (

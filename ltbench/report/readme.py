@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ltbench.report.budget import SHORT, epochs_of, short_budget
-from ltbench.report.render_text import escape_markdown, render_markdown
-from ltbench.report.sections import Section
-from ltbench.report.tables import Table
+from ltbench.report.published.budget import SHORT, epochs_of, short_budget
+from ltbench.report.render.text import escape_markdown, render_markdown
+from ltbench.report.rows.sections import Section
+from ltbench.report.tables.table import Table
 
 TABLES = (
     *("main", "quoted", "groups", "experts-shift", "experts-groups", "partial"),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ltbench.errors import InputError, nearest
 
 if TYPE_CHECKING:  # the command line's help needs the names below and nothing behind them
-    from ltbench.report.sections import Section
-    from ltbench.report.tables import Column, Table
+    from ltbench.report.rows.sections import Section
+    from ltbench.report.tables.table import Column, Table
 
 GROUPINGS = ("method", "strategy")
 

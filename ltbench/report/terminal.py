@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltbench.report.page import failure_line
-from ltbench.report.part import Part
-from ltbench.report.records import Unreadable
-from ltbench.report.render_terminal import print_table
-from ltbench.report.schema import Failure
+from ltbench.report.page.markdown import failure_line
+from ltbench.report.page.part import Part
+from ltbench.report.records.read import Unreadable
+from ltbench.report.records.schema import Failure
+from ltbench.report.render.terminal import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from ltbench.files import write_text
-from ltbench.report.page import render_page
-from ltbench.report.part import Part
-from ltbench.report.render_latex import render_document, render_latex
-from ltbench.report.render_macros import render_macros
-from ltbench.report.render_text import render_csv, render_markdown
+from ltbench.report.page.markdown import render_page
+from ltbench.report.page.part import Part
+from ltbench.report.render.latex import render_document, render_latex
+from ltbench.report.render.macros import render_macros
+from ltbench.report.render.text import render_csv, render_markdown
 from ltbench.version import __version__
 
 # A report is made again in seconds: no file of it is worth waiting for the disk.
@@ -29,7 +29,7 @@ def write_part(part: Part, target: Path, *, siunitx: bool) -> list[Path]:
         texts[stem.with_suffix(".csv")] = render_csv(table)
     files: list[Path] = []
     if part.drawings:
-        from ltbench.report.figures import save_figure
+        from ltbench.report.figures.drawing import save_figure
 
         for drawing in part.drawings:
             files += save_figure(drawing, folder / "figures")

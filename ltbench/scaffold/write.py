@@ -7,7 +7,7 @@ from pathlib import Path
 from ltbench.errors import InputError
 from ltbench.files import write_text
 from ltbench.names import check_name
-from ltbench.protocol_registry import find_protocols
+from ltbench.protocol.registry import find_protocols
 from ltbench.registry import load_registries
 from ltbench.scaffold import method, protocol, strategy
 

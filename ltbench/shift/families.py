@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ltbench.errors import InputError
-from ltbench.protocol import TestConfig
+from ltbench.protocol.protocol import TestConfig
 from ltbench.settings import show
 from ltbench.shift.profiles import Counts, exponential_counts
 from ltbench.shift.testset import TestSet

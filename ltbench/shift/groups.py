@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ltbench.protocol import GroupsConfig
+from ltbench.protocol.protocol import GroupsConfig
 from ltbench.shift.profiles import Counts
 
 GROUP_NAMES = ("many", "medium", "few")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ltbench.errors import InputError
-from ltbench.protocol import TestConfig
+from ltbench.protocol.protocol import TestConfig
 from ltbench.settings import show
 from ltbench.shift.families import family_sets
 from ltbench.shift.profiles import Counts, exponential_counts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltbench.errors import InputError
-from ltbench.protocol import TrainConfig
+from ltbench.protocol.protocol import TrainConfig
 from ltbench.shift.profiles import Counts, largest_count, training_rank
 from ltbench.shift.sampling import Indices, draw_indices, split_holdout
 from ltbench.shift.train_profiles import profile_counts, profile_shares

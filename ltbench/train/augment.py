@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ltbench.protocol import Recipe
+from ltbench.protocol.protocol import Recipe
 
 _ONE = 1 << 16
 """One pixel in 16.16 fixed point."""

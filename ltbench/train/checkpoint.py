@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ltbench.files import write_atomically
-from ltbench.store import CHECKPOINT
+from ltbench.trial.store import CHECKPOINT
 
 FILE = CHECKPOINT
 

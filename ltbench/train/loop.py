@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ltbench.errors import ContractError, DivergedError, InterruptedRun
 from ltbench.method import Method
 from ltbench.models.resnet import ExpertResNet, build_network
-from ltbench.protocol import Recipe
+from ltbench.protocol.protocol import Recipe
 from ltbench.seeds import generator
 from ltbench.train.augment import Augmenter
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltbench.protocol import Recipe
+from ltbench.protocol.protocol import Recipe
 
 SHORT_BUDGET = 10
 """Below this many epochs warm-up and milestones fall on so few epochs that the recipe is another."""

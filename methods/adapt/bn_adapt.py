@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ltbench.hyper import Hyper
 from ltbench.method import Method, Reference
-from ltbench.network_adaptation import adapt_in_two_orders, use_batch_statistics
+from ltbench.models.adaptation import adapt_in_two_orders, use_batch_statistics
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 

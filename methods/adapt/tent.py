@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ltbench.hyper import Hyper
 from ltbench.method import Method, Reference
-from ltbench.network_adaptation import adapt_in_two_orders, use_batch_statistics
+from ltbench.models.adaptation import adapt_in_two_orders, use_batch_statistics
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 

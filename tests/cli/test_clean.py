@@ -10,8 +10,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from ltbench import store
 from ltbench.execute import clean
+from ltbench.trial import store
 
 CommandLine = Callable[..., CompletedProcess[str]]
 PUBLISHED = Path(__file__).resolve().parents[2] / "results/published/digits-lt"

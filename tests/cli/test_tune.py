@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from ltbench import load_results
 from ltbench.data.sources import open_data
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
 from ltbench.task import build_task
 
 CommandLine = Callable[..., CompletedProcess[str]]

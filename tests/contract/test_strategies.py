@@ -12,9 +12,9 @@ from ltbench.contract.check import Check, check_strategy
 from ltbench.contract.strategy_case import COUNTS, StrategyCase, build_method, fits
 from ltbench.errors import ContractError, InputError
 from ltbench.names import Call, Row, parse_row
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
 from ltbench.registry import Plugin, load_registries
-from ltbench.rows import check_row, resolve_row
+from ltbench.resolve.rows import check_row, resolve_row
 from ltbench.strategy import Strategy, UnlabelledTest
 
 REGISTRIES = load_registries()

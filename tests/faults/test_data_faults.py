@@ -21,7 +21,7 @@ from ltbench.data.download import download
 from ltbench.data.sources import describe, open_data
 from ltbench.data.unpickle import load_arrays
 from ltbench.errors import DataError
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 CONFIG = DataConfig(source="cifar100", classes=2, image_size=32)
 PIXELS = np.random.RandomState(1).randint(0, 256, (4, 3072)).astype(np.uint8)

@@ -17,7 +17,7 @@ from PIL import Image
 from ltbench.data.findings import DataProblems, shown
 from ltbench.data.sources import describe, open_data
 from ltbench.errors import DataError
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 CommandLine = Callable[..., CompletedProcess[str]]
 CONFIG = DataConfig(source="image-folder", classes=2, image_size=8)

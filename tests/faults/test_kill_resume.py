@@ -252,7 +252,7 @@ def die_at(start: Start, tmp_path: Path) -> Callable[[str], Path]:
         begun = start(*words, env={**EVERY_EPOCH, "DIE_AT": moment})
         assert begun.process.wait(60) == -signal.SIGKILL, begun.text()
         claimed = folder_of(results, "ce")
-        from ltbench import store
+        from ltbench.trial import store
 
         wait_for(lambda: not store.is_claimed(claimed))
         return results
@@ -447,7 +447,7 @@ def test_ctrl_c_while_waiting_for_another(
     start: Start, calm: Path, tmp_path: Path, ltbench_here: CommandLine
 ) -> None:
     """A trial that another host holds: it is named, and nobody has to wait."""
-    from ltbench.holder import Holder
+    from ltbench.trial.holder import Holder
 
     results = shutil.copytree(calm, tmp_path / "results")
     other = dataclasses.replace(Holder.here(), host="node7", machine="another")
@@ -543,6 +543,6 @@ def test_a_worker_that_hangs_ends_with_its_parent(start: Start, tmp_path: Path) 
     os.kill(run.process.pid, signal.SIGKILL)
     run.process.wait(10)
     wait_for(lambda: not is_running(worker), seconds=10)
-    from ltbench import store
+    from ltbench.trial import store
 
     wait_for(lambda: not store.is_claimed(folder_of(results, "slow")), seconds=5)

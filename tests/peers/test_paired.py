@@ -11,8 +11,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
-from ltbench.report.comparison import ALPHA, POWER, detectable_in_sd, holm, paired
-from ltbench.report.statistics import summarise
+from ltbench.report.rows.summary import summarise
+from ltbench.report.statistics.comparison import ALPHA, POWER, detectable_in_sd, holm, paired
 
 from .table import Ledger
 

@@ -10,7 +10,7 @@ from autorank import autorank
 from scipy import integrate, optimize
 from scipy.stats import norm
 
-from ltbench.report.aggregate import critical_difference, mean_ranks
+from ltbench.report.statistics.aggregate import critical_difference, mean_ranks
 
 from .table import Ledger
 

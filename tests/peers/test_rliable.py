@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from ltbench.report.aggregate import iqm, profile
+from ltbench.report.statistics.aggregate import iqm, profile
 
 from .table import Ledger
 

@@ -12,7 +12,7 @@ import torchvision.transforms.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ltbench.protocol import Recipe
+from ltbench.protocol.protocol import Recipe
 from ltbench.train.augment import (
     Augmenter,
     Draws,

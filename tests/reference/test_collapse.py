@@ -17,18 +17,18 @@ from torch import Tensor
 from ltbench.data.dataset import Splits
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
 from ltbench.names import parse_row
-from ltbench.protocol import GroupsConfig, TestConfig
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import GroupsConfig, TestConfig
 from ltbench.registry import load_registries
-from ltbench.report.adaptation import Comparison, compare
-from ltbench.report.checks import Node
-from ltbench.report.parse_scores import parse_distribution
-from ltbench.rows import resolve_row
+from ltbench.report.records.checks import Node
+from ltbench.report.records.scores import parse_distribution
+from ltbench.report.statistics.adaptation import Comparison, compare
+from ltbench.resolve.rows import resolve_row
 from ltbench.shift.groups import class_groups
 from ltbench.shift.testsets import build_test_sets
 from ltbench.shift.trainset import TrainSet
 from ltbench.task import Task
-from ltbench.trial import Trial
+from ltbench.trial.trial import Trial
 
 COUNTS = np.array([50, 20, 8])
 PER_CLASS = 400

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from ltbench.report.components import components
+from ltbench.report.statistics.components import components
 
 SIZES = (40, 20, 8, 2)
 MEANS = np.array([80.0, 60.0, 40.0, 20.0])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltbench.errors import InputError
-from ltbench.protocol import GroupsConfig, TestConfig, TrainConfig
+from ltbench.protocol.protocol import GroupsConfig, TestConfig, TrainConfig
 from ltbench.shift.groups import class_groups
 from ltbench.shift.profiles import exponential_counts, prior, training_rank
 from ltbench.shift.sampling import draw_indices, split_holdout

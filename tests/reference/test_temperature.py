@@ -16,9 +16,9 @@ from ltbench import get_method, get_strategy
 from ltbench.labelshift.temperature import TemperedHyper, tempered
 from ltbench.method import log_prior
 from ltbench.names import parse_row
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
 from ltbench.registry import load_registries
-from ltbench.rows import resolve_row
+from ltbench.resolve.rows import resolve_row
 from ltbench.strategy import Adapted, OptimizerSettings, Source, UnlabelledTest
 
 Array = NDArray[np.float64]

@@ -16,20 +16,20 @@ from ltbench.evaluate import metrics
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
 from ltbench.hyper import Json
 from ltbench.names import parse_row
-from ltbench.protocol import GroupsConfig, TestConfig
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import GroupsConfig, TestConfig
 from ltbench.registry import load_registries
-from ltbench.report.bits import correct_bits
-from ltbench.report.checks import Node
-from ltbench.report.parse_scores import parse_distribution
-from ltbench.report.strata import image_classes
-from ltbench.rows import ResolvedRow, resolve_row
+from ltbench.report.records.bits import correct_bits
+from ltbench.report.records.checks import Node
+from ltbench.report.records.scores import parse_distribution
+from ltbench.report.statistics.strata import image_classes
+from ltbench.resolve.rows import ResolvedRow, resolve_row
 from ltbench.shift.groups import class_groups
 from ltbench.shift.testsets import build_test_sets
 from ltbench.shift.trainset import TrainSet
 from ltbench.strategy import Adapted
 from ltbench.task import Task
-from ltbench.trial import Trial
+from ltbench.trial.trial import Trial
 
 SIZES = [40, 25, 9, 5]
 COUNTS = np.array([50, 20, 8, 3])

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from ltbench import Architecture, Phase
 from ltbench.contract.check import checks_of
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
 from ltbench.registry import load_registries
 from ltbench.report.build import build_report
-from ltbench.report.rows import Row
-from ltbench.report.sections import Section, SectionKey, TestSet
-from ltbench.report.statistics import Summary
-from ltbench.report.tables import Block, Column, Table
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, SectionKey, TestSet
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.table import Block, Column, Table
 from ltbench.strategy import Need
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,12 +13,12 @@ import pytest
 from ltbench.evaluate.stored import evaluation_hash
 from ltbench.hyper import Hyper
 from ltbench.names import parse_row
-from ltbench.protocol import DataConfig, Protocol, TrainConfig, ViewsConfig
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import DataConfig, Protocol, TrainConfig, ViewsConfig
 from ltbench.registry import Registries, load_registries
-from ltbench.rows import ResolvedRow, resolve_row
+from ltbench.resolve.rows import ResolvedRow, resolve_row
 from ltbench.settings import identity_of, setting
-from ltbench.trial import Trial, content_hash
+from ltbench.trial.trial import Trial, content_hash
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 TRIALS = sorted(PUBLISHED.glob("*/*/*/trial.json"))

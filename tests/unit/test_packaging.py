@@ -100,7 +100,7 @@ def package_files() -> set[str]:
     for pattern in ("*.toml", "*.jinja", "*.css", "*.js"):  # the page and the quoted figures
         report = (ROOT / "ltbench" / "report").glob(pattern)
         found |= {path.relative_to(ROOT).as_posix() for path in report}
-    return found | {"ltbench/py.typed", "ltbench/shipped_code.json"}
+    return found | {"ltbench/py.typed", "ltbench/plugins/shipped_code.json"}
 
 
 def test_wheel_holds_everything_once(built: tuple[Path, Path]) -> None:

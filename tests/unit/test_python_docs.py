@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import ltbench
-from ltbench.report.frame import load_results
-from ltbench.report.recalls import load_recalls
-from ltbench.report.stream_frame import load_streams
+from ltbench.report.frames.recalls import load_recalls
+from ltbench.report.frames.results import load_results
+from ltbench.report.frames.streams import load_streams
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "results" / "published"

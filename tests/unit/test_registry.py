@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ltbench import protocol_registry
 from ltbench import registry as module
 from ltbench.errors import InputError
 from ltbench.method import Method
-from ltbench.protocol_registry import find_protocols
+from ltbench.protocol import registry as protocol_registry
+from ltbench.protocol.registry import find_protocols
 from ltbench.registry import load_registries
 
 PLUGIN = """

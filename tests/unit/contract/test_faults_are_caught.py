@@ -11,7 +11,7 @@ from ltbench.contract.check import Finding, by_cause, checks_of
 from ltbench.contract.methods import METHOD_PROPERTIES
 from ltbench.contract.protocols import PROTOCOL_PROPERTIES
 from ltbench.contract.strategies import STRATEGY_PROPERTIES
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
 
 METHOD = '''
 import torch

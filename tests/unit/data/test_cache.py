@@ -16,7 +16,7 @@ from ltbench.data.dataset import Images, Labels
 from ltbench.data.raw import Found, Raw, Stream
 from ltbench.data.sources import open_data
 from ltbench.errors import DataError, InputError, LtbenchError
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 PIXELS = np.random.RandomState(2).randint(0, 256, (10, 3, 4, 4)).astype(np.uint8)
 LABELS = np.arange(10, dtype=np.int64) % 2
@@ -151,7 +151,7 @@ RACER = """
 import sys, time
 from pathlib import Path
 from ltbench.data.sources import open_data
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 import ltbench.data.folder
 Path(sys.argv[2]).touch()
 while not Path(sys.argv[3]).exists():

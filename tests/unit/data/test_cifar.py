@@ -16,7 +16,7 @@ from ltbench.data.cifar import ARCHIVES
 from ltbench.data.dataset import Splits
 from ltbench.data.unpickle import load_arrays
 from ltbench.errors import DataError
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 Make = Callable[[str], Any]
 CONFIGS = {

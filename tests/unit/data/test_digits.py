@@ -5,7 +5,7 @@ from sklearn import datasets
 
 from ltbench.data.digits import load_digits, scale
 from ltbench.data.sources import describe, is_ready, open_data
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 CONFIG = DataConfig(source="digits", classes=10, image_size=8)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ltbench.data.sources import open_data
 from ltbench.errors import DataError
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 CONFIG = DataConfig(source="image-folder", classes=2, image_size=16)
 

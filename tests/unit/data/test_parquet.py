@@ -14,7 +14,7 @@ from PIL import Image
 from ltbench.data.dataset import channel_statistics
 from ltbench.data.sources import describe, open_data
 from ltbench.errors import DataError, InputError
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 CONFIG = DataConfig(source="parquet", classes=3, image_size=8)
 GENERATOR = np.random.RandomState(3)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from ltbench.data.sources import describe, is_ready, open_data
 from ltbench.errors import DataError, InputError
-from ltbench.protocol import DataConfig
+from ltbench.protocol.protocol import DataConfig
 
 Make = Callable[[str], Any]
 CIFAR10 = DataConfig(source="cifar10", classes=10, image_size=32)

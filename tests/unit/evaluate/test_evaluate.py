@@ -19,16 +19,16 @@ from ltbench.evaluate import metrics
 from ltbench.evaluate.evaluate import TrialOutputs, evaluate_row
 from ltbench.method import NoHyper
 from ltbench.names import parse_row
-from ltbench.protocol import GroupsConfig, Protocol, TestConfig
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import GroupsConfig, Protocol, TestConfig
 from ltbench.registry import Plugin, load_registries
-from ltbench.rows import ResolvedRow, resolve_row
+from ltbench.resolve.rows import ResolvedRow, resolve_row
 from ltbench.shift.groups import class_groups
 from ltbench.shift.testsets import build_test_sets
 from ltbench.shift.trainset import TrainSet
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
 from ltbench.task import Task
-from ltbench.trial import Trial
+from ltbench.trial.trial import Trial
 
 COUNTS = np.array([50, 20, 8, 3])
 PER_CLASS = 12

@@ -18,7 +18,7 @@ from ltbench.evaluate.augmented import augmented_logits
 from ltbench.evaluate.views import ViewLogits
 from ltbench.method import Architecture
 from ltbench.models.resnet import build_network
-from ltbench.protocol import Recipe, ViewsConfig
+from ltbench.protocol.protocol import Recipe, ViewsConfig
 from ltbench.train.infer import BATCH, Inference
 
 MEAN, STD = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.4, 0.3])

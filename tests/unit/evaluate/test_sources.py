@@ -24,17 +24,17 @@ from ltbench.execute.job import build_trial
 from ltbench.method import NoHyper
 from ltbench.models.resnet import build_network
 from ltbench.names import parse_row
-from ltbench.protocol import GroupsConfig, Protocol, TestConfig
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import GroupsConfig, Protocol, TestConfig
 from ltbench.registry import Plugin, load_registries
-from ltbench.rows import ResolvedRow, resolve_row
+from ltbench.resolve.rows import ResolvedRow, resolve_row
 from ltbench.seeds import generator
 from ltbench.shift.groups import class_groups
 from ltbench.shift.testsets import build_test_sets
 from ltbench.shift.trainset import TrainSet
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
 from ltbench.task import Task
-from ltbench.trial import Trial
+from ltbench.trial.trial import Trial
 
 COUNTS = np.array([50, 20, 8, 3])
 PROTOCOL = load_protocol_config("digits-lt")

@@ -11,11 +11,11 @@ from ltbench.data.sources import open_data
 from ltbench.evaluate.stored import evaluation_path, is_complete
 from ltbench.execute.job import build_trial
 from ltbench.names import parse_row
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
 from ltbench.registry import load_registries
-from ltbench.rows import resolve_row
-from ltbench.store import NewerSchemaError, finished_trial
+from ltbench.resolve.rows import resolve_row
 from ltbench.task import build_task
+from ltbench.trial.store import NewerSchemaError, finished_trial
 
 
 def path_under(*sets: str, mode: str = "clean") -> Path:

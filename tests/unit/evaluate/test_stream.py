@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from ltbench.arrival import Arrival
 from ltbench.data.dataset import Splits
 from ltbench.errors import ContractError, InputError
 from ltbench.evaluate import metrics
@@ -28,16 +27,17 @@ from ltbench.evaluate.stream import (
 )
 from ltbench.method import NoHyper
 from ltbench.names import parse_row
-from ltbench.protocol import GroupsConfig, TestConfig
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import GroupsConfig, TestConfig
 from ltbench.registry import Plugin, load_registries
-from ltbench.rows import ResolvedRow, resolve_row
+from ltbench.resolve.rows import ResolvedRow, resolve_row
+from ltbench.shift.arrival import Arrival
 from ltbench.shift.groups import class_groups
 from ltbench.shift.testsets import build_test_sets
 from ltbench.shift.trainset import TrainSet
 from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 from ltbench.task import Task
-from ltbench.trial import Trial
+from ltbench.trial.trial import Trial
 
 COUNTS = np.array([50, 20, 8, 3])
 PER_CLASS = 30

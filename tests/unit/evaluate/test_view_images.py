@@ -17,7 +17,7 @@ from ltbench.data.dataset import ArrayDataset, Images
 from ltbench.errors import InputError
 from ltbench.evaluate import view_images
 from ltbench.evaluate.view_images import draw_view_parameters, view_pair
-from ltbench.protocol import ViewsConfig
+from ltbench.protocol.protocol import ViewsConfig
 
 CIFAR = ViewsConfig()
 DIGITS = ViewsConfig(

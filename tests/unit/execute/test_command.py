@@ -10,7 +10,7 @@ import pytest
 from ltbench.cli import cli
 from ltbench.execute.command import run_command, shown, tune_command
 from ltbench.execute.request import Request
-from ltbench.seed_list import parse_seeds
+from ltbench.protocol.seed_list import parse_seeds
 
 FULL = Request(
     methods="sade[tau=1]+none,ce",

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 import ltbench
 from ltbench.data.digits import load_digits
 from ltbench.method import Architecture
+from ltbench.models.adaptation import use_batch_statistics
 from ltbench.models.fold import folded
 from ltbench.models.resnet import BasicBlock, Expert, ExpertResNet, build_network
-from ltbench.network_adaptation import use_batch_statistics
 from ltbench.train.augment import normalise
 from ltbench.train.infer import Inference
 

@@ -15,18 +15,18 @@ from matplotlib.testing.compare import compare_images
 
 from ltbench.errors import InputError
 from ltbench.report.build import build_report
-from ltbench.report.contents import build_tables
-from ltbench.report.figures import build_figures, save_figure
-from ltbench.report.quoted import quoted_rows
-from ltbench.report.records import read_records
-from ltbench.report.regret import oracles, regret
-from ltbench.report.render_latex import render_latex
-from ltbench.report.render_macros import macro_word
-from ltbench.report.render_text import render_markdown
-from ltbench.report.sections import Section, build_sections
+from ltbench.report.figures.drawing import build_figures, save_figure
+from ltbench.report.figures.style import looks
+from ltbench.report.published.quoted import quoted_rows
+from ltbench.report.records.read import read_records
+from ltbench.report.render.latex import render_latex
+from ltbench.report.render.macros import macro_word
+from ltbench.report.render.text import render_markdown
+from ltbench.report.rows.sections import Section, build_sections
 from ltbench.report.selection import Selection
-from ltbench.report.style import looks
-from ltbench.report.tables import Table
+from ltbench.report.statistics.regret import oracles, regret
+from ltbench.report.tables.all import build_tables
+from ltbench.report.tables.table import Table
 
 from .builder import Results, flat
 

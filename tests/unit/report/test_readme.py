@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from ltbench.cli.report import command
 from ltbench.report.build import build_report
-from ltbench.report.contents import build_tables
 from ltbench.report.readme import render_readme
-from ltbench.report.records import read_records
-from ltbench.report.sections import build_sections
-from ltbench.report.strictness import with_footnotes
+from ltbench.report.records.read import read_records
+from ltbench.report.rows.sections import build_sections
+from ltbench.report.rows.strictness import with_footnotes
+from ltbench.report.tables.all import build_tables
 from ltbench.version import __version__
 
 from .builder import Results, flat
@@ -128,6 +128,6 @@ def test_the_published_page_is_that_of_the_published_records() -> None:
 
 @pytest.mark.parametrize("protocol", ["cifar100-lt", "cifar100-lt-short", "digits-lt"])
 def test_published_epochs_are_those_of_the_sources(protocol: str) -> None:
-    from ltbench.report.quoted import published_epochs
+    from ltbench.report.published.quoted import published_epochs
 
     assert published_epochs(protocol) == (None if protocol == "digits-lt" else 200)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ltbench.errors import InputError
-from ltbench.protocol import DirichletConfig, PermutedConfig, TestConfig
-from ltbench.protocol_file import load_protocol_config
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import DirichletConfig, PermutedConfig, TestConfig
 from ltbench.shift.families import class_permutation, dirichlet_counts, family_sets
 from ltbench.shift.profiles import exponential_counts
 from ltbench.shift.testsets import build_test_sets

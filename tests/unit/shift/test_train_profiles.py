@@ -8,7 +8,7 @@ import pytest
 from ltbench.api import load_protocol
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
-from ltbench.protocol import TestConfig, TrainConfig
+from ltbench.protocol.protocol import TestConfig, TrainConfig
 from ltbench.shift.profiles import exponential_counts
 from ltbench.shift.testsets import build_test_sets
 from ltbench.shift.train_profiles import profile_counts, profile_shares

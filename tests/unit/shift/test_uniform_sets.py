@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ltbench.protocol import TestConfig
+from ltbench.protocol.protocol import TestConfig
 from ltbench.shift.testsets import TestSet, build_test_sets
 
 RANK = np.arange(5)
@@ -67,7 +67,7 @@ def test_partial_sets_are_uniform_over_their_own_classes() -> None:
 @pytest.mark.parametrize("name", ["natural", "uniform"])
 def test_no_subset_takes_the_name(name: str) -> None:
     from ltbench.errors import InputError
-    from ltbench.protocol_file import load_protocol_config
+    from ltbench.protocol.file import load_protocol_config
 
     with pytest.raises(InputError, match="taken by a standard test set"):
         load_protocol_config("digits-lt", {f"test.subsets.{name}": [0, 1]})

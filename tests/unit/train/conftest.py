@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ltbench import get_method
 from ltbench.method import Architecture, Method, NoHyper, Phase, Reference
-from ltbench.protocol import Recipe
+from ltbench.protocol.protocol import Recipe
 from ltbench.train.loop import TrainingJob
 
 COUNTS = [12, 6, 3]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ltbench.protocol import Recipe
+from ltbench.protocol.protocol import Recipe
 from ltbench.train.schedule import learning_rate, warmup_epochs, warnings
 
 

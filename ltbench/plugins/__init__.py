@@ -1,0 +1,1 @@
+"""Files with plugins: imported for themselves alone, their code told by a digest."""

@@ -1,0 +1,230 @@
+"""Reading protocol files: TOML, ``extends``, ``--set`` overrides, one-line errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltbench.errors import InputError, nearest
+from ltbench.names import check_name
+from ltbench.protocol.overrides import parse_overrides
+from ltbench.protocol.protocol import MethodOverrides, Protocol, Recipe
+from ltbench.protocol.registry import find_protocols
+from ltbench.protocol.study import check_parts
+from ltbench.protocol.training_table import adopt_profile
+from ltbench.settings import read, show
+
+# What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
+_NO_VARIANT = (
+    *("test.ratios", "test.draws", "test.partial", "test.subsets", "seeds"),
+    *("test.dirichlet.concentrations", "test.dirichlet.number"),
+    *("test.permuted.ratios", "test.permuted.number"),
+)
+
+
+INHERIT = "inherit"
+"""``study = "inherit"`` beside ``extends``: the base's study holds for this file, too."""
+
+
+def load_protocol_config(
+    name: str,
+    sets: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    plugins: Sequence[str] = (),
+) -> Protocol:
+    """Loads a protocol by name or from a ``.toml`` file.
+
+    ``sets``: overrides, ``["recipe.epochs=40"]`` or ``{"recipe.epochs": 40}``. Raises
+    :class:`InputError` with one line for an unknown protocol or key and for a wrong value.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"protocol = {name!r} must be a text: a name or a .toml file")
+    path = _find(name, plugins)
+    table = _read_table(path, plugins)
+    overrides = dict(sets) if isinstance(sets, Mapping) else parse_overrides(sets)
+    _adopt_profile_of_overrides(table, overrides)
+    for key, value in overrides.items():
+        _override(table, key, value)
+    _draw_a_subset_where_asked(table, overrides)
+    protocol = _build(table, path)
+    _check_own_name(protocol.name, path, plugins)
+    variant = _variant(protocol, _build(_read_table(path, plugins), path), overrides)
+    return dataclasses.replace(protocol, variant=variant)
+
+
+def _find(name: str, plugins: Sequence[str]) -> Path:
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"protocol file {name} does not exist")
+        return path
+    return find_protocols(plugins).get(name)
+
+
+def _check_own_name(name: str, path: Path, plugins: Sequence[str]) -> None:
+    """Records carry the name alone, so no other rules may stand behind a known one."""
+    known = find_protocols(plugins).files.get(name)
+    if known is not None and known.resolve() != path.resolve():
+        raise InputError(f"{path}: the name {name!r} is that of {known}; choose another one")
+
+
+def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path in seen:
+        raise InputError(f"{path}: 'extends' goes round in a circle")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"protocol file {path} is not readable TOML: {error}") from error
+    parent = table.pop("extends", None)
+    if parent is None:
+        if table.get("study") == INHERIT:
+            raise InputError(f'{path}: study = "{INHERIT}" needs extends = "..."')
+        return table
+    sibling = path.parent / str(parent)
+    base_path = (
+        sibling if sibling.suffix == ".toml" and sibling.is_file() else _find(str(parent), plugins)
+    )
+    base = _read_table(base_path, plugins, (*seen, path))
+    # The parts of a study are named for the settings of the file that lists them.
+    if table.get("study") == INHERIT:
+        del table["study"]
+    else:
+        base.pop("study", None)
+    if isinstance(base.get("train"), dict) and isinstance(table.get("train"), dict):
+        adopt_profile(base["train"], table["train"])
+    return _merge(base, table)
+
+
+def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        merged[key] = (
+            _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return merged
+
+
+def _override(table: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    here = table
+    for parent in parents:
+        here = here.setdefault(parent, {})
+        if not isinstance(here, dict):
+            raise InputError(f"--set {key}: {parent!r} is a value, not a table")
+    if isinstance(here.get(last), dict) and not isinstance(value, Mapping):
+        raise InputError(
+            f"--set {key}: {last!r} is a table; name one of its keys, as in {key}.name=value"
+        )
+    here[last] = value
+
+
+def _adopt_profile_of_overrides(table: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    if isinstance(table.get("train"), dict):
+        asked = [key for key in overrides if key.startswith("train.")]
+        adopt_profile(table["train"], {key.removeprefix("train."): overrides[key] for key in asked})
+
+
+def _draw_a_subset_where_asked(table: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """An imbalance asked of images that are otherwise taken as they are: the largest class leads."""
+    train = table.get("train")
+    asked = "train.imbalance" in overrides and "train.profile" not in overrides
+    if asked and isinstance(train, dict) and train.get("profile") == "all":
+        train["profile"] = "exponential"
+        train.setdefault("class_order", "size")
+
+
+def _build(table: Mapping[str, Any], path: Path) -> Protocol:
+    table = dict(table)
+    where = str(table.get("name", path.name))
+    table["methods"] = {
+        name: _method_overrides(values, f"{where}.methods.{name}")
+        for name, values in _table(table.get("methods", {}), f"{where}.methods").items()
+    }
+    for reserved in ("variant", "origin"):
+        if reserved in table:
+            raise InputError(f"{where} has no {reserved!r}")
+    table["origin"] = str(path)
+    protocol = read(Protocol, table, where)
+    check_name(protocol.name, f"protocol name in {path}")
+    if protocol.name in ("published", "report", "tuning"):
+        raise InputError(f"{path}: the name {protocol.name!r} is that of a folder in every results")
+    for method in protocol.methods:
+        protocol.recipe_for(method)
+    _check_subsets(protocol, where)
+    _check_counts(protocol, where)
+    check_parts(protocol.study, where)
+    if protocol.data.path and not Path(protocol.data.path).is_absolute():
+        data = dataclasses.replace(
+            protocol.data, path=str((path.parent / protocol.data.path).resolve())
+        )
+        protocol = dataclasses.replace(protocol, data=data)
+    return protocol
+
+
+def _method_overrides(values: Any, where: str) -> dict[str, Any]:
+    values = dict(_table(values, where))
+    recipe = dict(_table(values.pop("recipe", {}), f"{where}.recipe"))
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    for key in recipe:
+        if key not in names:
+            raise InputError(f"{where}.recipe has no {key!r}{nearest(key, names)}")
+    return {"hyper": values, "recipe": recipe}
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} must be a table, not {value!r}")
+    return value
+
+
+def _check_subsets(protocol: Protocol, where: str) -> None:
+    reserved = ("uniform", "natural", "many-only", "medium-only", "few-only")
+    numbered = ("forward", "backward", "dirichlet", "permuted")
+    for name, classes in protocol.test.subsets.items():
+        check_name(name, f"{where}.test.subsets")
+        if name in reserved or name.startswith(numbered):
+            raise InputError(
+                f"{where}.test.subsets.{name}: that name is taken by a standard test set"
+            )
+        if not classes or len(set(classes)) != len(classes):
+            raise InputError(f"{where}.test.subsets.{name} must list different classes")
+        if min(classes) < 0 or max(classes) >= protocol.data.used_classes:
+            last = protocol.data.used_classes - 1
+            raise InputError(f"{where}.test.subsets.{name}: classes go from 0 to {last}")
+
+
+def _check_counts(protocol: Protocol, where: str) -> None:
+    given, classes = len(protocol.train.counts), protocol.data.used_classes
+    if given and given != classes:
+        raise InputError(f"{where}.train.counts lists {given} classes, there are {classes}")
+
+
+def _variant(protocol: Protocol, plain: Protocol, overrides: Mapping[str, Any]) -> str:
+    """``"recipe.epochs=40;train.imbalance=50"``: what differs from the file, sorted by key."""
+    parts = []
+    for key in sorted(overrides):
+        if key.startswith(_NO_VARIANT):
+            continue
+        value, usual = _lookup(protocol, key), _lookup(plain, key)
+        if value != usual:
+            parts.append(f"{key}={show(value)}")
+    return ";".join(parts)
+
+
+def _lookup(protocol: Protocol, key: str) -> Any:
+    """The value behind a dotted key; None where the protocol states none."""
+    section, *rest = key.split(".")
+    if section == "strategies":
+        return protocol.strategies.get(rest[0], {}).get(rest[-1])
+    if section == "methods" and rest[1] == "recipe":
+        return getattr(protocol.recipe_for(rest[0]), rest[-1])
+    if section == "methods":
+        return protocol.methods.get(rest[0], MethodOverrides()).hyper.get(rest[-1])
+    value: Any = protocol
+    for part in (section, *rest):
+        value = getattr(value, part)
+    return value

@@ -1,0 +1,291 @@
+"""Protocol: everything that is the same for all methods, as validated, versioned data.
+
+A protocol file states the data set, the long-tailed training set, the test label distributions,
+the recipe and the views that test-time strategies share. :mod:`ltbench.protocol.file` reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from ltbench.errors import InputError
+from ltbench.protocol.seed_list import read_seeds
+from ltbench.protocol.study import StudyPart
+from ltbench.settings import check_ranges, convert, identity_of, read, setting
+
+PROFILES = ("exponential", "step", "pareto", "counts", "all")
+
+
+def read_subset(value: Any, where: str) -> tuple[str, ...]:
+    """Class names, or class numbers as whole numbers or text; which of both: when they are met."""
+    items = convert(value, tuple[Any, ...], where)
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, int | str) or item == "":
+            raise InputError(f"{where} = {item!r} must be the name or number of a class")
+    return tuple(map(str, items))
+
+
+class _Checked:
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class DataConfig(_Checked):
+    """Which images. ``mean`` and ``std`` are per channel in [0, 1]; absent: of the training set."""
+
+    source: str
+    classes: int = setting(low=2, help="of the source; data.subset takes some of them")
+    image_size: int = setting(low=4, high=4096)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = setting(None, above=0)
+    path: str = setting("", help="folder of a user's own images; relative to the protocol file")
+    subset: tuple[str, ...] = setting(
+        (),
+        later=True,
+        reader=read_subset,
+        help="classes to train and test on, by name or number, in the order of their labels",
+    )
+
+    @property
+    def used_classes(self) -> int:
+        """How many classes are trained and tested: C of every array."""
+        return len(self.subset) or self.classes
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if value is not None and len(value) != 3:
+                raise InputError(f"{name} must have three values, one per channel")
+        if (self.mean is None) != (self.std is None):
+            raise InputError("mean and std are given together or not at all")
+        if self.subset:
+            _check_different("subset", self.subset)
+            if len(self.subset) < 2:
+                raise InputError(f"subset = {list(self.subset)} must list at least two classes")
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Checked):
+    """The long-tailed training set: counts by a ``profile`` (equations:
+    :mod:`ltbench.shift.train_profiles`), as listed in ``counts``, or the images as they are (``all``)."""
+
+    profile: str = setting("exponential", choices=PROFILES)
+    imbalance: float = setting(1.0, low=1, help="largest over smallest training class")
+    max_count: int | None = setting(None, low=1, help="images of the largest class")
+    class_order: str = setting(
+        "label", choices=("label", "size"), help="which class is the head: class 0, or the largest"
+    )
+    split_seed: int = setting(
+        0, low=0, high=2**32 - 1, help="which subset is drawn; 0 is the published one"
+    )
+    holdout: float = setting(0.0, low=0, high=0.5, help="share of the training set held out")
+    power: float = setting(
+        6.0, low=0.1, high=100, later=True, help="of profile pareto: less is a heavier head"
+    )
+    counts: tuple[int, ...] = setting(
+        (), low=1, later=True, help="of profile counts: training images of each class"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        drawn = self.imbalance != 1 or self.max_count is not None
+        if self.profile == "all" and drawn:
+            raise InputError(
+                'profile "all" takes the images as they are; imbalance and max_count need '
+                'profile = "exponential", "step" or "pareto"'
+            )
+        if self.profile == "counts" and (drawn or self.class_order != "label"):
+            raise InputError(
+                'profile "counts" takes its numbers from counts, in the order of the labels; '
+                "imbalance, max_count and class_order mean nothing beside it"
+            )
+        if (self.profile == "counts") != bool(self.counts):
+            raise InputError('counts = [...] and profile = "counts" are given together')
+        if self.power != 6 and self.profile != "pareto":
+            raise InputError(f'power = {self.power:g} needs profile = "pareto"')
+
+
+@dataclass(frozen=True)
+class GroupsConfig(_Checked):
+    """Many-shot classes have more than ``many_above`` training images, few-shot fewer than ``few_below``."""
+
+    many_above: int = setting(100, low=0)
+    few_below: int = setting(20, low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.few_below > self.many_above + 1:
+            raise InputError(
+                f"few_below = {self.few_below} must not exceed many_above + 1 = {self.many_above + 1}"
+            )
+
+
+@dataclass(frozen=True)
+class DirichletConfig(_Checked):
+    """Test sets whose priors are drawn from symmetric Dirichlet distributions; none unless listed."""
+
+    concentrations: tuple[float, ...] = setting((), low=0.05)  # below, a draw underflows to 0/0
+    number: int = setting(3, low=1, high=1000, help="priors drawn for each concentration")
+    seed: int = setting(0, low=0, high=2**32 - 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_different("concentrations", self.concentrations)
+
+
+@dataclass(frozen=True)
+class PermutedConfig(_Checked):
+    """Long-tailed test sets in a random order of the classes; none unless listed."""
+
+    ratios: tuple[float, ...] = setting((), above=1)
+    number: int = setting(3, low=1, high=1000, help="orders of the classes for each ratio")
+    seed: int = setting(0, low=0, high=2**32 - 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_different("ratios", self.ratios)
+
+
+def _check_different(name: str, values: tuple[float, ...] | tuple[str, ...]) -> None:
+    if len(set(values)) != len(values):
+        raise InputError(f"{name} = {list(values)} must differ from one another")
+
+
+@dataclass(frozen=True)
+class TestConfig(_Checked):
+    """The test label distributions; uniform is always one of them."""
+
+    __test__ = False  # not a test class, whatever pytest makes of the name
+
+    ratios: tuple[float, ...] = setting((), above=1)
+    draws: int = setting(10, low=1, high=10_000)
+    max_count: int | None = setting(None, low=1, help="images of the largest class")
+    partial: bool = setting(True, help="many-only, medium-only and few-only test sets")
+    subsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    dirichlet: DirichletConfig = field(default_factory=DirichletConfig)
+    permuted: PermutedConfig = field(default_factory=PermutedConfig)
+    drift: float = setting(
+        50.0, above=1, help="head over tail where a drifting stream begins; the inverse at its end"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_different("ratios", self.ratios)
+
+
+@dataclass(frozen=True)
+class Recipe(_Checked):
+    """Optimiser, schedule, batch and augmentation: the same for every method.
+
+    The learning rate rises linearly over ``max(1, min(warmup_epochs, epochs // 8))`` epochs and is
+    multiplied by ``gamma`` at each of ``milestones`` (fractions of the epochs).
+    """
+
+    epochs: int = setting(low=1, high=1_000_000)
+    batch_size: int = setting(low=1)
+    lr: float = setting(above=0)
+    momentum: float = setting(0.9, low=0, high=1)
+    nesterov: bool = True
+    weight_decay: float = setting(0.0, low=0)
+    warmup_epochs: int = setting(5, low=0)
+    milestones: tuple[float, ...] = setting((0.8, 0.9), above=0, high=1)
+    gamma: float = setting(0.1, above=0, high=1)
+    crop_padding: int = setting(0, low=0, help="zero padding in pixels before a random crop")
+    flip: bool = setting(False, help="horizontal flip with probability 1/2")
+    rotation: float = setting(0.0, low=0, high=180, help="degrees either way, nearest neighbour")
+
+    @property
+    def uses_nesterov(self) -> bool:
+        """Without momentum there is nothing to look ahead with."""
+        return self.nesterov and self.momentum > 0
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Checked):
+    backbone: str = setting("resnet32", choices=("resnet8", "resnet14", "resnet20", "resnet32"))
+
+
+@dataclass(frozen=True)
+class ViewsConfig(_Checked):
+    """The stored pairs of augmented views that test-time strategies share."""
+
+    pairs: int = setting(5, low=1, high=1000)
+    seed: int = setting(0, low=0)
+    precision: str = setting(
+        "float32",
+        choices=("float32", "bf16"),
+        help="of the logits of the views, not of the clean ones",
+        later=True,
+    )
+    crop_padding: int = setting(4, low=0)
+    flip: bool = True
+    brightness: float = setting(0.4, low=0, high=1)
+    contrast: float = setting(0.4, low=0, high=1)
+    saturation: float = setting(0.4, low=0, high=1)
+    hue: float = setting(0.1, low=0, high=0.5)
+    jitter_probability: float = setting(0.8, low=0, high=1)
+    gray_probability: float = setting(0.2, low=0, high=1)
+    blur_probability: float = setting(0.2, low=0, high=1)
+    blur_sigma: tuple[float, ...] = setting((0.1, 2.0), low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.blur_sigma) != 2 or self.blur_sigma[0] > self.blur_sigma[1]:
+            raise InputError(
+                f"blur_sigma = {list(self.blur_sigma)} must be two numbers: least, most"
+            )
+
+    def logits_identity(self) -> dict[str, Any]:
+        """What decides the logits of a pair; see :func:`ltbench.settings.identity_of`."""
+        return {k: v for k, v in identity_of(self).items() if k != "pairs"}
+
+    def images_identity(self) -> dict[str, Any]:
+        """What decides the pixels of a pair; more pairs leave the first ones as they are."""
+        return {k: v for k, v in self.logits_identity().items() if k != "precision"}
+
+
+@dataclass(frozen=True)
+class MethodOverrides:
+    """What a protocol changes for one method: its hyper-parameters and its recipe."""
+
+    hyper: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One benchmark setting; ``name`` and ``version`` go with every score.
+
+    ``variant`` names what was overridden of the file, empty for the protocol as it stands. ``study``
+    lists what ``ltbench reproduce`` runs; no result depends on it.
+    """
+
+    name: str
+    version: str
+    title: str
+    data: DataConfig
+    train: TrainConfig
+    recipe: Recipe
+    groups: GroupsConfig = field(default_factory=GroupsConfig)
+    test: TestConfig = field(default_factory=TestConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    views: ViewsConfig = field(default_factory=ViewsConfig)
+    methods: dict[str, MethodOverrides] = field(default_factory=dict)
+    strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = setting((0,), reader=read_seeds)
+    study: tuple[StudyPart, ...] = ()
+    variant: str = ""
+    origin: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """The ``protocol`` block of a record."""
+        return {key: getattr(self, key) for key in ("name", "version", "title", "variant")}
+
+    def recipe_for(self, method: str) -> Recipe:
+        """The recipe of ``method``: the protocol's, with what ``[methods.<name>.recipe]`` changes."""
+        overrides = self.methods.get(method, MethodOverrides()).recipe
+        values = {**dataclasses.asdict(self.recipe), **overrides}
+        return read(Recipe, values, f"{self.name}: methods.{method}.recipe")

@@ -1,0 +1,63 @@
+"""Heat map of the regret to the oracle, methods by test distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ltbench.report.figures.drawing import Drawing, new_figure, wrapped_labels
+from ltbench.report.figures.rows import leading_rows
+from ltbench.report.figures.style import COLOURS, COLUMN_WIDTH
+from ltbench.report.rows.sections import Section
+from ltbench.report.rows.summary import mean_of
+from ltbench.report.statistics.regret import oracles, regret
+
+_HIGHEST = COLOURS[1]  # black on it has a contrast of 5 to 1, on all that is lighter more
+
+
+def regret_figure(section: Section) -> Drawing | None:
+    """Points behind the oracle of the same trial; every cell also prints its number."""
+    tests = section.shifts
+    known = oracles(section.everything)
+    rows, left_out = leading_rows(
+        [row for row in section.rows if any(regret(row, known, t.name) for t in tests)], section
+    )
+    if not rows or len(tests) < 2:
+        return None
+    values = [[mean_of(regret(row, known, t.name).values()) for t in tests] for row in rows]
+    present = [v for line in values for v in line if v is not None]
+    if not present:
+        return None
+    import seaborn  # takes a second, and no other figure needs it
+
+    width = max(COLUMN_WIDTH, 0.9 + 0.36 * len(tests))
+    names = wrapped_labels([row.label for row in rows], 28)
+    tall = 0.26 if any("\n" in name for name in names) else 0.22
+    figure = new_figure(0.75 + tall * len(rows), width)
+    axes = seaborn.heatmap(
+        np.array(values, dtype=np.float64),  # what is not known becomes NaN and stays empty
+        ax=figure.add_subplot(),
+        vmin=min(0.0, *present),
+        vmax=max(1.0, *present),
+        cmap=seaborn.light_palette(_HIGHEST, as_cmap=True),
+        annot=[["" if v is None else f"{v:.1f}".replace("-0.0", "0.0") for v in x] for x in values],
+        fmt="",
+        annot_kws={"fontsize": 6, "color": "black"},
+        cbar_kws={"label": "regret (points)", "pad": 0.02, "fraction": 0.05},
+        xticklabels=[test.short for test in tests],
+        yticklabels=names,
+    )
+    axes.grid(visible=False)
+    axes.tick_params(length=0, labelrotation=0)
+    return Drawing(
+        name="regret",
+        caption="Regret: top-1 accuracy of the oracle of the same trial, which knows the true test"
+        f" prior, minus that of the method, in points, mean over draws and seeds."
+        f" It can be negative: with overconfident posteriors the oracle is no upper bound.{left_out}",
+        figure=figure,
+        head=("method", "distribution", "regret"),
+        data=tuple(
+            (row.label, test.name, value)
+            for row, line in zip(rows, values, strict=True)
+            for test, value in zip(tests, line, strict=True)
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Pages that show a report: Markdown and one HTML file."""

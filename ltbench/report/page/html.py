@@ -1,0 +1,84 @@
+"""``report.html``: one file with everything in it, that a browser opens from the disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib.resources import files
+from itertools import count
+
+from ltbench.report.page.data import script_json, shift_data, trials_data
+from ltbench.report.page.markdown import failure_line
+from ltbench.report.page.part import Part
+from ltbench.report.page.svg import to_svg
+from ltbench.report.records.read import Unreadable
+from ltbench.report.records.schema import Failure
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.captions import marked
+from ltbench.report.tables.table import Shown, Value, printed
+
+
+def render_html(
+    parts: Sequence[Part],
+    failures: Sequence[Failure],
+    unreadable: Sequence[Unreadable],
+    ltbench_version: str,
+) -> str:
+    """Everything inline: styles, scripts, figures as SVG, data as JSON; nothing is fetched."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals |= {"cell": _cell, "sort_key": _sort_key}
+    template = environment.from_string(_text("page.html.jinja"))
+    data = {
+        part.folder: {"shift": shift_data(part.section), "trials": trials_data(part.section)}
+        for part in parts
+        if part.section is not None
+    }
+    numbers = count(1)  # of the page's figures: no anchor begins like an id within one
+    return template.render(
+        parts=[
+            {
+                "part": part,
+                "figures": [(d, to_svg(d, f"_{next(numbers)}_")) for d in part.drawings],
+                "labels": _labels(part),
+            }
+            for part in parts
+        ],
+        shifts={anchor for anchor, found in data.items() if found["shift"] is not None},
+        data=script_json(data),
+        failures=[failure_line(failure) for failure in failures],
+        unreadable=unreadable,
+        version=ltbench_version,
+        style=_text("page.css"),
+        script=_text("page.js"),
+    )
+
+
+def _labels(part: Part) -> dict[str, str]:
+    """From what a table prints for a row, marks of footnotes included, to the row's label."""
+    rows = part.section.rows if part.section else []
+    return {marked(row): row.label for row in rows} | {row.label: row.label for row in rows}
+
+
+def _cell(value: Value, digits: int) -> dict[str, object]:
+    shown = printed(value, digits)
+    return {"text": shown.main, "uncertainty": shown.uncertainty, "best": shown.best}
+
+
+def _sort_key(value: Value | float) -> str:
+    """What a column is sorted by, beside what it prints; empty sorts last."""
+    if isinstance(value, Shown):
+        value = value.stored
+    if isinstance(value, Summary | float):
+        number = float(value.mean if isinstance(value, Summary) else value)
+        return "Infinity" if number == math.inf else repr(number)  # as the page's script reads it
+    if isinstance(value, int):
+        return str(value)
+    return ""
+
+
+def _text(name: str) -> str:
+    return files("ltbench.report.page").joinpath(name).read_text(encoding="utf-8")

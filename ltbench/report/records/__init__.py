@@ -1,0 +1,1 @@
+"""Records: JSON on disk, checked and typed."""

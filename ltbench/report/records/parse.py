@@ -1,0 +1,246 @@
+"""Checks that turn the JSON of docs/records.md (schema 1) into typed records.
+
+A record that fails a check raises :class:`Malformed` with the place and the reason, so that a
+damaged file is listed as unreadable and never becomes a traceback or a silent number.
+"""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from ltbench.report.records.bias import parse_bias, parse_bias_kind
+from ltbench.report.records.checks import Malformed, Node
+from ltbench.report.records.plain_distributions import plain_distributions
+from ltbench.report.records.schema import (
+    GROUPS,
+    Cost,
+    Distribution,
+    Evaluation,
+    Failure,
+    ProtocolName,
+    Training,
+    Trial,
+)
+from ltbench.report.records.scores import canonical, parse_distribution
+
+SCHEMA = 1
+
+
+def check_schema(root: Node) -> None:
+    """Refuses records of a later ltbench; there was none before schema 1."""
+    schema = root.at("schema").integer(low=1)
+    if schema > SCHEMA:
+        raise Malformed(f"schema {schema} is newer than {SCHEMA}, the newest known here")
+
+
+def parse_trial(root: Node) -> Trial:
+    check_schema(root)
+    status = root.at("status").text()
+    if status != "finished":
+        raise Malformed(f"status is {status!r}, not 'finished'")
+    environment, data = root.get("environment"), root.get("data")
+    return Trial(
+        trial=root.at("trial").text(),
+        protocol=parse_protocol(root.at("protocol")),
+        training=_training(root.at("training"), root.get("identity")),
+        seed=root.at("seed").integer(low=0),
+        created=optional_text(root, "created"),
+        device=optional_text(environment, "device") if environment else "",
+        torch=optional_text(environment, "torch") if environment else "",
+        rules=_rules(root.get("identity")),
+        source=optional_text(data, "source") if data else "",
+        ltbench=optional_text(environment, "ltbench") if environment else "",
+        cost=_cost(root.get("cost")),
+    )
+
+
+def parse_failure(root: Node) -> Failure:
+    check_schema(root)
+    status = root.at("status").text()
+    if status not in ("failed", "diverged", "interrupted"):
+        raise Malformed(f"status is {status!r}, not 'failed', 'diverged' or 'interrupted'")
+    data = root.get("data")
+    return Failure(
+        status=status,
+        protocol=parse_protocol(root.at("protocol")),
+        training=_training(root.at("training"), None),
+        seed=root.at("seed").integer(low=0),
+        error=optional_text(root, "error"),
+        precision=optional_text(root, "precision") or None,
+        fingerprints=_fingerprints(data) if data else None,
+    )
+
+
+def parse_evaluation(
+    root: Node, trial: Trial, scores: bytes | msgspec.Raw | None = None
+) -> Evaluation:
+    """``trial`` is the record of the folder it lies in; one that names another is refused.
+
+    ``scores``: the JSON of ``distributions`` where ``root`` is without it.
+    """
+    check_schema(root)
+    if root.at("trial").text() != trial.trial:
+        raise Malformed(f"belongs to trial {root.at('trial').text()}, not to {trial.trial}")
+    if root.at("seed").integer(low=0) != trial.seed:
+        raise Malformed(f"seed {root.at('seed').integer()} is not the trial's, {trial.seed}")
+    experts = root.at("model").at("experts").integer(low=1)
+    counts = tuple(node.integer(low=0) for node in root.at("train_counts").items())
+    classes = len(counts)
+    rank = tuple(node.integer(low=0) for node in root.at("rank").items(classes))
+    if sorted(rank) != list(range(classes)):
+        raise Malformed("rank is not an order of the classes")
+    train_fingerprint, test_fingerprint = _fingerprints(root.at("data"))
+    distributions = _distributions(root, scores, experts, classes)
+    if not distributions:
+        raise Malformed("distributions is empty")
+    return Evaluation(
+        evaluation=root.at("evaluation").text(),
+        trial=trial,
+        protocol=parse_protocol(root.at("protocol")),
+        seed=trial.seed,
+        method=root.at("method").text(),
+        method_params=root.at("method_params").text(empty=True),
+        strategy=root.at("strategy").text(),
+        strategy_params=root.at("strategy_params").text(empty=True),
+        label=root.at("label").text(),
+        title=root.at("title").text(empty=True),
+        uses_true_prior=root.at("uses_true_prior").boolean(),
+        mode=root.at("mode").text(),
+        train_fingerprint=train_fingerprint,
+        test_fingerprint=test_fingerprint,
+        recipe=canonical(root.at("recipe").value),
+        precision=root.at("precision").text(),
+        experts=experts,
+        parameters=_parameters(root.at("model")),
+        train_counts=counts,
+        rank=rank,
+        class_names=tuple(node.text(empty=True) for node in root.at("class_names").items(classes)),
+        groups={name: _members(root.at("groups").at(name), classes) for name in GROUPS},
+        created=optional_text(root, "created") or trial.created,
+        versions="/".join(
+            _optional_number(root, f"{what}_version") for what in ("method", "strategy")
+        ),
+        distributions=distributions,
+        bias_kind=parse_bias_kind(root.get("bias")),
+        bias=parse_bias(root.get("bias"), experts, classes),
+        first_draw_only=(first := root.get("first_draw_only")) is not None and first.boolean(),
+        macs=_optional_integer(root.at("model"), "macs"),
+        seconds=_optional_float(root, "seconds"),
+        method_digest=method_digest(root, trial),
+        strategy_digest=optional_text(root, "strategy_digest"),
+        method_origin=optional_text(root, "method_origin"),
+        strategy_origin=optional_text(root, "strategy_origin"),
+    )
+
+
+def _distributions(
+    root: Node, scores: bytes | msgspec.Raw | None, experts: int, classes: int
+) -> tuple[Distribution, ...]:
+    if scores is not None:
+        plain = plain_distributions(scores, experts, classes)
+        if plain is not None:
+            return plain
+        root = Node({"distributions": json.loads(bytes(scores))})
+    return tuple(
+        parse_distribution(name, node, experts, classes)
+        for name, node in root.at("distributions").entries()
+    )
+
+
+def _parameters(model: Node) -> int | None:
+    """None for imported outputs: nobody told how large the network is."""
+    found = model.get("parameters")
+    return None if found is None else found.integer(low=0)
+
+
+def _members(node: Node, classes: int) -> tuple[int, ...]:
+    return tuple(item.integer(low=0, high=classes - 1) for item in node.items())
+
+
+def parse_protocol(node: Node) -> ProtocolName:
+    """The ``protocol`` block of any record."""
+    version = node.at("version").value
+    if isinstance(version, bool) or not isinstance(version, int | float | str):
+        raise Malformed(f"{node.where}.version is neither a number nor a text")
+    variant = node.get("variant")
+    return ProtocolName(
+        name=node.at("name").text(),
+        version=str(version),
+        title=optional_text(node, "title"),
+        variant=variant.text(empty=True) if variant else "",
+    )
+
+
+def method_digest(root: Node, trial: Trial) -> str:
+    """Of the evaluating method; an older record does not tell, but where it is the one trained."""
+    if root.get("method_digest") is None and root.at("method").text() == trial.training.name:
+        return trial.training.digest or ""
+    return optional_text(root, "method_digest")
+
+
+def _training(node: Node, identity: Node | None) -> Training:
+    hyper = node.get("hyper")
+    version = node.get("version")
+    return Training(
+        name=node.at("name").text(),
+        hyper=canonical({key: item.value for key, item in hyper.entries()} if hyper else {}),
+        version="" if version is None else str(version.value),
+        origin=optional_text(node, "origin"),
+        digest=_training_digest(node, identity),
+    )
+
+
+def _training_digest(node: Node, identity: Node | None) -> str | None:
+    """Records of an older ltbench tell it in the identity alone, failed ones do not."""
+    hashed = identity.get("training") if identity is not None else None
+    for holder in (node, hashed):
+        found = None if holder is None else holder.get("digest")
+        if found is not None:
+            return found.text(empty=True)
+    return None
+
+
+def _fingerprints(node: Node) -> tuple[str, str]:
+    return node.at("train_fingerprint").text(), node.at("test_fingerprint").text()
+
+
+def _rules(identity: Node | None) -> str:
+    if identity is None:
+        return ""
+    values = {key: item.value for key, item in identity.entries()}
+    return canonical({key: values.get(key) for key in ("data", "train", "model")})
+
+
+def _cost(node: Node | None) -> Cost:
+    if node is None:
+        return Cost()
+    seconds = node.get("seconds")
+    return Cost(
+        training_seconds=_optional_float(seconds, "training") if seconds else None,
+        inference_seconds=_optional_float(seconds, "inference") if seconds else None,
+        images_per_second=_optional_float(node, "images_per_second"),
+        epochs=_optional_integer(node, "epochs"),
+        peak_memory_bytes=_optional_integer(node, "peak_memory_bytes"),
+    )
+
+
+def _optional_float(node: Node, key: str) -> float | None:
+    found = node.get(key)
+    return None if found is None else found.number(low=0)
+
+
+def _optional_integer(node: Node, key: str) -> int | None:
+    found = node.get(key)
+    return None if found is None else found.integer(low=0)
+
+
+def _optional_number(node: Node, key: str) -> str:
+    found = node.get(key)
+    return "" if found is None else str(found.integer(low=0))
+
+
+def optional_text(node: Node, key: str) -> str:
+    found = node.get(key)
+    return "" if found is None else found.text(empty=True)

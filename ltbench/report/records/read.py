@@ -1,0 +1,184 @@
+"""Finds and reads the records under a results folder; only a missing folder is fatal."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from ltbench.errors import InputError
+from ltbench.files import read_json
+from ltbench.plugins.asked_code import Asked, read_asked
+from ltbench.report.records.checks import Malformed, Node
+from ltbench.report.records.parse import parse_evaluation, parse_failure, parse_trial
+from ltbench.report.records.schema import Evaluation, Failure, Trial
+from ltbench.report.records.streams import StreamRecord, parse_stream
+
+SKIPPED = frozenset({"published", "report"})  # not read unless they are the path itself
+DEPTH = 3  # <protocol>/<training name>/<seed>-<hash>
+Parsed = TypeVar("Parsed")
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is not counted, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """Everything found under one results folder, in a fixed order."""
+
+    trials: tuple[Trial, ...]
+    failures: tuple[Failure, ...]
+    evaluations: tuple[Evaluation, ...]
+    unreadable: tuple[Unreadable, ...]
+    streams: tuple[StreamRecord, ...] = ()
+    asked: Asked = field(default_factory=Asked)
+    """Which code was asked for last."""
+
+
+def read_records(path: Path) -> Records:
+    """Reads all trials, failures and evaluations under ``path``.
+
+    Raises :class:`InputError` where ``path`` is missing or no folder. An evaluation counts only
+    beside a readable ``trial.json``: that file is written last, so without it the trial is half
+    done or damaged.
+    """
+    if not path.exists():
+        raise InputError(f"results folder {path} does not exist; `ltbench run ...` makes one")
+    if not path.is_dir():
+        raise InputError(f"results folder {path} is a file")
+    reader = _Reader()
+    with _no_collection():
+        for folder in reader.trial_folders(path, DEPTH):
+            reader.read_trial_folder(folder)
+    return Records(
+        tuple(reader.trials),
+        tuple(reader.failures),
+        tuple(reader.evaluations),
+        tuple(reader.unreadable),
+        tuple(reader.streams),
+        read_asked(path),
+    )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of small objects without cycles: looking for any takes time and finds none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.trials: list[Trial] = []
+        self.failures: list[Failure] = []
+        self.evaluations: list[Evaluation] = []
+        self.streams: list[StreamRecord] = []
+        self.unreadable: list[Unreadable] = []
+
+    def trial_folders(self, folder: Path, depth: int, top: bool = True) -> Iterator[Path]:
+        names = self._names(folder)
+        if {"trial.json", "failed.json", "evaluations"} & set(names):
+            yield folder
+        elif depth > 0:
+            for name in names:
+                if not (name.startswith(".") or (top and name in SKIPPED)):
+                    child = folder / name
+                    if child.is_dir():
+                        yield from self.trial_folders(child, depth - 1, top=False)
+
+    def read_trial_folder(self, folder: Path) -> None:
+        names = self._names(folder)
+        files = self._json_files(folder / "evaluations") if "evaluations" in names else []
+        if "trial.json" not in names:
+            if "failed.json" in names:
+                self._keep(folder / "failed.json", _read_failure, self.failures)
+            if files:
+                self._refuse(folder, f"no trial.json; {_evaluations(len(files))} not counted")
+            return
+        # A failed.json beside a trial.json is the trace of an earlier attempt.
+        trial = self._keep(folder / "trial.json", _read_trial, self.trials)
+        if trial is None:
+            if files:
+                last = self.unreadable.pop()
+                self._refuse(last.path, f"{last.reason}; {_evaluations(len(files))} not counted")
+            return
+        for file in files:
+            self._keep(file, partial(_read_evaluation, trial=trial), self.evaluations)
+        for file in self._json_files(folder / "streams") if "streams" in names else []:
+            self._keep(file, partial(_read_stream, trial=trial), self.streams)
+
+    def _json_files(self, inside: Path) -> list[Path]:
+        names = self._names(inside)
+        return [inside / n for n in names if n.endswith(".json") and not n.startswith(".")]
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return sorted(child.name for child in folder.iterdir())
+        except OSError as error:
+            self._refuse(folder, error.strerror or str(error))
+            return []
+
+    def _keep(
+        self, path: Path, read: Callable[[Path], Parsed], found: list[Parsed]
+    ) -> Parsed | None:
+        try:
+            record = read(path)
+        except Malformed as error:
+            self._refuse(path, str(error))
+        except RecursionError:
+            self._refuse(path, "nested too deeply")
+        except ValueError as error:  # InputError of read_json, or a number too long for Python
+            reason = str(error).removeprefix(f"{path} is not readable: ")
+            empty = path.is_file() and path.stat().st_size == 0
+            self._refuse(path, "the file is empty" if empty else reason)
+        else:
+            found.append(record)
+            return record
+        return None
+
+    def _refuse(self, path: Path, reason: str) -> None:
+        self.unreadable.append(Unreadable(path, " ".join(reason.split())))
+
+
+def _read_trial(path: Path) -> Trial:
+    return parse_trial(Node(read_json(path)))
+
+
+def _read_failure(path: Path) -> Failure:
+    return parse_failure(Node(read_json(path)))
+
+
+def _read_stream(path: Path, trial: Trial) -> StreamRecord:
+    return parse_stream(Node(read_json(path)), trial)
+
+
+def _read_evaluation(path: Path, trial: Trial) -> Evaluation:
+    """The scores, most of the file, stay text until they are decoded into their own types."""
+    try:
+        parts = _PARTS.decode(path.read_bytes())
+        scores = parts.pop("distributions", None)
+        root: object = {key: msgspec.json.decode(raw) for key, raw in parts.items()}
+    except (OSError, ValueError):  # read_json says what is wrong
+        root, scores = read_json(path), None
+    return parse_evaluation(Node(root), trial, scores)
+
+
+def _evaluations(n: int) -> str:
+    return "its evaluation is" if n == 1 else f"its {n} evaluations are"

@@ -1,0 +1,1 @@
+"""Statistics over rows: intervals, paired differences, aggregates, regret. Knows no table."""

@@ -1,0 +1,110 @@
+"""The class of each test image of a distribution, for statistics that resample inside classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltbench.report.records.bits import Bits, Classes, correct_bits, unpacked_classes
+from ltbench.report.records.schema import Distribution
+from ltbench.report.rows.rows import Row
+
+
+def image_classes(
+    distribution: Distribution, bits: Bits, told: Classes | None = None
+) -> Classes | None:
+    """``(N,)`` class of each of the ``bits``; None where it is not known.
+
+    Drawn sets lie class by class. A uniform set of every image keeps the order of the data, which its record
+    tells, or ``told``, that of another record on the same images; where neither does, a stacked order
+    is tried. An order counts only where it gives the counts and the recalls of this record.
+    """
+    counts = distribution.counts
+    if counts is None or sum(counts) != len(bits):
+        return None
+    stacked: Classes = np.repeat(np.arange(len(counts)), counts)
+    if distribution.drawn:
+        return stacked
+    own = unpacked_classes(distribution.labels, len(bits)) if distribution.labels else None
+    tried = (classes for classes in (own, told, stacked) if classes is not None)
+    return next((c for c in tried if _agrees(distribution, bits, c)), None)
+
+
+def _agrees(distribution: Distribution, bits: Bits, classes: Classes) -> bool:
+    if distribution.recalls is None or distribution.counts is None:
+        return False
+    counts = np.asarray(distribution.counts)
+    if not np.array_equal(np.bincount(classes, minlength=len(counts)), counts):
+        return False
+    right = np.bincount(classes[bits], minlength=len(counts))
+    recalls = np.array(distribution.recalls.per_class, dtype=np.float64)  # None becomes NaN
+    found = 100.0 * right / np.where(counts, counts, np.nan)
+    return np.allclose(recalls, found, equal_nan=True)
+
+
+def told_classes(rows: Iterable[Row], name: str) -> Classes | None:
+    """The order of the images of ``name`` as one of the records tells it: it is that of all."""
+    for row in rows:
+        for found in row.results.get(name, {}).values():
+            bits = correct_bits(found) if found.labels else None
+            classes = None if bits is None else image_classes(found, bits)
+            if classes is not None:
+                return classes
+    return None
+
+
+@dataclass(frozen=True)
+class RowBits:
+    """Which images of draw 0 a row has right in each of its ``seeds``.
+
+    correct: ``(S, N)``, the same image in one column for every row of equal ``sizes``, class by class;
+    sizes: images of each class, one for all where the classes are not known.
+    """
+
+    row: Row
+    seeds: tuple[int, ...]
+    correct: NDArray[np.bool_]
+    sizes: tuple[int, ...]
+
+    def points(self, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """``(S, N)`` of these seeds: 100 where the image is right, else 0."""
+        chosen = self.correct[[self.seeds.index(seed) for seed in seeds]]
+        return chosen.astype(np.float64) * 100.0
+
+
+def rows_bits(rows: Iterable[Row], name: str) -> list[RowBits]:
+    """Of every row whose records tell them and whose seeds meet the same numbers of images."""
+    rows = list(rows)
+    told = told_classes(rows, name)
+    found = []
+    for row in rows:
+        bits = {
+            seed: own
+            for seed, record in sorted(row.results.get(name, {}).items())
+            if (own := correct_bits(record)) is not None
+        }
+        classes = [image_classes(row.results[name][s], own, told) for s, own in bits.items()]
+        stacked = _stacked(list(bits.values()), classes)
+        if stacked is not None:
+            found.append(RowBits(row, tuple(bits), *stacked))
+    return found
+
+
+def _stacked(
+    bits: Sequence[Bits], classes: Sequence[Classes | None]
+) -> tuple[NDArray[np.bool_], tuple[int, ...]] | None:
+    if len({len(own) for own in bits}) != 1:
+        return None
+    known = [own for own in classes if own is not None]
+    if len(known) < len(
+        bits
+    ):  # an order that may be the stacked one in one record is the same in all
+        return np.stack(bits), (len(bits[0]),)
+    sizes = {tuple(np.bincount(own).tolist()) for own in known}
+    if len(sizes) != 1:
+        return None
+    by_class = [b[np.argsort(c, kind="stable")] for b, c in zip(bits, known, strict=True)]
+    return np.stack(by_class), tuple(n for n in sizes.pop() if n)

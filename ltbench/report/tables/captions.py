@@ -1,0 +1,115 @@
+"""Captions and notes, made from facts only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ltbench.report.records.bias import ESTIMATE_MARK, bias_note
+from ltbench.report.records.schema import EVERY_IMAGE
+from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, TestSet
+from ltbench.report.rows.summary import SMALLEST_N
+from ltbench.report.tables.diagnostics import failure_notes
+
+FAILED_MARK = "*"
+FIRST_DRAW_MARK = "§"
+
+
+def caption(
+    section: Section,
+    what: str,
+    rows: Sequence[Row],
+    tests: Sequence[TestSet],
+    ltbench_version: str,
+) -> str:
+    """What is shown, on what, how it was averaged, which interval, under which conditions."""
+    key = section.key
+    variant = f", variant {key.variant}" if key.variant else ""
+    return " ".join(
+        [
+            f"{what} {key.protocol} version {key.version}{variant}.",
+            _averaging(rows, tests),
+            f"Precision {key.precision}, evaluation mode {key.mode};"
+            f" training data {key.train_fingerprint[:12]}, test data {key.test_fingerprint[:12]};"
+            f" ltbench {ltbench_version}.",
+        ]
+    )
+
+
+def shift_legend(tests: Sequence[TestSet]) -> str:
+    """Explains the headers that occur: ``F50, F2: forward long-tailed with that ...``."""
+    parts = []
+    for kind in ("forward", "uniform", "backward"):
+        short = [test.short for test in tests if test.kind == kind and test.short != test.name]
+        if short and kind == "uniform":
+            parts.append("U: uniform")
+        elif short:
+            span = short[0] if len(short) == 1 else f"{short[0]} to {short[-1]}"
+            parts.append(f"{span}: {kind} long-tailed, imbalance ratio as numbered")
+    return "; ".join(parts)
+
+
+def _averaging(rows: Sequence[Row], tests: Sequence[TestSet]) -> str:
+    shifted = [test.name for test in tests if test.kind not in EVERY_IMAGE]
+    drawn = {n for row in rows for name in shifted for n in row.n_draws(name)}
+    seeds = {len(row.seeds) for row in rows if row.seeds}
+    draws = f"{_span(drawn)} draws per shifted test set, then over " if drawn - {1} else ""
+    text = f"Mean over {draws}the seeds ({_seeds(seeds)})"
+    if drawn == {1}:
+        text += " on one draw per shifted test set"
+    if seeds and max(seeds) >= SMALLEST_N:
+        text += "; ± is the half-width of the 95 % t interval over seeds"
+    return f"{text}; no interval below three seeds."
+
+
+def _seeds(seeds: set[int]) -> str:
+    return f"n = {_span(seeds)}" if seeds else "none"
+
+
+def _span(numbers: Iterable[int]) -> str:
+    ordered = sorted(set(numbers))
+    return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
+
+
+def row_notes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Failures, estimates, rows with fewer draws than others, and the notes of the section."""
+    return (*footnotes(section, rows), *section.notes)
+
+
+def footnotes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
+    """What :func:`row_notes` says of ``rows`` themselves."""
+    notes = [note for row in rows if (note := bias_note(row)) is not None]
+    notes += failure_notes(section, rows)
+    first = [row.label for row in rows if row.first_draw_only]
+    if first:
+        notes.append(
+            f"{FIRST_DRAW_MARK} {', '.join(first)}: draw 0 only, since the network runs for each test"
+            " set; the table first-draw has draw 0 of all rows"
+        )
+    for row in rows:
+        if row.failures:
+            seeds = ", ".join(str(seed) for seed in sorted({f.seed for f in row.failures}))
+            verb = "not averaged in" if row.seeds else "no result"
+            notes.append(f"{FAILED_MARK} {row.label}: {row.failure_text()} (seed {seeds}); {verb}")
+    for test in section.shifts:
+        draws = {
+            row.label: row.n_draws(test.name)
+            for row in rows
+            if row.n_draws(test.name) and not row.first_draw_only
+        }
+        most = max((n for found in draws.values() for n in found), default=0)
+        for label, found in draws.items():
+            note = f"{label}: {_span(found)} instead of {most} draws on some test sets"
+            if found != {most} and note not in notes:
+                notes.append(note)
+    return tuple(notes)
+
+
+def marked(*rows: Row) -> str:
+    """The label that the rows share, with the marks of footnotes that any of them needs."""
+    marks = (
+        (FAILED_MARK, any(row.failures for row in rows)),
+        (ESTIMATE_MARK, any(row.biases for row in rows)),
+        (FIRST_DRAW_MARK, any(row.first_draw_only for row in rows)),
+    )
+    return rows[0].label + "".join(mark for mark, applies in marks if applies)

@@ -1,0 +1,1 @@
+"""A trial on disk: its identity, its folder, and who may write there."""

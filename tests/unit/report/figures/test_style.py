@@ -1,0 +1,43 @@
+"""Looks of rows: what a reader must tell apart differs."""
+
+from ltbench.report.figures.rows import MOST
+from ltbench.report.figures.style import DASHES, HATCHES, looks
+
+
+def test_no_two_of_a_hundred_methods_look_alike() -> None:
+    found = looks((f"m{i}", f"m{i}") for i in range(100))
+    assert len(set(found.values())) == 100
+
+
+def test_no_two_of_forty_rows_of_one_method_look_alike_as_lines_or_as_points() -> None:
+    found = looks((f"sade+{i:02d}", "sade") for i in range(40))
+    assert len({look.colour for look in found.values()}) == 1
+    assert len({(look.marker, look.line) for look in found.values()}) == 40
+    assert len({(look.marker, look.fill) for look in found.values()}) == 40
+
+
+def test_seven_methods_of_seven_strategies_differ_without_colour() -> None:
+    found = looks((f"m{m}+{i}", f"m{m}") for m in range(7) for i in range(7))
+    assert len({(look.marker, look.line) for look in found.values()}) == 49
+
+
+def test_rows_of_methods_that_share_a_colour_differ() -> None:
+    found = looks((f"m{m:02d}+{i}", f"m{m:02d}") for m in range(35) for i in range(8))
+    assert len({(look.colour, look.marker, look.line) for look in found.values()}) == 280
+
+
+def test_no_two_bars_of_a_figure_share_a_hatch() -> None:
+    assert len(set(HATCHES)) == len(HATCHES) >= MOST
+
+
+def test_seven_strategies_of_one_method_have_seven_lines_and_one_colour() -> None:
+    found = looks((f"sade+{i}", "sade") for i in range(7))
+    assert len({look.line for look in found.values()}) == 7
+    assert len({look.colour for look in found.values()}) == 1
+
+
+def test_every_dash_repeats_within_the_handle_of_a_legend() -> None:
+    handle = 3.0 * 7.0 / 1.2  # handle length in ems, font size, line width
+    for line in DASHES[1:]:
+        assert not isinstance(line, str)
+        assert 1.5 * sum(line[1]) < handle
