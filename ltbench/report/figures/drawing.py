@@ -86,6 +86,7 @@ def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
     """All figures that have something to show."""
     from ltbench.report.figures.classes import class_figure
     from ltbench.report.figures.cost import cost_figure
+    from ltbench.report.figures.methods import methods_figure
     from ltbench.report.figures.prior import prior_figure
     from ltbench.report.figures.regret import regret_figure
     from ltbench.report.figures.shift import shift_figure, weights_figure
@@ -95,6 +96,7 @@ def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
     with matplotlib.rc_context(RC):
         drawings = (
             shift_figure(section, looks),
+            methods_figure(section, looks),
             class_figure(section, looks),
             weights_figure(section),
             stream_figure(section, looks),
