@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from matplotlib.text import Text
+
 from ltbench.report.figures.drawing import drawing_settings, small_text, wrapped_labels
 from ltbench.report.figures.style import ink
 
@@ -119,7 +121,8 @@ def _move(axes: Axes, labels: Sequence[Annotation], points: float) -> None:
     """``points``: of one pixel."""
     right, low, high = (points * v for v in (axes.bbox.x1, axes.bbox.y0, axes.bbox.y1))
     ends = [points * axes.transData.transform(label.xy) for label in labels]
-    heights = [points * label.get_window_extent().height + _APART for label in labels]
+    # That of an annotation would count its leader.
+    heights = [points * Text.get_window_extent(label).height + _APART for label in labels]
     centres = spread([float(y) for _, y in ends], heights, low, high)
     moved = [abs(c - y) > _MOVED for c, (_, y) in zip(centres, ends, strict=True)]
     beside = _BESIDE + (_LEADER if any(moved) else 0.0)
