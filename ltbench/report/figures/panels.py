@@ -111,5 +111,5 @@ def left_out(rows: Sequence[Row], shown: Sequence[Row]) -> str:
     if not missing:
         return ""
     if len(missing) > 4:
-        return f" Shown are {len(drawn)} of {len(rows)} rows; the tables have all."
+        return f" Shown are {len(rows) - len(missing)} of {len(rows)} rows; the tables have all."
     return f" Not shown: {listed(missing, len(rows))}; the tables have all."
