@@ -53,6 +53,8 @@ class Request:
     arrivals: tuple[str, ...] = ()
     train: bool = True
     dry_run: bool = False
+    mixed_recipe: bool = False
+    """Whether an ensemble may have members of different recipes."""
     command: tuple[str, ...] = ()
     """What asks for the same again; empty: ``ltbench run`` or ``evaluate``."""
 
@@ -107,6 +109,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         arrivals=tuple(dict.fromkeys(parse_arrival(text).name for text in request.arrivals)),
         train=request.train,
         checkpoint_seconds=_checkpoint_seconds(),
+        mixed_recipe=request.mixed_recipe,
         command=request.command or run_command(request),
     )
 

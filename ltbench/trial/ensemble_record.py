@@ -1,0 +1,44 @@
+"""What the record of an ensemble says of its members, and whether they are still those. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ltbench.trial import store
+
+KEY = "ensemble"
+"""The key of a ``trial.json`` that only an ensemble's has."""
+
+
+def member_entry(label: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """One member; label: the method it is evaluated as. ``weights``: which network exactly it is."""
+    return {
+        "label": label,
+        "training": record["training"]["name"],
+        "seed": record["seed"],
+        "trial": record["trial"],
+        "weights": _mark(record),
+    }
+
+
+def changed_member(record: Mapping[str, Any], folder: Path) -> str:
+    """A line on the first member that is missing or another one now; empty where all are as they were.
+
+    record: ``trial.json`` of the ensemble in ``folder``; its members lie beside it.
+    """
+    for entry in record[KEY]["members"]:
+        name = f"its member {entry['training']} seed {entry['seed']}"
+        place = folder.parent.parent / entry["training"] / f"{entry['seed']}-{entry['trial']}"
+        found = store.finished_trial(place)
+        if found is None:
+            return f"{name} is not there ({place})"
+        if _mark(found) != entry["weights"]:
+            return f"{name} was trained again"
+    return ""
+
+
+def _mark(record: Mapping[str, Any]) -> str:
+    """The digest of the weights; of a record without one, the time when it was written."""
+    return str(record.get("weights_sha256") or record["created"])
