@@ -66,6 +66,8 @@ def _record(context: EnsembleContext, members: Sequence[dict[str, Any]]) -> dict
         "model": _model([record["model"] for record in members]),
         "environment": members[-1]["environment"],
         "environments": _different(e for record in members for e in record["environments"]),
+        "resumed_elsewhere": any(record["resumed_elsewhere"] for record in members),
+        "preemptions": sum(record["preemptions"] for record in members),
         "created": now(),
         "cost": _cost([record["cost"] for record in members]),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,21 @@ def changed_member(record: Mapping[str, Any], folder: Path) -> str:
 
     record: ``trial.json`` of the ensemble in ``folder``; its members lie beside it.
     """
-    for entry in record[KEY]["members"]:
+    try:
+        return _changed(record[KEY]["members"], folder)
+    except (KeyError, TypeError):
+        return "its record does not tell its members"
+
+
+def _changed(members: Sequence[Mapping[str, Any]], folder: Path) -> str:
+    if not members:
+        return "its record lists no members"
+    for entry in members:
         name = f"its member {entry['training']} seed {entry['seed']}"
         place = folder.parent.parent / entry["training"] / f"{entry['seed']}-{entry['trial']}"
         found = store.finished_trial(place)
         if found is None:
-            return f"{name} is not there ({place})"
+            return f"{name} is not there, or not finished ({place})"
         if _mark(found) != entry["weights"]:
             return f"{name} was trained again"
     return ""
