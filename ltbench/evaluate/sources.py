@@ -103,13 +103,11 @@ def _side_by_side(method: EnsembleMethod, classes: int, holdout: HoldOut | None)
 
 
 def _as_estimate(known: KnownBias) -> KnownBias:
-    """A closed form beside estimates: its own reference at kappa = 1, without error."""
+    """A closed form beside estimates: its own reference at kappa = 1, without error, mean 0."""
     if known.kind != "closed-form" or known.value is None:
         return known
-    none = torch.zeros(len(known.value))
-    return replace(
-        known, error=torch.zeros_like(known.value), kappa=torch.ones_like(none), kappa_error=none
-    )
+    value, none = known.value - known.value.mean(dim=1, keepdim=True), torch.zeros(len(known.value))
+    return KnownBias("fitted", value, torch.zeros_like(value), torch.ones_like(none), none)
 
 
 def exact_bias(method: Method[Any], shape: tuple[int, int]) -> KnownBias:
