@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ltbench.errors import LtbenchError
 from ltbench.evaluate.evaluate import TrialOutputs
 from ltbench.evaluate.sources import HoldOut, exact_bias
 from ltbench.execute.ensemble_context import EnsembleContext
 from ltbench.execute.trial_files import TrialFiles
+from ltbench.models.side_by_side import SideBySide
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
 
@@ -61,17 +62,6 @@ class EnsembleFiles:
                 f"{row.label} needs the logits of the {held} held-out images, which "
                 f"{lacking.logits_path} lacks; without that folder the member is trained again"
             )
-
-
-class SideBySide(nn.Module):
-    """Networks on the same images, their experts one after another: ``(B, sum_m E_m, C)``."""
-
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.cat([network(images) for network in self.networks], dim=1)
 
 
 def _holdout(parts: Sequence[HoldOut | None]) -> HoldOut | None:

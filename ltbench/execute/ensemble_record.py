@@ -48,7 +48,7 @@ def _finished(context: EnsembleContext, place: int) -> dict[str, Any]:
 def _record(context: EnsembleContext, members: Sequence[dict[str, Any]]) -> dict[str, Any]:
     trial, first = context.trial, members[0]
     entries = [
-        member_entry(member.label, record)
+        member_entry(member.label, member.facts(), record)
         for member, record in zip(context.members, members, strict=True)
     ]
     return {

@@ -23,6 +23,7 @@ from ltbench.registry import load_registries
 from ltbench.seeds import generator
 from ltbench.train.infer import Inference
 from ltbench.trial import store
+from ltbench.trial.ensemble_record import KEY
 from ltbench.trial.environment import resolve_device
 from ltbench.trial.locate import locate_trial
 
@@ -101,7 +102,8 @@ def load_model(
 
     A hash is looked for below ``results`` and ``results/published``. Where both have the trial, the
     user's own copy counts, unless it has no weights and the published one has. ``plugins``: files that define
-    the method, where it is not ltbench's own; only ``predict`` and ``scores`` need them. Nothing is
+    the method, where it is not ltbench's own; only ``predict`` and ``scores`` need them. An ensemble is
+    one model: the experts of its members side by side, if these are as they were. Nothing is
     unpickled. Raises :class:`InputError` where there is no such trial or it has no weights.
 
         >>> model = load_model("results/published/digits-lt/sade/0-5a2f83d2ebba")  # doctest: +SKIP
@@ -113,6 +115,10 @@ def load_model(
     if not path.exists():
         raise InputError(f"{folder} holds no finished trial (no {store.TRIAL})")
     record = store.read_record(path)
+    if KEY in record:
+        from ltbench.python.ensemble_model import load_ensemble
+
+        return load_ensemble(folder, record, device, plugin_files(plugins))
     weights = folder / store.WEIGHTS
     if not weights.exists():
         raise InputError(

@@ -27,6 +27,17 @@ class Member:
     def build(self, counts: Tensor) -> Method[Any]:
         return self.method.cls(counts, self.hyper)
 
+    def facts(self) -> dict[str, Json]:
+        """What makes it again: the ``method`` of a member in an ensemble's record."""
+        method = self.method
+        return {
+            "name": method.name,
+            "hyper": self.hyper.to_json(),
+            "version": method.cls.version,
+            "digest": method.digest,
+            "origin": method.origin,
+        }
+
     def identity(self) -> list[Json]:
         method = self.method
         return [method.name, self.hyper.identity(), method.cls.version, method.digest]

@@ -12,10 +12,16 @@ KEY = "ensemble"
 """The key of a ``trial.json`` that only an ensemble's has."""
 
 
-def member_entry(label: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """One member; label: the method it is evaluated as. ``weights``: which network exactly it is."""
+def member_entry(
+    label: str, method: Mapping[str, Any], record: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One member. method: as what it is evaluated, called ``label`` alone; record: its ``trial.json``.
+
+    ``weights`` tells which network exactly it is.
+    """
     return {
         "label": label,
+        "method": dict(method),
         "training": record["training"]["name"],
         "seed": record["seed"],
         "trial": record["trial"],
@@ -39,13 +45,19 @@ def _changed(members: Sequence[Mapping[str, Any]], folder: Path) -> str:
         return "its record lists no members"
     for entry in members:
         name = f"its member {entry['training']} seed {entry['seed']}"
-        place = folder.parent.parent / entry["training"] / f"{entry['seed']}-{entry['trial']}"
+        place = member_folder(entry, folder)
         found = store.finished_trial(place)
         if found is None:
             return f"{name} is not there, or not finished ({place})"
         if _mark(found) != entry["weights"]:
             return f"{name} was trained again"
     return ""
+
+
+def member_folder(entry: Mapping[str, Any], folder: Path) -> Path:
+    """Where the member of an ensemble in ``folder`` lies: in the same protocol's folder."""
+    protocol = folder.parent.parent
+    return protocol / str(entry["training"]) / f"{entry['seed']}-{entry['trial']}"
 
 
 def _mark(record: Mapping[str, Any]) -> str:

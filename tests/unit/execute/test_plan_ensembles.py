@@ -87,7 +87,9 @@ def test_a_replicate_without_all_members_is_left_out_and_named(tmp_path: Path) -
     # half-finished: logits without the record that is written last
     (trained[1].folder / "trial.json").unlink()
     (trained[1].folder / "logits.safetensors").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"ce seed 1 is not trained yet .*its logits count for not"):
+    with pytest.raises(
+        InputError, match=r"ce seed 1 is not trained yet .*its logits count for not"
+    ):
         plan("2*ce", tmp_path, seeds=(0,), train=False)
 
 
