@@ -1,4 +1,4 @@
-"""Names: what a plugin may be called, and rows such as ``sade[tau=1]+stability[epochs=3]``."""
+"""Names: what a plugin may be called, and rows such as ``3*sade[tau=1]+stability[epochs=3]``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from ltbench.errors import InputError
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_COPIES = re.compile(r"(\d+)\s*\*(.*)", re.DOTALL)
+MAX_COPIES = 1000
 # Names of devices: no file or folder may be called so on Windows, and results travel.
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
 
@@ -33,10 +35,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the benchmark as asked for: a method, and a strategy or None for the method's own."""
+    """A row of the benchmark as asked for: a method, and a strategy or None for the method's own.
+
+    copies: of an ensemble ``3*ce`` the number of networks; None for one network, and for a named
+    ensemble, whose members the protocol tells.
+    """
 
     method: Call
     strategy: Call | None
+    copies: int | None = None
 
 
 def split_list(text: str, separator: str = ",") -> list[str]:
@@ -75,12 +82,32 @@ def parse_call(text: str) -> Call:
     return Call(name.strip(), params)
 
 
+def parse_copies(text: str) -> tuple[int | None, str]:
+    """``"3*sade[tau=1]"`` to 3 and ``"sade[tau=1]"``; None where no number is given."""
+    found = _COPIES.fullmatch(text.strip())
+    if found is None:
+        return None, text
+    if len(found[1]) > 6 or not 1 <= int(found[1]) <= MAX_COPIES:
+        raise InputError(f"{text!r}: an ensemble has 1 to {MAX_COPIES} members of a kind")
+    return int(found[1]), found[2]
+
+
 def parse_row(text: str) -> Row:
     """``"sade[tau=1]+none"`` to method and strategy."""
     parts = split_list(text, "+")
     if len(parts) > 2 or not all(parts):
         raise InputError(f"{text!r} must look like method or method+strategy")
-    return Row(parse_call(parts[0]), parse_call(parts[1]) if len(parts) == 2 else None)
+    copies, method = parse_copies(parts[0])
+    strategy = parse_call(parts[1]) if len(parts) == 2 else None
+    return Row(parse_call(method), strategy, copies)
+
+
+def parse_member(text: str) -> tuple[int, Call]:
+    """A member of a named ensemble, ``"ce"`` or ``"2*ce"``, to its number and method."""
+    copies, method = parse_copies(text)
+    if len(split_list(method, "+")) > 1:
+        raise InputError(f"{text!r} is no member of an ensemble: methods only, without a strategy")
+    return copies or 1, parse_call(method)
 
 
 def parse_rows(text: str) -> list[Row]:

@@ -17,6 +17,7 @@ Examples:
   ltbench evaluate --methods sade --protocol digits-lt --test-ratios 2,3,30
   ltbench evaluate --methods ce --protocol cifar100-lt --mode augmented
   ltbench evaluate --methods sade --protocol digits-lt --arrival batch:64
+  ltbench evaluate --methods plain+tilt --ensemble plain=ce,ce,sade --protocol digits-lt
   ltbench evaluate --logits z.npy --labels y.npy --counts n.csv --name mine
   ltbench evaluate --logits z.pt --labels y.txt --counts n.csv --name mine --title "Ours"
   ltbench evaluate --logits z.npy --labels y.npy --name mine --protocol cifar100-lt --bias b.npy
@@ -106,6 +107,10 @@ def _score(arguments: dict[str, Any], **given: Any) -> int:
             raise click.UsageError(f"--{option} is for trials of ltbench, not for --logits")
     if arguments["mode"] != "clean" or arguments["precision"] != "float32":
         raise click.UsageError("--mode and --precision are for trials of ltbench, not for --logits")
+    if arguments["ensembles"] or arguments["mixed_recipe"]:
+        raise click.UsageError(
+            "--ensemble and --mixed-recipe are for trials of ltbench, not for --logits"
+        )
     for option in ("labels", "name"):
         if given[option] is None:
             raise click.UsageError(f"--logits needs --{option} too")

@@ -53,6 +53,23 @@ def protocol_options(function: F, *, required: bool = True) -> F:
     return function
 
 
+def ensemble_options(function: F) -> F:
+    """Rows that are several networks."""
+    named = click.option(
+        "--ensemble",
+        "ensembles",
+        multiple=True,
+        metavar="NAME=LIST",
+        help="A row of several networks, e.g. plain=ce,ce,balanced-softmax; may be repeated.",
+    )
+    mixed = click.option(
+        "--mixed-recipe",
+        is_flag=True,
+        help="Let an ensemble have members that were trained by different recipes.",
+    )
+    return named(mixed(function))
+
+
 def run_options(function: F) -> F:
     """How and where trials run and are evaluated."""
     mode = click.option(
@@ -69,7 +86,7 @@ def run_options(function: F) -> F:
         metavar="batch:N|single",
         help="Also meet every test set as a stream, in a random and in a drifting order.",
     )
-    return training_options(mode(arrival(function)))
+    return training_options(ensemble_options(mode(arrival(function))))
 
 
 def training_options(function: F) -> F:
@@ -122,9 +139,12 @@ def training_options(function: F) -> F:
 
 
 def overrides(
-    sets: tuple[str, ...], imbalance: str | None, test_ratios: str | None
+    sets: tuple[str, ...],
+    imbalance: str | None,
+    test_ratios: str | None,
+    ensembles: tuple[str, ...] = (),
 ) -> dict[str, str]:
-    """The overrides of --set, --imbalance and --test-ratios in one mapping; each key once."""
+    """The overrides of --set, --imbalance, --test-ratios and --ensemble in one mapping; each key once."""
     from ltbench.errors import InputError
     from ltbench.protocol.overrides import parse_overrides
 
@@ -137,4 +157,14 @@ def overrides(
             if key in values:
                 raise InputError(f"{option} and --set {key}={values[key]} say the same; give one")
             values[key] = value
+    for text in ensembles:
+        name, equals, members = text.partition("=")
+        if not equals or not name.strip() or not members.strip():
+            raise InputError(f"--ensemble {text!r} must look like NAME=ce,ce,balanced-softmax")
+        if "." in name:
+            raise InputError(f"--ensemble {text!r}: no '.' may stand in the name")
+        key = f"ensembles.{name.strip()}"
+        if key in values:
+            raise InputError(f"--ensemble {name.strip()} is given twice; give one")
+        values[key] = members.strip()
     return values

@@ -29,9 +29,12 @@ Examples:
   ltbench run --methods 'sade,sade+none,sade[tau=1]' --protocol digits-lt --seeds 5 --jobs 2
   ltbench run --methods ce,sade --protocol cifar100-lt --imbalance 50 --dry-run
   ltbench run --methods ce --protocol my_images.toml --data-dir ~/my_images
+  ltbench run --methods '3*ce,3*ce+tilt' --protocol digits-lt --seeds 2
 
 \b
 A row is method+strategy, each with parameters in brackets (quote them for the shell).
+3*ce is an ensemble of three networks: replicate r of it, counted by --seeds, has those of
+the seeds 3r, 3r+1 and 3r+2.
 The same command again skips what is finished, resumes what was interrupted and
 retries what failed.
 """
@@ -76,6 +79,8 @@ def _execute(
     precision: str,
     mode: str,
     arrivals: tuple[str, ...],
+    ensembles: tuple[str, ...],
+    mixed_recipe: bool,
     jobs: int | None,
     jobs_per_gpu: int | None,
     compile: bool,
@@ -108,10 +113,11 @@ def _execute(
         compile=compile,
         cuda_graph=cuda_graph,
         plugins=plugins,
-        overrides=overrides(sets, imbalance, test_ratios),
+        overrides=overrides(sets, imbalance, test_ratios, ensembles),
         mode=mode,
         arrivals=arrivals,
         train=train,
+        mixed_recipe=mixed_recipe,
         dry_run=dry_run,
     )
     with DataProgress(console, quiet=quiet) as report:

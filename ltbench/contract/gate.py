@@ -20,7 +20,10 @@ from ltbench.contract.strategies import STRATEGY_PROPERTIES
 from ltbench.contract.strategy_case import strategy_cases
 from ltbench.contract.unmet import Property
 from ltbench.errors import InputError
+from ltbench.hyper import Hyper
+from ltbench.method import Method
 from ltbench.registry import Plugin, Registries
+from ltbench.resolve.ensembles import members_of
 from ltbench.resolve.rows import ResolvedRow
 
 _OWN = "ltbench.methods."
@@ -37,17 +40,23 @@ def refuse_unsound(rows: Iterable[ResolvedRow], registries: Registries) -> None:
     setting in a process; a second, unless adapting itself takes long.
     """
     for row in rows:
-        method, strategy = row.method, row.strategy
-        if not is_own(method):
-            hyper = json.dumps(row.hyper.to_json(), sort_keys=True)
-            _refuse("method", method, _of_method(method, hyper, registries))
-            trainer = registries.methods.plugins.get(_trainer(row))
-            if trainer is not None and trainer is not method and not is_own(trainer):
-                _refuse("method", trainer, _of_variants(trainer, registries))
-        if not is_own(strategy):
-            hyper = json.dumps(row.strategy_hyper.to_json(), sort_keys=True)
-            found = _of_strategy(strategy, hyper, method.name, registries)
-            _refuse("strategy", strategy, found)
+        alone = [(member.method, member.hyper) for member in members_of(row.method)]
+        for method, hyper in alone or [(row.method, row.hyper)]:
+            _refuse_method(method, hyper, registries)
+            if not is_own(row.strategy):
+                text = json.dumps(row.strategy_hyper.to_json(), sort_keys=True)
+                found = _of_strategy(row.strategy, text, method.name, registries)
+                _refuse("strategy", row.strategy, found)
+
+
+def _refuse_method(method: Plugin[Method[Any]], hyper: Hyper, registries: Registries) -> None:
+    if is_own(method):
+        return
+    text = json.dumps(hyper.to_json(), sort_keys=True)
+    _refuse("method", method, _of_method(method, text, registries))
+    trainer = registries.methods.plugins.get(_trainer(method, hyper))
+    if trainer is not None and trainer is not method and not is_own(trainer):
+        _refuse("method", trainer, _of_variants(trainer, registries))
 
 
 def is_own(plugin: Plugin[Any]) -> bool:
@@ -55,9 +64,9 @@ def is_own(plugin: Plugin[Any]) -> bool:
     return plugin.origin == IMPORTED or (plugin.origin.startswith(_OWN) and not plugin.digest)
 
 
-def _trainer(row: ResolvedRow) -> str:
-    """The method that trains for the row's, once that is known to answer."""
-    return row.build_method(torch.tensor(COUNTS["ten"])).training_identity()[0]
+def _trainer(method: Plugin[Method[Any]], hyper: Hyper) -> str:
+    """The method that trains for this one, once that is known to answer."""
+    return method.cls(torch.tensor(COUNTS["ten"]), hyper).training_identity()[0]
 
 
 def _refuse(kind: str, plugin: Plugin[Any], finding: Finding | None) -> None:

@@ -38,6 +38,9 @@ class KnownBias:
     kappa: Tensor | None = None
     kappa_error: Tensor | None = None
 
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        return self.value, self.error, self.kappa, self.kappa_error
+
     def to_json(self) -> dict[str, Json]:
         """The ``bias`` block of a record; the values are told only where they are an estimate."""
         block: dict[str, Json] = {"kind": self.kind}

@@ -14,18 +14,24 @@ from torch import Tensor
 
 from ltbench.errors import ContractError, InputError
 from ltbench.evaluate.bias_fit import fit_bias
-from ltbench.evaluate.outputs import HoldOut, KnownBias, TrialOutputs
+from ltbench.evaluate.outputs import BiasKind, HoldOut, KnownBias, TrialOutputs
 from ltbench.hyper import Json
 from ltbench.method import Method
+from ltbench.resolve.ensembles import EnsembleMethod
 from ltbench.resolve.rows import ResolvedRow, needs_a_holdout, needs_the_network
 from ltbench.strategy import OptimizerSettings, Source
+
+_WORST_FIRST: tuple[BiasKind, ...] = ("none", "reference", "fitted", "closed-form")
 
 
 def find_bias(method: Method[Any], shape: tuple[int, int], holdout: HoldOut | None) -> KnownBias:
     """Closed form, else fitted on the hold-out, else the method's reference as it stands, else none.
 
     shape: (experts, classes). Raises :class:`ContractError` where the method returns another one.
+    Each member of an ensemble has its own.
     """
+    if isinstance(method, EnsembleMethod):
+        return _side_by_side(method, shape[1], holdout)
     exact = exact_bias(method, shape)
     if exact.kind != "none":
         return exact
@@ -37,6 +43,33 @@ def find_bias(method: Method[Any], shape: tuple[int, int], holdout: HoldOut | No
     if reference is not None:
         return KnownBias("reference", reference, kappa=torch.ones(shape[0]))
     return KnownBias("none")
+
+
+def _side_by_side(method: EnsembleMethod, classes: int, holdout: HoldOut | None) -> KnownBias:
+    """The biases of the members, known as well as the least known of them is."""
+    start, found = 0, []
+    for part, size in zip(method.parts, method.sizes, strict=True):
+        own = None
+        if holdout is not None:
+            own = HoldOut(holdout.logits[:, start : start + size], holdout.labels)
+        found.append(find_bias(part, (size, classes), own))
+        start += size
+    kind = next(kind for kind in _WORST_FIRST if any(known.kind == kind for known in found))
+    if kind != "closed-form":
+        found = [_as_estimate(known) for known in found]
+    joined = [
+        None if any(tensor is None for tensor in tensors) else torch.cat(tensors)
+        for tensors in zip(*(known.tensors() for known in found), strict=True)
+    ]
+    return KnownBias(kind, *joined)
+
+
+def _as_estimate(known: KnownBias) -> KnownBias:
+    """A closed form beside estimates: its own reference at kappa = 1, without error, mean 0."""
+    if known.kind != "closed-form" or known.value is None:
+        return known
+    value, none = known.value - known.value.mean(dim=1, keepdim=True), torch.zeros(len(known.value))
+    return KnownBias("fitted", value, torch.zeros_like(value), torch.ones_like(none), none)
 
 
 def exact_bias(method: Method[Any], shape: tuple[int, int]) -> KnownBias:

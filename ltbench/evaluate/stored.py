@@ -39,7 +39,7 @@ def evaluation_hash(trial: Trial, row: ResolvedRow, mode: str) -> str:
 
 
 def evaluation_path(folder: Path, trial: Trial, row: ResolvedRow, mode: str) -> Path:
-    name = f"{row.method.name}+{row.strategy.name}-{evaluation_hash(trial, row, mode)}.json"
+    name = f"{row.file_name}+{row.strategy.name}-{evaluation_hash(trial, row, mode)}.json"
     return folder / "evaluations" / name
 
 

@@ -34,9 +34,7 @@ _PREDICTS = get_args(Predicts)
 def stream_path(folder: Path, trial: Trial, row: ResolvedRow, mode: str, arrival: Arrival) -> Path:
     """The file of ``row`` under ``arrival``: beside the evaluations, which know nothing of it."""
     arrived = arrival.name.replace(":", "")
-    name = (
-        f"{row.method.name}+{row.strategy.name}-{arrived}-{stream_hash(trial, row, mode, arrival)}"
-    )
+    name = f"{row.file_name}+{row.strategy.name}-{arrived}-{stream_hash(trial, row, mode, arrival)}"
     return folder / "streams" / f"{name}.json"
 
 

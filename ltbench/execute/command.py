@@ -25,6 +25,8 @@ def run_command(request: Request) -> tuple[str, ...]:
         words += ["--mode", request.mode]
     for arrival in request.arrivals:
         words += ["--arrival", arrival]
+    if request.mixed_recipe:
+        words.append("--mixed-recipe")
     return (*words, *_plugins(request.plugins))
 
 

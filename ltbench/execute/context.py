@@ -45,16 +45,7 @@ class TrialContext:
         began = time.monotonic()
         self.task = _open_task(self.job.protocol, settings.data_dir)
         self.data_seconds = time.monotonic() - began
-        self.plugin: Plugin[Any] = self.registries.methods.get(self.job.training)
-        self.hyper = self.plugin.cls.hyper_type.from_mapping(self.job.hyper, self.plugin.name)
-        self.trial: Trial = build_trial(
-            self.job.protocol,
-            self.plugin,
-            self.hyper,
-            self.job.seed,
-            settings.precision,
-            self.task.splits,
-        )
+        self.trial: Trial = self._find_trial()
         if self.trial.hash != self.job.trial:
             raise LtbenchError(
                 "the data or the code of a plugin changed since the plan was made; run it again "
@@ -62,6 +53,18 @@ class TrialContext:
             )
         self.folder = trial_folder(settings, self.trial)
         self.mean, self.std = _normalisation(self.task)
+
+    def _find_trial(self) -> Trial:
+        self.plugin: Plugin[Any] = self.registries.methods.get(self.job.training)
+        self.hyper = self.plugin.cls.hyper_type.from_mapping(self.job.hyper, self.plugin.name)
+        return build_trial(
+            self.job.protocol,
+            self.plugin,
+            self.hyper,
+            self.job.seed,
+            self.job.settings.precision,
+            self.task.splits,
+        )
 
     def method(self, device: torch.device | None = None) -> Method[Any]:
         """The method that trains, its counts on ``device`` (default: the CPU)."""

@@ -19,15 +19,15 @@ from ltbench.evaluate.stored import (
     sets_for,
 )
 from ltbench.execute.context import TrialContext, now
+from ltbench.execute.output_files import OutputFiles
 from ltbench.execute.row_failure import RowFailure
-from ltbench.execute.trial_files import TrialFiles
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
 from ltbench.trial.light import write_record
 from ltbench.trial.trial import SCHEMA
 
 
-def evaluate_trial(context: TrialContext, files: TrialFiles) -> list[RowFailure]:
+def evaluate_trial(context: TrialContext, files: OutputFiles) -> list[RowFailure]:
     """Evaluates every row of the job that is not complete; one that fails stops no other."""
     pending = []
     for row in context.job.resolve_rows(context.registries):

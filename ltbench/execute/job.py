@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,18 @@ class Settings:
     arrivals: tuple[str, ...] = ()
     train: bool = True
     checkpoint_seconds: float = 15.0
+    mixed_recipe: bool = False
     command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MemberJob:
+    """A training that an ensemble stands on, by its ingredients; trial: its content hash."""
+
+    trial: str
+    training: str
+    hyper: dict[str, Any]
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,8 @@ class Job:
     settings: Settings
     training_facts: dict[str, Any]
     data_facts: dict[str, Any]
+    members: tuple[MemberJob, ...] = ()
+    """Of an ensemble, whose ``training`` is a name and is not trained."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,6 +79,19 @@ class Job:
             settings=read(Settings, value["settings"], "settings"),
             training_facts=dict(value["training_facts"]),
             data_facts=dict(value["data_facts"]),
+            members=tuple(MemberJob(**member) for member in value["members"]),
+        )
+
+    def of_member(self, member: MemberJob) -> Job:
+        """The training of ``member`` without rows."""
+        return replace(
+            self,
+            trial=member.trial,
+            training=member.training,
+            hyper=member.hyper,
+            seed=member.seed,
+            rows=(),
+            members=(),
         )
 
     def resolve_rows(self, registries: Registries) -> list[ResolvedRow]:

@@ -172,7 +172,7 @@ class _Execution:
 
     def _fill(self) -> None:
         """Gives idle workers the next trial; starts workers up to the number of jobs."""
-        while self.waiting and not self.outcome.signal:
+        while self._bring_forward() and not self.outcome.signal:
             if self.waiting[0].complete:  # needs no process
                 planned = self.waiting.popleft()
                 self.outcome.finished.append(planned.trial.hash)
@@ -185,6 +185,17 @@ class _Execution:
                 idle = _Worker(self.events, self._process())
                 self.workers.append(idle)
             idle.start(self.waiting.popleft())
+
+    def _bring_forward(self) -> bool:
+        """Puts a trial first that can start now, an ensemble after its members; False: none can."""
+        unfinished = {planned.trial.hash for planned in self.waiting}
+        unfinished |= {w.current.trial.hash for w in self.workers if w.current is not None}
+        for planned in self.waiting:
+            if not unfinished & set(planned.after):
+                self.waiting.remove(planned)
+                self.waiting.appendleft(planned)
+                return True
+        return False
 
     def _process(self) -> WorkerProcess:
         gpus = self._gpus()
@@ -229,7 +240,7 @@ class _Execution:
             self.listen(planned, event)
         worker.current, worker.running = None, False
         self.waiting.append(planned)
-        if all(other.trial.hash in self.busy for other in self.waiting):
+        if all(other.trial.hash in self.busy for other in self.waiting if not other.after):
             time.sleep(_BUSY_WAIT)
 
     def _worker_ended(self, worker: _Worker) -> None:

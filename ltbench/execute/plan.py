@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ltbench.data.dataset import Splits
-from ltbench.errors import InputError, describe
-from ltbench.evaluate.stored import evaluation_path, is_complete, sets_for
-from ltbench.evaluate.stream import check_streamable, is_streamed, stream_path
+from ltbench.errors import InputError
+from ltbench.evaluate.stream import check_streamable
+from ltbench.execute.draft import Draft, Training, asking, draft_trial, told_state, training_of
 from ltbench.execute.estimate import Estimate, estimate_trial
-from ltbench.execute.job import Job, Settings, build_trial, trial_folder
-from ltbench.hyper import Hyper
-from ltbench.method import Method
-from ltbench.names import Call, Row, format_call
+from ltbench.execute.job import Job, MemberJob, Settings
+from ltbench.execute.plan_ensembles import Asked, with_ensembles
+from ltbench.names import Call, Row
 from ltbench.protocol.protocol import Protocol
-from ltbench.registry import Plugin, Registries
-from ltbench.resolve.rows import ResolvedRow, check_row, departures, resolve_row, shared_row
-from ltbench.shift.arrival import parse_arrival
+from ltbench.registry import Registries
+from ltbench.resolve.ensembles import is_ensemble
+from ltbench.resolve.rows import ResolvedRow, check_row, resolve_row, shared_row
 from ltbench.shift.trainset import planned_counts
 from ltbench.task import Task, build_task, missing_sets
 from ltbench.train.schedule import warnings as schedule_warnings
-from ltbench.trial import store
 from ltbench.trial.trial import Trial
 
 
@@ -36,7 +32,8 @@ class PlannedTrial:
     """A trial, the rows evaluated on it, and how it stands.
 
     state: ``finished`` (the training; rows may still lack evaluations), ``interrupted``, ``failed``,
-    ``new`` or ``unknown`` (the images are not here yet). complete: nothing is left to do.
+    ``new``, ``stale`` (an ensemble: a member is another one now) or ``unknown`` (the images are not
+    here yet). complete: nothing is left to do.
     """
 
     trial: Trial
@@ -47,20 +44,12 @@ class PlannedTrial:
     job: Job
     folder: Path
     complete: bool = False
+    after: tuple[str, ...] = ()
+    """Of an ensemble: the trials it stands on, by hash."""
 
     @property
     def label(self) -> str:
         return f"{self.training} seed {self.trial.seed}"
-
-
-@dataclass
-class _Training:
-    """A training that is asked for: by method, hyper-parameters, and the rows that stand on it."""
-
-    method: Plugin[Method[Any]]
-    hyper: Hyper
-    label: str
-    rows: list[ResolvedRow]
 
 
 @dataclass(frozen=True)
@@ -113,68 +102,38 @@ def make_plan(
         for reference in _with_references(row, protocol, registries, counts, offer, notes):
             if reference not in resolved:
                 resolved.append(reference)
-    trainings = _group_by_training(resolved, protocol, registries, counts, notes)
+    joint = [row for row in resolved if is_ensemble(row.method)]
+    single = [row for row in resolved if not is_ensemble(row.method)]
+    trainings = _group_by_training(single, protocol, registries, counts, notes)
     drafts = [
-        _draft(wanted, seed, protocol, task, settings) for seed in seeds for wanted in trainings
+        draft_trial(wanted, seed, protocol, task, settings)
+        for seed in seeds
+        for wanted in trainings
     ]
     for draft in drafts:
         if not settings.train and draft.state != "finished":
             raise InputError(
                 f"{draft.wanted.label} with seed {draft.trial.seed} is not trained yet "
-                f"({_told_state(draft)}); `ltbench run` trains it"
+                f"({told_state(draft)}); `ltbench run` trains it"
             )
+    asked = Asked(protocol, seeds, registries, task, counts, settings)
+    drafts = with_ensembles(drafts, joint, asked, notes)
     jobs, threads = sharing(sum(not draft.complete for draft in drafts))
     settings = replace(settings, threads=threads)
     trials = [_planned(draft, counts, sizes, settings) for draft in drafts]
     return Plan(protocol, trials, min(jobs, len(trials)), notes)
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """A trial and how it stands, before it is known how many run side by side."""
-
-    wanted: _Training
-    trial: Trial
-    folder: Path
-    state: str
-    pending: list[ResolvedRow]
-    streamed: bool
-
-    @property
-    def complete(self) -> bool:
-        return self.state == "finished" and not self.pending and self.streamed
-
-
-def _draft(
-    wanted: _Training, seed: int, protocol: Protocol, task: Task | None, settings: Settings
-) -> _Draft:
-    splits = task.splits if task else None
-    trial = build_trial(protocol, wanted.method, wanted.hyper, seed, settings.precision, splits)
-    folder = trial_folder(settings, trial)
-    pending = [
-        row
-        for row in wanted.rows
-        if task is None
-        or not is_complete(
-            evaluation_path(folder, trial, row, settings.mode), sets_for(row, task.test_sets)
-        )
-    ]
-    streamed = all(
-        task is not None
-        and is_streamed(stream_path(folder, trial, row, settings.mode, arrival), task.test_sets)
-        for arrival in map(parse_arrival, settings.arrivals)
-        for row in wanted.rows
-    )
-    state = _state(folder) if task else "unknown"
-    return _Draft(wanted, trial, folder, state, pending, streamed)
-
-
 def _planned(
-    draft: _Draft, counts: torch.Tensor, sizes: tuple[int, int], settings: Settings
+    draft: Draft, counts: torch.Tensor, sizes: tuple[int, int], settings: Settings
 ) -> PlannedTrial:
     wanted, trial = draft.wanted, draft.trial
-    with _asking(wanted.method):
+    with asking(wanted.method):
         architecture = wanted.method.cls(counts, wanted.hyper).architecture()
+    members = tuple(
+        MemberJob(m.trial.hash, m.wanted.method.name, m.wanted.hyper.to_json(), m.trial.seed)
+        for m in draft.members
+    )
     job = Job(
         trial=trial.hash,
         protocol=trial.protocol,
@@ -185,11 +144,16 @@ def _planned(
         settings=settings,
         training_facts=trial.training_facts(wanted.method.origin),
         data_facts=trial.data_facts(),
+        members=members,
     )
     state, folder = draft.state, draft.folder
-    estimate = estimate_trial(trial, architecture, draft.pending, sizes, state, folder, settings)
+    work = "finished" if members else state  # nothing is trained for an ensemble but its members
+    estimate = estimate_trial(trial, architecture, draft.pending, sizes, work, folder, settings)
     rows = tuple(wanted.rows)
-    return PlannedTrial(trial, wanted.label, rows, state, estimate, job, folder, draft.complete)
+    after = tuple(member.trial for member in members)
+    return PlannedTrial(
+        trial, wanted.label, rows, state, estimate, job, folder, draft.complete, after
+    )
 
 
 def _counts(protocol: Protocol, task: Task | None) -> tuple[torch.Tensor, tuple[int, int]]:
@@ -219,7 +183,7 @@ def _with_references(
     """The row asked for, and those it is compared with."""
     asked = resolve_row(row, protocol, registries)
     rows = [asked, resolve_row(replace(row, strategy=Call("none")), protocol, registries)]
-    with _asking(asked.method):
+    with asking(asked.method):
         method = asked.build_method(counts)
         check_row(asked, method, holdout=offer.holdout, network=offer.network)
         closed = method.bias() is not None
@@ -233,61 +197,27 @@ def _with_references(
     return rows
 
 
-@contextmanager
-def _asking(method: Plugin[Method[Any]]) -> Iterator[None]:
-    """Whatever a plugin raises while the plan is made becomes one line that names it."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        line = f"method {method.name!r} ({method.origin}) cannot be used: {describe(error)}"
-        raise InputError(line) from error
-
-
 def _group_by_training(
     rows: list[ResolvedRow],
     protocol: Protocol,
     registries: Registries,
     counts: torch.Tensor,
     notes: list[str],
-) -> list[_Training]:
+) -> list[Training]:
     """Rows by the training they stand on; rows that give the same result are kept once."""
-    trainings: list[_Training] = []
+    trainings: list[Training] = []
     for row in rows:
-        with _asking(row.method):
+        with asking(row.method):
             method = row.build_method(counts)
             shared = shared_row(row, method, protocol, registries)
-            name, values = method.training_identity()
+            training = training_of(method, protocol, registries)
         if shared.method.name != row.method.name:
             notes.append(f"{row.label} equals {shared.label} and is reported as that")
             row = shared
-        plugin = registries.methods.get(name)
-        base = protocol.methods[name].hyper if name in protocol.methods else {}
-        usual = plugin.cls.hyper_type.from_mapping(base, name)
-        hyper = plugin.cls.hyper_type.from_mapping({**base, **values}, name)
-        for known in trainings:
-            if (known.method.name, known.hyper.training_part()) == (name, hyper.training_part()):
-                if row not in known.rows:
-                    known.rows.append(row)
-                break
-        else:
-            label = format_call(name, departures(hyper, usual))
-            trainings.append(_Training(plugin, hyper, label, [row]))
+        known = next((known for known in trainings if known.same_as(training)), None)
+        if known is None:
+            trainings.append(training)
+            known = training
+        if row not in known.rows:
+            known.rows.append(row)
     return trainings
-
-
-def _told_state(draft: _Draft) -> str:
-    if (draft.folder / store.LOGITS).exists() and not (draft.folder / store.TRIAL).exists():
-        return f"{draft.folder / store.TRIAL} is missing, so its logits count for nothing"
-    return draft.state
-
-
-def _state(folder: Path) -> str:
-    if store.finished_trial(folder) is not None:
-        return "finished"
-    if (folder / store.FAILED).exists():
-        return "failed"
-    if (folder / store.CHECKPOINT).exists() or (folder / store.STARTS).exists():
-        return "interrupted"
-    return "new"

@@ -78,6 +78,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         arrivals=tuple(dict.fromkeys(parse_arrival(text).name for text in request.arrivals)),
         train=request.train,
         checkpoint_seconds=_checkpoint_seconds(),
+        mixed_recipe=request.mixed_recipe,
         command=request.command or run_command(request),
     )
 

@@ -32,6 +32,8 @@ class Request:
     arrivals: tuple[str, ...] = ()
     train: bool = True
     dry_run: bool = False
+    mixed_recipe: bool = False
+    """Whether an ensemble may have members of different recipes."""
     command: tuple[str, ...] = ()
     """What asks for the same again; empty: ``ltbench run`` or ``evaluate``."""
 

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from ltbench.execute.context import TrialContext
+from collections.abc import Callable
+
+from ltbench.execute.context import Emit, TrialContext
+from ltbench.execute.ensemble_context import EnsembleContext
+from ltbench.execute.ensemble_files import EnsembleFiles
+from ltbench.execute.ensemble_record import renewed_record
 from ltbench.execute.evaluate_trial import evaluate_trial
+from ltbench.execute.job import Job
+from ltbench.execute.output_files import OutputFiles
 from ltbench.execute.row_failure import raise_failures
 from ltbench.execute.stream_trial import stream_trial
 from ltbench.execute.train_trial import train_trial
 from ltbench.execute.trial_files import TrialFiles
 from ltbench.trial import store
+
+
+def run_job(job: Job, emit: Emit, should_stop: Callable[[], bool]) -> None:
+    """A training and its rows, or the rows of an ensemble. The caller holds the claim of the folder."""
+    if job.members:
+        run_ensemble(EnsembleContext(job, emit, should_stop))
+    else:
+        run_trial(TrialContext(job, emit, should_stop))
+
+
+def run_ensemble(context: EnsembleContext) -> None:
+    """Evaluates an ensemble from the files of its members, anew where one of them is another now."""
+    store.sweep_temporaries(context.folder)
+    record = renewed_record(context)
+    store.clear_attempt(context.folder)
+    evaluate(context, EnsembleFiles(context, record))
 
 
 def run_trial(context: TrialContext) -> None:
@@ -19,7 +42,11 @@ def run_trial(context: TrialContext) -> None:
         record = train_trial(context)
     else:
         store.clear_attempt(context.folder)  # what a kill right after the record left
-    files = TrialFiles(context, record)
+    evaluate(context, TrialFiles(context, record))
+
+
+def evaluate(context: TrialContext, files: OutputFiles) -> None:
+    """Every row and stream that is missing; raises for those that failed, after all others."""
     failures = [*evaluate_trial(context, files), *stream_trial(context, files)]
     for failure in failures:
         failure.remember(context.job.settings.command)

@@ -11,8 +11,8 @@ from ltbench.evaluate.stored import known_distributions
 from ltbench.evaluate.stream import is_streamed, predicts, stream_hash, stream_path, stream_row
 from ltbench.execute.context import TrialContext, now
 from ltbench.execute.evaluate_trial import row_facts
+from ltbench.execute.output_files import OutputFiles
 from ltbench.execute.row_failure import RowFailure
-from ltbench.execute.trial_files import TrialFiles
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.arrival import Arrival, parse_arrival
 from ltbench.trial import store
@@ -20,7 +20,7 @@ from ltbench.trial.light import write_record
 from ltbench.trial.trial import SCHEMA
 
 
-def stream_trial(context: TrialContext, files: TrialFiles) -> list[RowFailure]:
+def stream_trial(context: TrialContext, files: OutputFiles) -> list[RowFailure]:
     """Streams every row that is not complete; one that fails stops no other."""
     rows = context.job.resolve_rows(context.registries)
     mode = context.job.settings.mode

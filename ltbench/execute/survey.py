@@ -9,6 +9,7 @@ from typing import Any
 from ltbench.errors import InputError
 from ltbench.execute.other_code import CodeSurvey, survey_code
 from ltbench.trial import store
+from ltbench.trial.ensemble_record import KEY, changed_member
 
 _UNFINISHED = ("interrupted", "failed", "diverged")
 
@@ -105,7 +106,9 @@ def _state(folder: Path) -> tuple[str, str]:
         variant = str(record.get("protocol", {}).get("variant", ""))
         imported = "imported" if "imported" in record else ""
         used = f"in use by {holder}" if claimed else ""
-        return "finished", ", ".join(part for part in (imported, variant, used) if part)
+        stale = changed_member(record, folder) if KEY in record else ""
+        told = (imported, variant, used, f"stale: {stale}" if stale else "")
+        return "finished", ", ".join(part for part in told if part)
     if claimed:
         return "running", holder
     if (folder / store.FAILED).exists():

@@ -60,9 +60,8 @@ def _load() -> None:
 
 
 def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
-    from ltbench.execute.context import TrialContext
     from ltbench.execute.job import Job
-    from ltbench.execute.run_trial import run_trial
+    from ltbench.execute.run_trial import run_job
     from ltbench.trial import store
 
     trial = message["trial"]
@@ -82,7 +81,7 @@ def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
                 return commands.stop.is_set() or claim.lost
 
             try:
-                run_trial(TrialContext(Job.from_json(message), emit, should_stop))
+                run_job(Job.from_json(message), emit, should_stop)
                 last: dict[str, Any] = {"event": "done"}
             except InterruptedRun:
                 last = {"event": "interrupted"}

@@ -19,7 +19,7 @@ from ltbench.settings import read, show
 
 # What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
 _NO_VARIANT = (
-    *("test.ratios", "test.draws", "test.partial", "test.subsets", "seeds"),
+    *("test.ratios", "test.draws", "test.partial", "test.subsets", "seeds", "ensembles"),
     *("test.dirichlet.concentrations", "test.dirichlet.number"),
     *("test.permuted.ratios", "test.permuted.number"),
 )

@@ -7,10 +7,12 @@ the recipe and the views that test-time strategies share. :mod:`ltbench.protocol
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ltbench.errors import InputError
+from ltbench.names import check_name, parse_member, split_list
 from ltbench.protocol.seed_list import read_seeds
 from ltbench.protocol.study import StudyPart
 from ltbench.settings import check_ranges, convert, identity_of, read, setting
@@ -25,6 +27,25 @@ def read_subset(value: Any, where: str) -> tuple[str, ...]:
         if isinstance(item, bool) or not isinstance(item, int | str) or item == "":
             raise InputError(f"{where} = {item!r} must be the name or number of a class")
     return tuple(map(str, items))
+
+
+def read_ensembles(value: Any, where: str) -> dict[str, tuple[str, ...]]:
+    """``{"plain": ["ce", "2*balanced-softmax"]}``, or each list as text by commas."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} must be a table of names, each with a list of methods")
+    found = {}
+    for name, members in value.items():
+        check_name(name, f"{where}: ensemble")
+        texts = split_list(members) if isinstance(members, str) else members
+        listed = convert(texts, tuple[str, ...], f"{where}.{name}")
+        if not listed or not all(listed):
+            raise InputError(
+                f"{where}.{name} must list methods: its list or a place in it is empty"
+            )
+        for member in listed:
+            parse_member(member)
+        found[name] = listed
+    return found
 
 
 class _Checked:
@@ -260,7 +281,8 @@ class Protocol:
     """One benchmark setting; ``name`` and ``version`` go with every score.
 
     ``variant`` names what was overridden of the file, empty for the protocol as it stands. ``study``
-    lists what ``ltbench reproduce`` runs; no result depends on it.
+    lists what ``ltbench reproduce`` runs; no result depends on it. ``ensembles``: by name the methods
+    of a row that is several networks; which they are is in the identity of each such row alone.
     """
 
     name: str
@@ -275,6 +297,9 @@ class Protocol:
     views: ViewsConfig = field(default_factory=ViewsConfig)
     methods: dict[str, MethodOverrides] = field(default_factory=dict)
     strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ensembles: dict[str, tuple[str, ...]] = field(
+        default_factory=dict, metadata={"reader": read_ensembles}
+    )
     seeds: tuple[int, ...] = setting((0,), reader=read_seeds)
     study: tuple[StudyPart, ...] = ()
     variant: str = ""

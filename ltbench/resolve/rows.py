@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ltbench.errors import InputError
 from ltbench.hyper import Hyper, asking_values
 from ltbench.names import Call, Row, format_call
-from ltbench.protocol.protocol import MethodOverrides, Protocol
+from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Plugin, Registries
-from ltbench.settings import show
+from ltbench.resolve.methods import resolve_hyper, resolve_method
 from ltbench.trial.asked_code import Code
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class ResolvedRow:
     strategy: Plugin[Strategy[Any]]
     strategy_hyper: Hyper
     strategy_params: str
+    copies: int | None = None
+    """How often an ensemble was asked for, as in ``3*ce``; its members are those of the method."""
 
     @property
     def label(self) -> str:
@@ -45,6 +47,11 @@ class ResolvedRow:
         return self.strategy.cls.needs_with(self.strategy_hyper)
 
     @property
+    def file_name(self) -> str:
+        """The method's name where no ``*`` may stand: ``3xce``."""
+        return self.method.name.replace("*", "x")
+
+    @property
     def uses_true_prior(self) -> bool:
         return "true_prior" in self.needs
 
@@ -57,8 +64,11 @@ class ResolvedRow:
     def may_estimate_bias(self) -> bool:
         """Whether the strategy reasons about a bias for which the method states no closed form."""
         from ltbench.method import Method
+        from ltbench.resolve.ensembles import members_of
 
-        return "bias" in self.needs and self.method.cls.bias is Method.bias
+        methods = [member.method for member in members_of(self.method)] or [self.method]
+        estimates = any(method.cls.bias is Method.bias for method in methods)
+        return "bias" in self.needs and estimates
 
     def build_method(self, counts: Tensor) -> Method[Any]:
         return self.method.cls(counts, self.hyper)
@@ -71,6 +81,7 @@ class ResolvedRow:
                 self.hyper.identity(),
                 self.method.cls.version,
                 self.method.digest,
+                *self._members_identity(),
             ],
             "strategy": [
                 self.strategy.name,
@@ -79,6 +90,13 @@ class ResolvedRow:
                 self.strategy.digest,
             ],
         }
+
+    def _members_identity(self) -> list[Any]:
+        """Of an ensemble alone: what its name stands for."""
+        from ltbench.resolve.ensembles import members_of
+
+        members = [member.identity() for member in members_of(self.method)]
+        return [{"members": members}] if members else []
 
     def code_facts(self) -> dict[str, str]:
         """What its records say about whose code it is."""
@@ -96,11 +114,16 @@ class ResolvedRow:
             Code("strategy", strategy.name, strategy.digest),
         )
 
+    @property
+    def _asked_name(self) -> str:
+        return self.method.name.partition("*")[2] or self.method.name
+
     def to_json(self) -> dict[str, Any]:
         """What a worker needs to resolve the row again."""
         return {
-            "method": self.method.name,
+            "method": self._asked_name,
             "hyper": self.hyper.to_json(),
+            "copies": self.copies,
             "strategy": self.strategy.name,
             "strategy_hyper": self.strategy_hyper.to_json(),
         }
@@ -108,28 +131,28 @@ class ResolvedRow:
 
 def resolve_row(row: Row, protocol: Protocol, registries: Registries) -> ResolvedRow:
     """Looks plugins up and merges parameters: defaults, then the protocol's, then the row's own."""
-    method = registries.methods.get(row.method.name)
+    method, hyper, params = _resolve_method(row, protocol, registries)
     call = row.strategy or Call(method.cls.strategy)
     strategy = registries.strategies.get(call.name)
-    base = protocol.methods.get(method.name, MethodOverrides()).hyper
-    hyper, params = _hyper(method.cls.hyper_type, base, row.method)
     base = protocol.strategies.get(strategy.name, {})
-    strategy_hyper, strategy_params = _hyper(strategy.cls.hyper_type, base, call)
-    return ResolvedRow(method, hyper, params, strategy, strategy_hyper, strategy_params)
+    strategy_hyper, strategy_params = resolve_hyper(strategy.cls.hyper_type, base, call)
+    return ResolvedRow(method, hyper, params, strategy, strategy_hyper, strategy_params, row.copies)
 
 
-def _hyper(kind: type[Hyper], base: Mapping[str, Any], call: Call) -> tuple[Hyper, str]:
-    usual = kind.from_mapping(base, call.name)
-    hyper = kind.from_mapping({**base, **call.params}, call.name)
-    return hyper, departures(hyper, usual)
+def _resolve_method(
+    row: Row, protocol: Protocol, registries: Registries
+) -> tuple[Plugin[Method[Any]], Hyper, str]:
+    """One network, several of a kind (``3*ce``) or an ensemble that the protocol names."""
+    if row.method.name in protocol.ensembles:
+        from ltbench.resolve.mixtures import named_ensemble
 
+        return named_ensemble(row, protocol, registries)
+    method, hyper, params = resolve_method(row.method, protocol, registries)
+    if row.copies is not None:
+        from ltbench.resolve.mixtures import copies_of
 
-def departures(hyper: Hyper, usual: Hyper) -> str:
-    """``"tau=1,where=loss"``: the parameters in which ``hyper`` departs from ``usual``."""
-    before = usual.to_json()
-    return ",".join(
-        f"{key}={show(value)}" for key, value in hyper.to_json().items() if value != before[key]
-    )
+        method = copies_of(row.copies, method, hyper, params)
+    return method, hyper, params
 
 
 def row_from_json(
@@ -138,7 +161,8 @@ def row_from_json(
     """The inverse of :meth:`ResolvedRow.to_json`."""
     as_text = {k: str(v) for k, v in value["hyper"].items()}
     strategy_text = {k: str(v) for k, v in value["strategy_hyper"].items()}
-    row = Row(Call(value["method"], as_text), Call(value["strategy"], strategy_text))
+    strategy = Call(value["strategy"], strategy_text)
+    row = Row(Call(value["method"], as_text), strategy, value["copies"])
     return resolve_row(row, protocol, registries)
 
 

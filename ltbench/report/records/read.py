@@ -19,6 +19,7 @@ from ltbench.report.records.parse import parse_evaluation, parse_failure, parse_
 from ltbench.report.records.schema import Evaluation, Failure, Trial
 from ltbench.report.records.streams import StreamRecord, parse_stream
 from ltbench.trial.asked_code import Asked, read_asked
+from ltbench.trial.ensemble_record import KEY, changed_member
 
 SKIPPED = frozenset({"published", "report"})  # not read unless they are the path itself
 DEPTH = 3  # <protocol>/<training name>/<seed>-<hash>
@@ -158,7 +159,12 @@ class _Reader:
 
 
 def _read_trial(path: Path) -> Trial:
-    return parse_trial(Node(read_json(path)))
+    """An ensemble counts only while its members are those that it was evaluated on."""
+    record = read_json(path)
+    trial = parse_trial(Node(record))
+    if KEY in record and (changed := changed_member(record, path.parent)):
+        raise Malformed(f"ensemble {trial.training.name} is stale: {changed}")
+    return trial
 
 
 def _read_failure(path: Path) -> Failure:

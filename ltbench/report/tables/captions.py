@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from ltbench.report.records.schema import EVERY_IMAGE
@@ -80,6 +81,7 @@ def footnotes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
     """What :func:`row_notes` says of ``rows`` themselves."""
     notes = [note for row in rows if (note := bias_note(row)) is not None]
     notes += failure_notes(section, rows)
+    notes += [note for row in rows if (note := mixed_recipe_note(row))]
     first = [row.label for row in rows if row.first_draw_only]
     if first:
         notes.append(
@@ -103,6 +105,16 @@ def footnotes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
             if found != {most} and note not in notes:
                 notes.append(note)
     return tuple(notes)
+
+
+def mixed_recipe_note(row: Row) -> str:
+    """Of an ensemble whose members were trained by different recipes: in what these differ."""
+    recipe = json.loads(row.recipe or "{}")
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("mixed"), list):
+        return ""
+    first, *others = recipe["mixed"]
+    differing = [key for key in first if any(other.get(key) != first[key] for other in others)]
+    return f"{row.label}: its members were trained by different recipes ({', '.join(differing)} differ)"
 
 
 def marked(*rows: Row) -> str:

@@ -1,0 +1,65 @@
+"""What the record of an ensemble says of its members, and whether they are still those. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltbench.trial import store
+
+KEY = "ensemble"
+"""The key of a ``trial.json`` that only an ensemble's has."""
+
+
+def member_entry(
+    label: str, method: Mapping[str, Any], record: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One member. method: as what it is evaluated, called ``label`` alone; record: its ``trial.json``.
+
+    ``weights`` tells which network exactly it is.
+    """
+    return {
+        "label": label,
+        "method": dict(method),
+        "training": record["training"]["name"],
+        "seed": record["seed"],
+        "trial": record["trial"],
+        "weights": _mark(record),
+    }
+
+
+def changed_member(record: Mapping[str, Any], folder: Path) -> str:
+    """A line on the first member that is missing or another one now; empty where all are as they were.
+
+    record: ``trial.json`` of the ensemble in ``folder``; its members lie beside it.
+    """
+    try:
+        return _changed(record[KEY]["members"], folder)
+    except (KeyError, TypeError):
+        return "its record does not tell its members"
+
+
+def _changed(members: Sequence[Mapping[str, Any]], folder: Path) -> str:
+    if not members:
+        return "its record lists no members"
+    for entry in members:
+        name = f"its member {entry['training']} seed {entry['seed']}"
+        place = member_folder(entry, folder)
+        found = store.finished_trial(place)
+        if found is None:
+            return f"{name} is not there, or not finished ({place})"
+        if _mark(found) != entry["weights"]:
+            return f"{name} was trained again"
+    return ""
+
+
+def member_folder(entry: Mapping[str, Any], folder: Path) -> Path:
+    """Where the member of an ensemble in ``folder`` lies: in the same protocol's folder."""
+    protocol = folder.parent.parent
+    return protocol / str(entry["training"]) / f"{entry['seed']}-{entry['trial']}"
+
+
+def _mark(record: Mapping[str, Any]) -> str:
+    """The digest of the weights; of a record without one, the time when it was written."""
+    return str(record.get("weights_sha256") or record["created"])
