@@ -186,6 +186,8 @@ def _aligned(value: Value, digits: int) -> str:
         return f"{{{cell_latex(value, digits)}}}"
     cell = printed(value, digits)
     text = rf"{cell.main} \pm {cell.uncertainty}" if cell.uncertainty else cell.main
+    if cell.highest:  # no command may stand in an S column, but in braces
+        return f"{{{cell_latex(value, digits)}}}"
     return rf"\bfseries {text}" if cell.best else text
 
 
@@ -195,6 +197,7 @@ def cell_latex(value: Value, digits: int) -> str:
     if cell.main.startswith("-") and isinstance(value, Summary):
         text = rf"$-${{}}{text[1:]}" if math.isinf(value.mean) else rf"$-${text[1:]}"
     text = rf"\textbf{{{text}}}" if cell.best else text
+    text = rf"\underline{{{text}}}" if cell.highest else text
     return rf"{text}\,{{\scriptsize$\pm${cell.uncertainty}}}" if cell.uncertainty else text
 
 

@@ -45,7 +45,8 @@ def combined_table(section: Section, ltbench_version: str) -> Table | None:
         f" training set do not vary. None below {SMALLEST_N} seeds. Images %: share of the variance"
         " that stems from the images, mean over the distributions. Bold: the best of a column and"
         " all whose difference from it, on the same seeds and images, cannot be told from zero"
-        f" (Holm's correction over the column, {100 * ALPHA:g} %).{note if unknown else ''}",
+        f" (Holm's correction over the column, {100 * ALPHA:g} %); none where that is every row of"
+        f" the column.{note if unknown else ''}",
         columns=(LABEL, SEEDS, *columns_of(tests), Column("images", "Images %", digits=0)),
         blocks=blocks(section, lines),
         notes=row_notes(section, section.rows),
