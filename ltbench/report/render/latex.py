@@ -32,6 +32,7 @@ _SPECIAL = {
     "§": r"$^{\S}$",
     "±": r"$\pm$",
     "×": r"$\times$",
+    "″": "{''}",
     "∞": r"$\infty$",
     "–": "--",
     "—": "---",
@@ -116,13 +117,15 @@ def render_latex(table: Table, label: str, *, siunitx: bool = False) -> str:
         if block.title:
             title = rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape_latex(block.title)}}}}}"
             lines.append(rf"{title} \\")
-        for row in block.rows:
+        for place, row in enumerate(block.rows):
             cells = [
                 _aligned(value, column.digits) if i in numeric else cell_latex(value, column.digits)
                 for i, (value, column) in enumerate(zip(row, table.columns, strict=True))
             ]
             grey = r"\color{gray}"
-            lines.append(_line([f"{grey}{cell}" for cell in cells] if block.quoted else cells))
+            lines.append(
+                _line([f"{grey}{cell}" for cell in cells] if place in block.quoted else cells)
+            )
     lines += [r"\bottomrule", r"\end{tabular}}"]
     if table.notes:
         notes = r"\\ ".join(escape_latex(note) for note in table.notes)

@@ -125,8 +125,8 @@ def _rich_table(
             no_wrap=not column.text,
             overflow="fold",
         )
-    style = "dim" if block.quoted else ""
-    for row in block.rows:
+    for place, row in enumerate(block.rows):
+        style = "dim" if place in block.quoted else ""
         # Text, not str: "[tau=1]" in a label is no markup.
         rich.add_row(*[_styled(row[i], table.columns[i]) for i in part], style=style)
     return rich

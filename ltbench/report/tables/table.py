@@ -52,8 +52,8 @@ class Block:
 
     rows: tuple[tuple[Value, ...], ...]
     title: str = ""
-    quoted: bool = False
-    """Not measured here: set in grey, never ranked."""
+    quoted: frozenset[int] = frozenset()
+    """Places of the rows that were not measured here: set in grey, never ranked."""
 
 
 @dataclass(frozen=True)
