@@ -17,7 +17,7 @@ from benchmarks.timing import Spread, ratio, seconds_of
 from ltbench import get_method, get_strategy
 from ltbench.labelshift.confusion import ClassifierHyper, deviation, moments, regularised
 from ltbench.labelshift.holdout import known_holdout, weights_for
-from ltbench.labelshift.posterior import source_likelihoods
+from ltbench.labelshift.posterior import log_posterior, source_likelihoods
 from ltbench.labelshift.tilt import head_score, powers
 from ltbench.methods.adapt.tilt import STRENGTHS
 from ltbench.methods.adapt.tilt_holdout import GRID, root
@@ -97,7 +97,8 @@ def _rlls(row: Row, given: Problem, soft: bool, rounds: int) -> None:
     """A table of decisions is nearly empty, which cvxpy's solver makes use of; one of probabilities
     is full."""
     name = "rlls[soft=true]" if soft else "rlls"
-    found = moments(given.test, given.source, ClassifierHyper(soft=soft))
+    hyper = ClassifierHyper(soft=soft)
+    found = moments(given.test, given.source, log_posterior(given.source, hyper), hyper)
     rho = deviation(len(found.target), found.held, alpha=0.01, delta=0.05)
     ways: dict[str, Callable[[], slow.Array]] = {
         name: lambda: regularised(found, rho),

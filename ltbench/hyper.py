@@ -47,3 +47,21 @@ class Hyper:
     def identity(self) -> dict[str, Json]:
         """All parameters, as the identity of an evaluation has them."""
         return identity_of(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class AskedBy:
+    """A value of a setting that makes a strategy need more than it does without."""
+
+    setting: str
+    value: str
+    need: str
+
+
+def asking_values(kind: type[Hyper]) -> list[AskedBy]:
+    """What ``setting(..., needs={value: need})`` declares, field by field."""
+    return [
+        AskedBy(field.name, value, need)
+        for field in dataclasses.fields(kind)
+        for value, need in field.metadata.get("needs", {}).items()
+    ]

@@ -53,7 +53,7 @@ class Accumulating(Session):
 
     def _kept(self, batch: UnlabelledTest) -> UnlabelledTest:
         """The batch with logits of our own; views and images are looked up when they are asked for."""
-        needs = self.strategy.needs
+        needs = self.strategy.all_needs
         return UnlabelledTest(
             batch.logits.clone(),
             views=batch.views if "views" in needs else None,
@@ -65,7 +65,7 @@ class Accumulating(Session):
     def _so_far(self) -> UnlabelledTest:
         import torch
 
-        needs, batches = self.strategy.needs, self.batches
+        needs, batches = self.strategy.all_needs, self.batches
         last = batches[-1]
         return UnlabelledTest(
             torch.cat([batch.logits for batch in batches]),

@@ -25,6 +25,7 @@ def setting(
     prediction_only: bool = False,
     later: bool = False,
     reader: Callable[[Any, str], Any] | None = None,
+    needs: Mapping[str, str] | None = None,
 ) -> Any:
     """A dataclass field with its range; without a default it must be given.
 
@@ -33,6 +34,7 @@ def setting(
     evaluation, not of a trial. ``later`` marks a setting that came after results were stored:
     identities leave it out while it has its default, so that what is stored is found again.
     ``reader`` turns the given value and its place into the setting's, instead of :func:`convert`.
+    ``needs`` tells which value makes a strategy need what, beyond its own ``needs``.
     """
     metadata = {
         "help": help,
@@ -43,6 +45,7 @@ def setting(
         "prediction_only": prediction_only,
         "later": later,
         "reader": reader,
+        "needs": needs or {},
     }
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from ltbench.errors import ContractError
-from ltbench.hyper import Hyper, Json
+from ltbench.hyper import Hyper, Json, asking_values
 from ltbench.method import Method, NoHyper, Reference
 
 if TYPE_CHECKING:
@@ -157,7 +157,8 @@ class Strategy(ABC, Generic[H]):
     """What it is given beyond logits: ``views`` (``test.views``), ``true_prior`` (``test.true_prior``;
     marks the row as one that knows it), ``bias`` (``source.bias``, if need be an estimate), ``holdout``
     (labelled held-out training images), ``network`` (``source.network`` and ``test.images``; draw 0
-    only). Each is refused where it is not declared."""
+    only). Each is refused where it is not declared. A setting may ask for more:
+    ``setting("none", choices=("none", "holdout"), needs={"holdout": "holdout"})``."""
     min_experts: ClassVar[int] = 1
     uses_predict: ClassVar[bool] = True
     """Whether the outcome may depend on the method's ``predict``. False: on logits and bias alone,
@@ -168,6 +169,21 @@ class Strategy(ABC, Generic[H]):
 
     def __init__(self, hyper: H) -> None:
         self.hyper = hyper
+
+    @classmethod
+    def needs_with(cls, hyper: Hyper) -> frozenset[Need]:
+        """``needs``, and what the values of the settings ask for beyond them."""
+        asked: list[Any] = [
+            found.need
+            for found in asking_values(type(hyper))
+            if getattr(hyper, found.setting) == found.value
+        ]
+        return cls.needs | frozenset(asked)
+
+    @property
+    def all_needs(self) -> frozenset[Need]:
+        """:meth:`needs_with` the settings that this strategy has."""
+        return self.needs_with(self.hyper)
 
     @abstractmethod
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ltbench.cli.terminal import stdout_console
 from ltbench.errors import InputError
+from ltbench.hyper import asking_values
 from ltbench.names import Call, Row
 from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Registries
@@ -48,6 +49,8 @@ def show_strategy(call: Call, protocol: Protocol | None, registries: Registries)
         _show_reference(cls.reference)
     click.echo(_text(cls.__doc__))
     needs = ", ".join(sorted(cls.needs)) or "logits only"
+    for asked in asking_values(cls.hyper_type):
+        needs += f"; with {asked.setting}={asked.value} also {asked.need}"
     click.echo(f"\nneeds: {needs}; experts: at least {cls.min_experts}")
     _print_settings(strategy_settings(call, protocol, registries))
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from ltbench.contract.method_case import variants
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.errors import InputError
-from ltbench.hyper import Hyper
+from ltbench.hyper import Hyper, asking_values
 from ltbench.method import Reference
 from ltbench.names import check_name
 from ltbench.protocol.protocol import Recipe
@@ -88,9 +88,12 @@ def own_strategy_exists(card: Card) -> None:
 
 
 def declared_needs(card: Card) -> None:
-    """What it declares in `needs` and `min_experts` exists."""
+    """What it declares in `needs`, in those of its settings and in `min_experts` exists."""
     cls = card.plugin.cls
-    unknown = sorted(set(cls.needs) - set(get_args(Need)))
+    asked = asking_values(cls.hyper_type)
+    for one in asked:
+        cls.hyper_type.from_mapping({one.setting: one.value}, card.plugin.name)
+    unknown = sorted({*cls.needs, *(one.need for one in asked)} - set(get_args(Need)))
     listed = ", ".join(get_args(Need))
     require(not unknown, f"needs names {', '.join(map(repr, unknown))}; there are: {listed}")
     require(cls.min_experts >= 1, f"min_experts = {cls.min_experts} must be at least 1")

@@ -99,7 +99,11 @@ def class_names_do_not_matter(case: StrategyCase) -> None:
     declares ``uses_class_order``.
     """
     cls = case.plugin.cls
-    if cls.uses_class_order or type(case.method).uses_class_order or "network" in cls.needs:
+    if (
+        cls.uses_class_order
+        or type(case.method).uses_class_order
+        or "network" in case.strategy.all_needs
+    ):
         return
     if case.n < 2:  # an estimate from one image hangs on rounding
         return
@@ -156,7 +160,7 @@ def asks_only_for_what_it_declares(case: StrategyCase) -> None:
 
 def uses_what_it_declares(case: StrategyCase) -> None:
     """It does not declare in `needs` what it does without."""
-    declared = case.strategy.needs & _HANDED_OUT
+    declared = case.strategy.all_needs & _HANDED_OUT
     if not declared:
         return
     try:

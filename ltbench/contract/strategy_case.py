@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.contract.unmet import require
+from ltbench.hyper import asking_values
 from ltbench.method import Method
 from ltbench.models.resnet import build_network
 from ltbench.registry import Plugin, Registries
@@ -79,7 +80,7 @@ class StrategyCase:
 
     def test(self, order: Tensor | slice = slice(None)) -> UnlabelledTest:
         """The test set, which hands out what the strategy declared and nothing else."""
-        needs = self.strategy.needs
+        needs = self.strategy.all_needs
         views = self._views[:, :, order]
         pixels = torch.randint(
             256,
@@ -100,7 +101,7 @@ class StrategyCase:
         return UnlabelledTest(self.logits.clone(), pairs=PAIRS)
 
     def source(self) -> Source:
-        needs, bias = self.strategy.needs, self.method.bias()
+        needs, bias = self.strategy.all_needs, self.method.bias()
         kind: Literal["closed-form", "reference", "none"] = (
             "none" if bias is None else "closed-form"
         )
@@ -145,11 +146,15 @@ class StrategyCase:
         return f"{shown}with {self.method.name}, {self.n} images{absent}"
 
 
-def fits(strategy: Plugin[Strategy[Any]], method: Method[Any]) -> bool:
+def fits(
+    strategy: Plugin[Strategy[Any]], method: Method[Any], hyper: Mapping[str, Any] | None = None
+) -> bool:
     """Whether the strategy can run on the method where everything it declares is at hand."""
-    enough = method.architecture().experts >= strategy.cls.min_experts
+    cls = strategy.cls
+    needs = cls.needs_with(cls.hyper_type.from_mapping(hyper or {}, strategy.name))
+    enough = method.architecture().experts >= cls.min_experts
     known = method.bias() is not None or method.reference_bias() is not None
-    return enough and (known or "bias" not in strategy.cls.needs)
+    return enough and (known or "bias" not in needs)
 
 
 def build_method(name: str, registries: Registries) -> Method[Any]:
@@ -163,19 +168,24 @@ def strategy_cases(
     methods: tuple[str, ...] | None = None,
     hyper: Mapping[str, Any] | None = None,
 ) -> list[StrategyCase]:
-    """The strategy with every method it fits: many images, few classes present, one image."""
+    """The strategy with every method it fits: many images, few classes present, one image.
+
+    Without ``hyper``: as it stands, and with each value of a setting that makes it need more.
+    """
     names = sorted(registries.methods.plugins) if methods is None else methods
+    asking = [{one.setting: one.value} for one in asking_values(plugin.cls.hyper_type)]
     found = []
-    for name in names:
-        try:
-            method = build_method(name, registries)
-            fitting = fits(plugin, method)
-        except Exception:  # that method's own check tells
-            continue
-        if fitting:
-            found += [
-                StrategyCase(plugin, method, n, absent, tuple((hyper or {}).items()))
-                for n in (40, 1)
-                for absent in (False, True)
-            ]
+    for changes in [{}, *asking] if hyper is None else [hyper]:
+        for name in names:
+            try:
+                method = build_method(name, registries)
+                fitting = fits(plugin, method, changes)
+            except Exception:  # that method's own check tells
+                continue
+            if fitting:
+                found += [
+                    StrategyCase(plugin, method, n, absent, tuple(changes.items()))
+                    for n in (40, 1)
+                    for absent in (False, True)
+                ]
     return found

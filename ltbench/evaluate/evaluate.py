@@ -106,7 +106,7 @@ def reweighted(frozen: Predictor, outputs: TrialOutputs, test_set: TestSet, who:
 def _unlabelled(
     outputs: TrialOutputs, row: ResolvedRow, logits: Tensor, chosen: Tensor
 ) -> UnlabelledTest:
-    needs = row.strategy.cls.needs
+    needs = row.needs
     views, images = outputs.views, outputs.images
     counts = torch.bincount(outputs.labels[chosen], minlength=logits.shape[2])
     frequencies = counts.double() / len(chosen)
@@ -182,7 +182,7 @@ def _details(
         return {"per_class": recalls, "groups": {**means, "all": metrics.accuracy(hits, weights)}}
 
     agreement = None
-    if "views" in row.strategy.cls.needs:
+    if "views" in row.needs:
         agreement = _agreement(outputs.views(0)[:, chosen], outputs.labels[chosen], groups)
     experts = [details(logits[:, e]) for e in range(logits.shape[1])]
     return {**details(scores), "experts": experts, "agreement": agreement}

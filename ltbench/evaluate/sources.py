@@ -70,7 +70,7 @@ def build_source(row: ResolvedRow, method: Method[Any], outputs: TrialOutputs) -
     Raises :class:`InputError`, one line, where the trial has no hold-out, network or bias to give
     and the strategy declares it.
     """
-    needs = row.strategy.cls.needs
+    needs = row.needs
     known = bias_of(row, outputs) if "bias" in needs else exact_bias(method, outputs.shape)
     if known.kind == "none" and "bias" in needs:
         raise InputError(f"{row.label}: the prior that the logits carry is not known")
@@ -95,11 +95,11 @@ def build_source(row: ResolvedRow, method: Method[Any], outputs: TrialOutputs) -
 
 def with_fresh_network(source: Source, row: ResolvedRow, outputs: TrialOutputs) -> Source:
     """The source with a network as training left it, where the strategy declares one."""
-    if "network" not in row.strategy.cls.needs or outputs.network is None:
+    if "network" not in row.needs or outputs.network is None:
         return source
     return replace(source, network=outputs.network())
 
 
 def bias_block(row: ResolvedRow, outputs: TrialOutputs) -> dict[str, Json] | None:
     """What the record of ``row`` says about the bias; None where the strategy does not use it."""
-    return bias_of(row, outputs).to_json() if "bias" in row.strategy.cls.needs else None
+    return bias_of(row, outputs).to_json() if "bias" in row.needs else None

@@ -23,7 +23,7 @@ def evaluation_hash(trial: Trial, row: ResolvedRow, mode: str) -> str:
     """The identity of ``row`` evaluated on ``trial``; test sets are told by their definitions."""
     protocol = trial.protocol
     views = None
-    if "views" in row.strategy.cls.needs:
+    if "views" in row.needs:
         views = protocol.views.logits_identity() | {"pairs": protocol.views.pairs}
     identity = [
         trial.hash,

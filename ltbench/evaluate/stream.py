@@ -159,7 +159,7 @@ def _batches(
     views = lru_cache(maxsize=None)(whole.views)  # one look-up for the stream, not one a batch
     for start in range(0, len(coming), size):
         part = slice(start, min(start + size, len(coming)))
-        yield part, _part(whole, part, views, row.strategy.cls.needs)
+        yield part, _part(whole, part, views, row.needs)
 
 
 def _part(

@@ -52,7 +52,7 @@ def estimate_trial(
         protocol.model.backbone, protocol.data.used_classes, architecture, protocol.data.image_size
     )
     logits = test_size * architecture.experts * protocol.data.used_classes * 4
-    views = any("views" in row.strategy.cls.needs for row in rows)
+    views = any("views" in row.needs for row in rows)
     size = 4 * parameters + logits + 200_000 * len(rows)
     if views:
         size += 2 * protocol.views.pairs * logits

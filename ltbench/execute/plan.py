@@ -225,7 +225,7 @@ def _with_references(
         closed = method.bias() is not None
     if closed or offer.holdout:
         rows.append(resolve_row(replace(row, strategy=Call("oracle")), protocol, registries))
-    elif "bias" in asked.strategy.cls.needs:
+    elif "bias" in asked.needs:
         notes.append(
             f"{asked.label} stands on an unreliable guess of the prior in the logits; with "
             "`--set train.holdout=0.1` it is fitted on held-out training images"

@@ -132,7 +132,7 @@ def _check_folders(request: Request, rows: Sequence[ResolvedRow]) -> None:
     if not request.train and not request.results.is_dir():
         raise InputError(f"results folder {request.results} does not exist; `ltbench run` makes it")
     _check_writable(request.results, "results folder")
-    if any("views" in row.strategy.cls.needs for row in rows):
+    if any("views" in row.needs for row in rows):
         _check_writable(cache_root(), "cache folder (LTBENCH_CACHE)")
 
 

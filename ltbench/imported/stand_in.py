@@ -16,13 +16,14 @@ from ltbench.method import Architecture, Method, NoHyper
 from ltbench.names import Call, Row, check_name, format_call, parse_call, split_list
 from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Plugin, Registries, Registry
-from ltbench.resolve.rows import ResolvedRow, check_row, resolve_row
+from ltbench.resolve.rows import ResolvedRow, check_row, resolve_row, told
+from ltbench.strategy import Need
 
 ORIGIN = IMPORTED
 MARK = " (imported)"
 """Follows the label in every table and figure."""
 
-_UNKNOWABLE = {
+_UNKNOWABLE: dict[Need, str] = {
     "views": "augmented views of the test images",
     "network": "the network itself",
     "holdout": "held-out training images",
@@ -93,13 +94,13 @@ def resolve_rows(
     )
     here = replace(registries, methods=methods)
     method = plugin.cls(counts, NoHyper())
-    applicable = [Call(name) for name in _applicable(method, registries)]
-    calls = applicable if asked is None else _parse(asked)
-    rows = []
-    for call in calls:
-        row = resolve_row(Row(Call(plugin.name), call), protocol, here)
+    names = sorted(registries.strategies.plugins, key=lambda name: (name != "none", name))
+    calls = [Call(name) for name in names] if asked is None else _parse(asked)
+    rows = [resolve_row(Row(Call(plugin.name), call), protocol, here) for call in calls]
+    if asked is None:
+        return [row for row in rows if _is_applicable(row, method)]
+    for row in rows:
         _check(row, method)
-        rows.append(row)
     return rows
 
 
@@ -122,26 +123,18 @@ def _parse(asked: str) -> list[Call]:
     return calls
 
 
-def _applicable(method: Method[Any], registries: Registries) -> list[str]:
-    """``none`` first, then every strategy that needs nothing beyond logits, bias and true prior."""
-    experts, has_bias = method.architecture().experts, method.bias() is not None
-    names = [
-        plugin.name
-        for plugin in registries.strategies.plugins.values()
-        if not plugin.cls.needs & set(_UNKNOWABLE)
-        and plugin.cls.min_experts <= experts
-        and (has_bias or "bias" not in plugin.cls.needs)
-    ]
-    return sorted(names, key=lambda name: (name != "none", name))
+def _is_applicable(row: ResolvedRow, method: Method[Any]) -> bool:
+    """Whether the row needs nothing beyond logits, bias and true prior."""
+    enough = row.strategy.cls.min_experts <= method.architecture().experts
+    known = method.bias() is not None or "bias" not in row.needs
+    return enough and known and not row.needs & set(_UNKNOWABLE)
 
 
 def _check(row: ResolvedRow, method: Method[Any]) -> None:
-    needs = row.strategy.cls.needs
+    needs = row.needs
     for need, words in _UNKNOWABLE.items():
         if need in needs:
-            raise InputError(
-                f"{row.strategy.name!r} needs {words}, which imported logits do not bring"
-            )
+            raise InputError(f"{told(row, need)} needs {words}, which imported logits do not bring")
     if "bias" in needs and method.bias() is None:
         raise InputError(
             f"{row.strategy.name!r} needs the training prior that the logits carry; give it with "

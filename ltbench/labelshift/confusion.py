@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ltbench.hyper import Json
 from ltbench.labelshift.holdout import confusion, known_holdout
 from ltbench.labelshift.nonnegative import TowardsOne
-from ltbench.labelshift.posterior import ExpertsHyper, corrected_mean, known_bias, predict_at
+from ltbench.labelshift.posterior import LogPosterior, predict_at
+from ltbench.labelshift.temperature import TemperedHyper
 from ltbench.method import log_prior
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, UnlabelledTest
@@ -24,7 +26,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ClassifierHyper(ExpertsHyper):
+class ClassifierHyper(TemperedHyper):
     """Which fixed classifier is counted. Any gives a valid equation; one that never says some class
     gives one without a unique solution."""
 
@@ -48,14 +50,15 @@ class Moments:
     held: int
 
 
-def moments(test: UnlabelledTest, source: Source, hyper: ClassifierHyper) -> Moments:
+def moments(
+    test: UnlabelledTest, source: Source, posterior: LogPosterior, hyper: ClassifierHyper
+) -> Moments:
     """Counts what the classifier says on hold-out (weighted) and test images."""
     held = known_holdout(source)
     shift = log_prior(source.method.counts) if hyper.classifier == "uniform" else 0.0
 
     def says(logits: Tensor) -> Tensor:
-        corrected = corrected_mean(logits, known_bias(source), hyper.combine)
-        scores = (corrected - shift).double()
+        scores = (posterior(logits) - shift).double()
         if hyper.soft:
             return scores.softmax(dim=1)
         return F.one_hot(scores.argmax(dim=1), scores.shape[1]).double()
@@ -155,7 +158,11 @@ def deviation(classes: int, held: int, alpha: float, delta: float) -> float:
 
 
 def predict_weighted(
-    weights: Array, test: UnlabelledTest, source: Source, rank: int, combine: str = "logits"
+    weights: Array,
+    test: UnlabelledTest,
+    source: Source,
+    posterior: LogPosterior,
+    diagnostics: Mapping[str, Json],
 ) -> Adapted:
     """Predictions at q = w pi, negative weights clipped to 0, q normalised.
 
@@ -165,5 +172,5 @@ def predict_weighted(
     clipped = torch.from_numpy(weights).clamp_min(0)
     failed = not bool((clipped * pi).sum() > 0)
     q = pi if failed else clipped * pi
-    facts = {"rank": rank, "clipped": int((weights < 0).sum()), "failed": failed}
-    return predict_at(q / q.sum(), test, source, facts, combine)
+    facts = {**diagnostics, "clipped": int((weights < 0).sum()), "failed": failed}
+    return predict_at(q / q.sum(), test, source, posterior, facts)

@@ -3,7 +3,8 @@
 softmax(z_e + b_e) is expert e's posterior under the training prior pi. The experts are combined as
 the geometric mean of these, l = mean_e(z_e + b_e), or on request as their arithmetic mean, l = log
 mean_e softmax(z_e + b_e); u = softmax(l - log pi) is then the posterior at a uniform prior,
-proportional to p(x|y), and argmax l - log pi + log q the decision at a prior q.
+proportional to p(x|y), and argmax l - log pi + log q the decision at a prior q. With a temperature
+(:mod:`ltbench.labelshift.temperature`) l / T stands in the place of l.
 """
 
 from __future__ import annotations
@@ -58,10 +59,30 @@ def likelihoods(scores: Tensor) -> Tensor:
     return (scores - scores.amax(dim=1, keepdim=True)).exp()
 
 
-def source_likelihoods(logits: Tensor, source: Source, combine: str = "logits") -> Tensor:
-    """exp(l - log pi), scaled: ``(N, E, C)`` to ``(N, C)`` float64."""
-    corrected = corrected_mean(logits, known_bias(source), combine)
-    return likelihoods(corrected.double() - log_prior(source.method.counts).double())
+@dataclass(frozen=True)
+class LogPosterior:
+    """l / T: ``(N, E, C)`` to ``(N, C)`` log-posteriors at the training prior, each image up to a
+    constant; bias ``(E, C)``."""
+
+    bias: Tensor
+    combine: str = "logits"
+    temperature: float = 1.0
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return corrected_mean(logits, self.bias, self.combine) / self.temperature
+
+
+def log_posterior(source: Source, hyper: ExpertsHyper) -> LogPosterior:
+    """l as the settings combine it, at T = 1."""
+    return LogPosterior(known_bias(source), hyper.combine)
+
+
+def source_likelihoods(
+    logits: Tensor, source: Source, posterior: LogPosterior | None = None
+) -> Tensor:
+    """exp(l - log pi), scaled: ``(N, E, C)`` to ``(N, C)`` float64. posterior: None for plain l."""
+    said = LogPosterior(known_bias(source)) if posterior is None else posterior
+    return likelihoods(said(logits).double() - log_prior(source.method.counts).double())
 
 
 def log_evidence(u: Tensor, prior: Tensor) -> Tensor:
@@ -74,22 +95,21 @@ def log_evidence(u: Tensor, prior: Tensor) -> Tensor:
 class PriorScores:
     """Frozen predictor: ``(N, E, C)`` to l + shift, ``(N, C)``."""
 
-    bias: Tensor
+    posterior: LogPosterior
     shift: Tensor
-    combine: str = "logits"
 
     def __call__(self, logits: Tensor) -> Tensor:
-        return corrected_mean(logits, self.bias, self.combine) + self.shift
+        return self.posterior(logits) + self.shift
 
 
 def predict_at(
     prior: Tensor,
     test: UnlabelledTest,
     source: Source,
+    posterior: LogPosterior,
     diagnostics: Mapping[str, Json],
-    combine: str = "logits",
 ) -> Adapted:
     """Predictions at the estimated prior ``(C,)``; a class of prior 0 is never predicted."""
     shift = prior.log().float() - log_prior(source.method.counts)
-    frozen: Callable[[Tensor], Tensor] = PriorScores(known_bias(source), shift, combine)
+    frozen: Callable[[Tensor], Tensor] = PriorScores(posterior, shift)
     return Adapted(frozen(test.logits), frozen, prior=prior, diagnostics=diagnostics)

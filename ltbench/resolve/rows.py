@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import InputError
-from ltbench.hyper import Hyper
+from ltbench.hyper import Hyper, asking_values
 from ltbench.names import Call, Row, format_call
 from ltbench.protocol.protocol import MethodOverrides, Protocol
 from ltbench.registry import Plugin, Registries
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ltbench.method import Method
-    from ltbench.strategy import Strategy
+    from ltbench.strategy import Need, Strategy
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,25 @@ class ResolvedRow:
         return text if own else f"{text}+{format_call(self.strategy.name, self.strategy_params)}"
 
     @property
+    def needs(self) -> frozenset[Need]:
+        """What the strategy, with its settings, is given beyond logits."""
+        return self.strategy.cls.needs_with(self.strategy_hyper)
+
+    @property
     def uses_true_prior(self) -> bool:
-        return "true_prior" in self.strategy.cls.needs
+        return "true_prior" in self.needs
 
     @property
     def first_draw_only(self) -> bool:
         """A network that runs for every test set is too slow for all draws: draw 0 stands alone."""
-        return "network" in self.strategy.cls.needs
+        return "network" in self.needs
 
     @property
     def may_estimate_bias(self) -> bool:
         """Whether the strategy reasons about a bias for which the method states no closed form."""
         from ltbench.method import Method
 
-        return "bias" in self.strategy.cls.needs and self.method.cls.bias is Method.bias
+        return "bias" in self.needs and self.method.cls.bias is Method.bias
 
     def build_method(self, counts: Tensor) -> Method[Any]:
         return self.method.cls(counts, self.hyper)
@@ -145,7 +150,7 @@ def check_row(
     holdout, network: whether the trial has labelled held-out training images, and the trained
     network with the test images.
     """
-    needs, experts = row.strategy.cls.needs, method.architecture().experts
+    needs, experts = row.needs, method.architecture().experts
     if experts < row.strategy.cls.min_experts:
         raise InputError(
             f"{row.label}: strategy {row.strategy.name!r} needs at least "
@@ -164,16 +169,28 @@ def check_row(
         )
 
 
+def told(row: ResolvedRow, need: Need) -> str:
+    """``"'tilt' with temperature=holdout"``: the strategy, and the settings that ask for ``need``."""
+    asking = [
+        f"{found.setting}={found.value}"
+        for found in asking_values(type(row.strategy_hyper))
+        if found.need == need and getattr(row.strategy_hyper, found.setting) == found.value
+    ]
+    if not asking or need in row.strategy.cls.needs:
+        return repr(row.strategy.name)
+    return f"{row.strategy.name!r} with {', '.join(asking)}"
+
+
 def needs_a_holdout(row: ResolvedRow) -> str:
     return (
-        f"{row.label}: strategy {row.strategy.name!r} needs labelled training images that were held "
+        f"{row.label}: strategy {told(row, 'holdout')} needs labelled training images that were held "
         "out; `--set train.holdout=0.1` trains with a tenth of them held out"
     )
 
 
 def needs_the_network(row: ResolvedRow) -> str:
     return (
-        f"{row.label}: strategy {row.strategy.name!r} needs the trained network and clean test "
+        f"{row.label}: strategy {told(row, 'network')} needs the trained network and clean test "
         "images; stored logits alone and the mode 'augmented' do not offer them"
     )
 

@@ -15,6 +15,7 @@ from ltbench.labelshift.confusion import (
     predict_weighted,
     solve,
 )
+from ltbench.labelshift.temperature import tempered
 from ltbench.method import Reference, log_prior
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
@@ -36,7 +37,8 @@ class Bbse(Strategy[BbseHyper]):
     C_kj = P_train(said k, is j) on the hold-out, weighted to stand for the training distribution;
     mu_k = share of test images of which the classifier says k. Where C is singular (a class that is
     never said, or has no hold-out image), the solution nearest to w = 1. ``solver=constrained``:
-    q = argmin |A q - mu| over label distributions, A_kj = P(said k | is j).
+    q = argmin |A q - mu| over label distributions, A_kj = P(said k | is j). ``temperature=holdout``:
+    l / T in the place of l, in the counted classifier and in the decision, T fitted on the hold-out.
     """
 
     name: ClassVar = "bbse"
@@ -53,11 +55,12 @@ class Bbse(Strategy[BbseHyper]):
     )
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        found = moments(test, source, self.hyper)
+        posterior, facts = tempered(source, self.hyper)
+        found = moments(test, source, posterior, self.hyper)
         if self.hyper.solver == "constrained":
             prior = log_prior(source.method.counts).double().exp()
             weights = on_simplex(found, (prior / prior.sum()).numpy())
             rank = int(np.linalg.matrix_rank(found.table))
         else:
             weights, rank = solve(found)
-        return predict_weighted(weights, test, source, rank, self.hyper.combine)
+        return predict_weighted(weights, test, source, posterior, {"rank": rank, **facts})

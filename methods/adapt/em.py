@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 
 from ltbench.labelshift.em import em
-from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
+from ltbench.labelshift.posterior import predict_at, source_likelihoods
+from ltbench.labelshift.temperature import TemperedHyper, tempered
 from ltbench.method import Reference, log_prior
 from ltbench.session import Accumulating
 from ltbench.settings import setting
@@ -16,7 +17,7 @@ from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 
 
 @dataclass(frozen=True)
-class EmHyper(ExpertsHyper):
+class EmHyper(TemperedHyper):
     map: float = setting(
         2.0,
         low=1,
@@ -31,6 +32,7 @@ class Em(Strategy[EmHyper]):
     l = mean_e(z_e + b_e), p = softmax(l) the posteriors at the training prior pi, where q starts.
     Above ``map`` = 1 every class has map - 1 images in advance, so that no class dies out: a maximum
     of the posterior. ``map`` = 1 is the published maximum-likelihood method, which is ``mlls``.
+    ``temperature=holdout``: l / T in the place of l, T fitted on the hold-out.
     """
 
     name: ClassVar = "em"
@@ -50,7 +52,8 @@ class Em(Strategy[EmHyper]):
         return Accumulating(self, source, rng)
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        u = source_likelihoods(test.logits, source, self.hyper.combine)
+        posterior, facts = tempered(source, self.hyper)
+        u = source_likelihoods(test.logits, source, posterior)
         pi = log_prior(source.method.counts).double().exp()
         found = em(u, pi, self.hyper.map - 1, iterations=self.hyper.iterations)
-        return predict_at(found.prior, test, source, found.to_json(), self.hyper.combine)
+        return predict_at(found.prior, test, source, posterior, found.to_json() | facts)

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 
 from ltbench.labelshift.em import em
-from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
+from ltbench.labelshift.posterior import predict_at, source_likelihoods
+from ltbench.labelshift.temperature import TemperedHyper, tempered
 from ltbench.method import Reference, log_prior
 from ltbench.session import Accumulating
 from ltbench.settings import setting
@@ -16,7 +17,7 @@ from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 
 
 @dataclass(frozen=True)
-class MllsHyper(ExpertsHyper):
+class MllsHyper(TemperedHyper):
     iterations: int = setting(1000, low=1, help="iterations at most")
 
 
@@ -26,6 +27,7 @@ class Mlls(Strategy[MllsHyper]):
     l = mean_e(z_e + b_e), p = softmax(l) the posteriors at the training prior pi, where q starts. The
     published method: maximum likelihood label shift by expectation maximisation. ``em`` is the same
     under a Dirichlet prior, which keeps the classes of few images from dying out.
+    ``temperature=holdout``: l / T in the place of l, T fitted on the hold-out.
     """
 
     name: ClassVar = "mlls"
@@ -45,7 +47,8 @@ class Mlls(Strategy[MllsHyper]):
         return Accumulating(self, source, rng)
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        u = source_likelihoods(test.logits, source, self.hyper.combine)
+        posterior, facts = tempered(source, self.hyper)
+        u = source_likelihoods(test.logits, source, posterior)
         pi = log_prior(source.method.counts).double().exp()
         found = em(u, pi, iterations=self.hyper.iterations)
-        return predict_at(found.prior, test, source, found.to_json(), self.hyper.combine)
+        return predict_at(found.prior, test, source, posterior, found.to_json() | facts)

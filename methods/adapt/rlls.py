@@ -15,6 +15,7 @@ from ltbench.labelshift.confusion import (
     predict_weighted,
     regularised,
 )
+from ltbench.labelshift.temperature import tempered
 from ltbench.method import Reference
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
@@ -30,7 +31,7 @@ class Rlls(Strategy[RllsHyper]):
     """w = 1 + argmin_{theta >= -1} |C theta - (mu - C 1)| + rho |theta|; argmax l - log pi + log q.
 
     C, mu and q = w pi are those of ``bbse``; rho = 3 alpha (2 log(2C/delta) / (3H) +
-    sqrt(2 log(2C/delta) / H)), H hold-out images.
+    sqrt(2 log(2C/delta) / H)), H hold-out images. ``temperature=holdout`` as in ``bbse``.
     """
 
     name: ClassVar = "rlls"
@@ -47,8 +48,9 @@ class Rlls(Strategy[RllsHyper]):
     )
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        found = moments(test, source, self.hyper)
+        posterior, facts = tempered(source, self.hyper)
+        found = moments(test, source, posterior, self.hyper)
         rho = deviation(len(found.target), found.held, self.hyper.alpha, self.hyper.delta)
         rank = int(np.linalg.matrix_rank(found.table))
         weights = regularised(found, rho)
-        return predict_weighted(weights, test, source, rank, self.hyper.combine)
+        return predict_weighted(weights, test, source, posterior, {"rank": rank, **facts})

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ltbench.hyper import Json
 from ltbench.labelshift.em import em_each
-from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
+from ltbench.labelshift.posterior import predict_at, source_likelihoods
 from ltbench.labelshift.selection import choose
+from ltbench.labelshift.temperature import TemperedHyper, tempered
 from ltbench.labelshift.tilt import fit_tilt, head_score, powers
 from ltbench.session import Accumulating
 from ltbench.settings import setting
@@ -23,7 +24,7 @@ STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 
 
 @dataclass(frozen=True)
-class TiltHyper(ExpertsHyper):
+class TiltHyper(TemperedHyper):
     degree: int = setting(1, low=1, high=4, help="degree of the polynomial in the log prior")
     spread: float = setting(3.0, above=0, help="standard deviation of the exponents' normal prior")
     fallback: bool = setting(
@@ -39,7 +40,8 @@ class Tilt(Strategy[TiltHyper]):
     ``fallback``: tilts of degree 1 to ``degree`` and EM with the tilt as its Dirichlet prior, of
     several strengths, are fitted on one half of the test images and scored by the likelihood of the
     other; the simplest within one standard error of the best is used (no label has a part in it).
-    The defaults were chosen on held-out training images. ltbench's own, docs/tilt.md.
+    ``temperature=holdout``: l / T in the place of l, T fitted on the hold-out. The defaults were chosen
+    on held-out training images. ltbench's own, docs/tilt.md.
     """
 
     name: ClassVar = "tilt"
@@ -52,18 +54,19 @@ class Tilt(Strategy[TiltHyper]):
         return Accumulating(self, source, rng)
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
-        combine = self.hyper.combine
-        u = source_likelihoods(test.logits, source, combine)
+        posterior, facts = tempered(source, self.hyper)
+        u = source_likelihoods(test.logits, source, posterior)
         h = head_score(source.method.counts)
         found = fit_tilt(u, powers(h, self.hyper.degree), self.hyper.spread)
-        facts: dict[str, Json] = {"exponents": found.exponents.tolist()}
+        facts |= {"exponents": found.exponents.tolist()}
         if not self.hyper.fallback:
-            return predict_at(found.prior, test, source, facts, combine)
+            return predict_at(found.prior, test, source, posterior, facts)
         choice = choose(u, [lambda half: self._priors(half, h)], rng)
         name = self._names()[choice.index]
         gains: dict[str, Json] = dict(zip(self._names(), choice.gains, strict=True))
         facts |= {"chosen": name, "held_out_gain": gains}
-        return predict_at(self._priors(u, h, [choice.index])[0], test, source, facts, combine)
+        prior = self._priors(u, h, [choice.index])[0]
+        return predict_at(prior, test, source, posterior, facts)
 
     def _names(self) -> list[str]:
         """Of the candidates, the simplest first."""

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ltbench.hyper import Json
 from ltbench.labelshift.holdout import known_holdout, weights_for
-from ltbench.labelshift.posterior import ExpertsHyper, predict_at, source_likelihoods
+from ltbench.labelshift.posterior import predict_at, source_likelihoods
+from ltbench.labelshift.temperature import TemperedHyper, tempered
 from ltbench.labelshift.tilt import fit_tilt, fit_tilts, head_score, powers, tilted
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
@@ -20,7 +20,7 @@ GRID = torch.linspace(-3, 3, 25, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
-class TiltHoldoutHyper(ExpertsHyper):
+class TiltHoldoutHyper(TemperedHyper):
     spread: float = setting(3.0, above=0, help="standard deviation of the exponent's normal prior")
 
 
@@ -31,7 +31,8 @@ class TiltHoldout(Strategy[TiltHoldoutHyper]):
     hold-out re-weighted to q_a. So posteriors that are wrong on new images do no harm as long as they
     are wrong in the same way on hold-out images and m rises; one parameter for all classes needs only a
     few images of each. Of several roots the one nearest to 0 (uniform), without any the end of
-    [-3, 3] whose m is nearest to t. ltbench's own, docs/tilt.md.
+    [-3, 3] whose m is nearest to t. ``temperature=holdout``: l / T in the place of l throughout, T
+    fitted on the same hold-out. ltbench's own, docs/tilt.md.
     """
 
     name: ClassVar = "tilt-holdout"
@@ -43,21 +44,21 @@ class TiltHoldout(Strategy[TiltHoldoutHyper]):
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         features = powers(head_score(source.method.counts), 1)
         held = known_holdout(source)
-        combine = self.hyper.combine
-        inside = source_likelihoods(held.logits, source, combine)
+        posterior, facts = tempered(source, self.hyper)
+        inside = source_likelihoods(held.logits, source, posterior)
         priors = [tilted(a[None], features) for a in GRID]
         weights = torch.stack([weights_for(held.labels, q) for q in priors])
         fits = fit_tilts(inside, features, self.hyper.spread, weights)
         measured = torch.stack([fit.exponents[0] for fit in fits])
-        u = source_likelihoods(test.logits, source, combine)
+        u = source_likelihoods(test.logits, source, posterior)
         found = fit_tilt(u, features, self.hyper.spread).exponents[0]
         exponent = root(measured - found)
-        facts: dict[str, Json] = {
+        facts |= {
             "exponents": [exponent.item()],
             "uncorrected": found.item(),
             "at_limit": exponent.abs().item() >= GRID[-1].item(),
         }
-        return predict_at(tilted(exponent[None], features), test, source, facts, combine)
+        return predict_at(tilted(exponent[None], features), test, source, posterior, facts)
 
 
 def root(values: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from ltbench.contract.check import Check, check_strategy
 from ltbench.contract.strategy_case import COUNTS, StrategyCase, build_method, fits
 from ltbench.errors import ContractError, InputError
-from ltbench.names import Call, Row
+from ltbench.names import Call, Row, parse_row
 from ltbench.protocol.file import load_protocol_config
 from ltbench.registry import Plugin, load_registries
 from ltbench.resolve.rows import check_row, resolve_row
@@ -21,8 +21,10 @@ REGISTRIES = load_registries()
 STRATEGIES = [pytest.param(p, id=name) for name, p in sorted(REGISTRIES.strategies.plugins.items())]
 ORDER_MATTERS = {"stability", "entropy", "pseudo-label", "bn-adapt", "tent"}
 """They take the images in a shuffled order, batch by batch."""
-WITHOUT_PAPER = {"none", "oracle", "entropy", "pseudo-label", "tilt", "tilt-holdout"}
-"""``none`` does nothing, ``oracle`` is Bayes' rule, the next two are comparisons in SADE's ablation that
+WITHOUT_PAPER = {
+    *("none", "oracle", "oracle-calibrated", "entropy", "pseudo-label", "tilt", "tilt-holdout"),
+}
+"""``none`` does nothing, the oracles are Bayes' rule, the next two are comparisons in SADE's ablation that
 has no code, the last two are our own."""
 CHECKS = [
     check
@@ -64,6 +66,39 @@ def test_what_does_not_fit_is_refused_in_one_line(plugin: Plugin[Strategy[Any]],
         check_row(row, method)
     assert str(caught.value).startswith(f"{row.label}: strategy {plugin.name!r} needs")
     assert "\n" not in str(caught.value)
+
+
+def test_settings_that_need_more_are_tried_too() -> None:
+    tried: dict[str, set[str]] = {}
+    for check in CHECKS:
+        for case in check.cases:
+            if isinstance(case, StrategyCase):
+                tried.setdefault(check.plugin, set()).update(f"{k}={v}" for k, v in case.hyper)
+    assert {name for name, found in tried.items() if "temperature=holdout" in found} == {
+        *("em", "mlls", "bbse", "rlls", "tilt", "tilt-holdout"),
+    }
+
+
+@pytest.mark.parametrize("name", ["em", "mlls", "tilt"])
+def test_a_temperature_is_refused_without_a_holdout(name: str) -> None:
+    text = f"sade+{name}[temperature=holdout]"
+    row = resolve_row(parse_row(text), load_protocol_config("digits-lt"), REGISTRIES)
+    method = build_method("sade", REGISTRIES)
+    with pytest.raises(InputError) as caught:
+        check_row(row, method)
+    asked = f"{text}: strategy {name!r} with temperature=holdout needs labelled training images"
+    assert str(caught.value).startswith(asked)
+    assert "\n" not in str(caught.value)
+    check_row(row, method, holdout=True)
+    plain = resolve_row(parse_row(f"sade+{name}"), load_protocol_config("digits-lt"), REGISTRIES)
+    check_row(plain, method)
+
+
+@pytest.mark.parametrize("name", ["bcts-em", "bcts-mlls", "oracle", "oracle-calibrated"])
+def test_what_calibrates_or_is_a_reference_has_no_such_setting(name: str) -> None:
+    row = parse_row(f"ce+{name}[temperature=holdout]")
+    with pytest.raises(InputError, match=f"{name} has no 'temperature'"):
+        resolve_row(row, load_protocol_config("digits-lt"), REGISTRIES)
 
 
 def test_a_test_set_holds_no_label_and_refuses_what_was_not_declared() -> None:

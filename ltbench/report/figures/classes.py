@@ -15,6 +15,8 @@ from ltbench.report.figures.drawing import (
     small_text,
 )
 from ltbench.report.figures.kind import FigureKind
+from ltbench.report.figures.lines import within_per_cent
+from ltbench.report.figures.panels import LINES
 from ltbench.report.figures.rows import leading_rows
 from ltbench.report.figures.style import Look
 from ltbench.report.records.schema import GROUPS
@@ -26,7 +28,7 @@ from ltbench.report.tables.uniform import recalls_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DOTTED_ROWS = 6  # the single classes of more rows are a cloud in which nothing is read
+DOTTED_ROWS = 3  # the single classes of more rows are a cloud in which nothing is read
 FEW_CLASSES = 20  # up to here every class is a tick and nothing is smoothed
 
 
@@ -47,6 +49,7 @@ def class_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     rows, left_out = leading_rows(
         [row for row in section.rows if not row.uses_true_prior and recalls_of(row, uniform)],
         section,
+        most=LINES,
     )
     if not rows:
         return None
@@ -75,6 +78,7 @@ def class_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
             marker=look.marker,
             linestyle=look.line,
             markevery=(place * every // len(rows), every),  # not all at the same ranks
+            clip_on=False,  # a marker at 100 % is a whole one
         )
         data += [
             (row.label, i + 1, c, section.class_names[c], section.train_counts[c], raw[i], shown[i])
@@ -82,6 +86,7 @@ def class_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
         ]
     _groups(axes, section, order)
     _ticks(axes, section, order, smooth=smooth)
+    within_per_cent(axes)
     axes.set_ylabel("recall on the uniform set (%)")
     legend_below(figure, lines, names)
     text = f" Lines: running mean over {window} classes (fewer at the ends)" if smooth else ""

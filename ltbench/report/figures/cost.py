@@ -15,6 +15,7 @@ from ltbench.report.figures.drawing import (
     short_labels,
 )
 from ltbench.report.figures.kind import FigureKind
+from ltbench.report.figures.lines import within_per_cent
 from ltbench.report.figures.rows import leading_rows
 from ltbench.report.figures.style import Look
 from ltbench.report.rows.rows import Row
@@ -86,6 +87,7 @@ def cost_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     ]
     axes.update_datalim(ends)
     axes.autoscale_view()
+    within_per_cent(axes)
     unit = "MACs of one image (millions)" if by_macs else "training time (s, wall clock)"
     axes.set_xlabel(unit)
     axes.set_ylabel("mean top-1 accuracy (%)")

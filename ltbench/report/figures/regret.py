@@ -52,7 +52,8 @@ def regret_figure(section: Section) -> Drawing | None:
     return Drawing(
         name="regret",
         caption="Regret: top-1 accuracy of the oracle of the same trial, which knows the true test"
-        f" prior, minus that of the method, in points, mean over draws and seeds.{left_out}",
+        f" prior, minus that of the method, in points, mean over draws and seeds."
+        f" It can be negative: with overconfident posteriors the oracle is no upper bound.{left_out}",
         figure=figure,
         head=("method", "distribution", "regret"),
         data=tuple(

@@ -16,6 +16,7 @@ from ltbench.report.figures.drawing import (
     short_labels,
 )
 from ltbench.report.figures.kind import FigureKind
+from ltbench.report.figures.lines import within_per_cent
 from ltbench.report.figures.style import DOTTED, Look
 from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.streams import (
@@ -66,6 +67,7 @@ def stream_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None
         axes.set_title(f"{test.short}, {order} order, {arrival}", loc="left", pad=3.0)
         axes.set_ylabel(f"accuracy {measure} (%)")
         axes.margins(x=0.02)
+        within_per_cent(axes)
     grid.flat[-1].set_xlabel("share of the stream that has arrived (%)")
     if knowing:
         handles += grid.flat[0].plot([], [], linestyle=DOTTED, linewidth=0.9, color="#777777")
@@ -116,6 +118,7 @@ def _draw(axes: Axes, row: StreamRow, test: TestSet, order: str, look: Look, tur
         markerfacecolor="white" if row.uses_true_prior else look.colour,
         linestyle=DOTTED if row.uses_true_prior else look.line,
         linewidth=0.9 if row.uses_true_prior else None,
+        clip_on=False,  # a marker at 100 % is a whole one
     )
     return line
 

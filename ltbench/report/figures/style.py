@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from matplotlib.colors import to_hex, to_rgb
 
 if TYPE_CHECKING:
     from matplotlib.typing import FillStyleType
@@ -33,6 +35,9 @@ DASHES: tuple[Line, ...] = (
     (0, (6.5, 2.4)),
     (0, (4.5, 1.2, 2, 1.2)),
 )
+# Each has one colour in all reports: the first method the first colour, and so on.
+METHODS = ("sade", "ce", "logit-adjustment", "ride", "balanced-softmax")
+STRATEGIES = (*("stability", "tilt", "em", "mlls", "entropy", "logit-adjustment", "pseudo-label"),)
 DOTTED: Line = (0, (1, 1.2))  # kept for rows that know the true test prior
 EXPERT_COLOURS = ("#440154", "#21918C", "#E06C00", "#5A5A5A", "#3B7DD8", "#A0004F")
 
@@ -77,7 +82,34 @@ class Look:
     fill: FillStyleType = "full"
 
 
-def looks(rows: Iterable[tuple[str, str]]) -> dict[str, Look]:
+def ink(colour: str) -> str:
+    """The colour, as dark as text of it has to be on white (contrast 4.5 to 1, WCAG 2)."""
+    red, green, blue = to_rgb(colour)
+    for step in range(20):
+        shade = 1.0 - step / 20
+        parts = [shade * value for value in (red, green, blue)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        if 1.05 / (luminance + 0.05) >= 4.5:
+            return str(to_hex((parts[0], parts[1], parts[2])))
+    return "#000000"
+
+
+def _places(names: Iterable[str], known: Sequence[str]) -> dict[str, int]:
+    """Known names have the place of their own, others those that are free, the last ones first."""
+    found = sorted(set(names))
+    places = {name: known.index(name) for name in found if name in known}
+    last = [*range(len(known), len(COLOURS)), *range(len(known))]
+    free = [place for place in last if place < len(COLOURS) and place not in places.values()]
+    order = free + last[: len(COLOURS)]
+    others = [name for name in found if name not in places]
+    for number, name in enumerate(others):
+        taken = number if number < len(free) else len(free) + (number - len(free)) % len(last)
+        places[name] = order[taken]
+    return places
+
+
+def looks(rows: Iterable[tuple[str, str]], known: Sequence[str] = METHODS) -> dict[str, Look]:
     """One look per label, from pairs of label and method; independent of their order.
 
     The colour tells methods apart; marker and line, or marker and filling where there are no lines,
@@ -85,14 +117,17 @@ def looks(rows: Iterable[tuple[str, str]]) -> dict[str, Look]:
     56 rows of one colour differ as lines, 40 as points. Each colour starts at another marker, so
     that seven methods of seven rows (points: five) differ without colour, too. From the eighth
     method on colours come again, and their cycles go on.
+
+    known: methods whose colour is the same in every report, whatever else there is.
     """
     members: dict[str, set[str]] = defaultdict(set)
     for label, method in rows:
         members[method].add(label)
     found: dict[str, Look] = {}
     steps = [0] * len(COLOURS)
-    for number, method in enumerate(sorted(members)):
-        place = number % len(COLOURS)
+    places = _places(members, known)
+    for method in sorted(members):
+        place = places[method]
         for label in sorted(members[method]):
             step = steps[place]
             steps[place] += 1

@@ -1,4 +1,4 @@
-"""Bars on the uniform test set: class groups of each method, view agreement of each expert."""
+"""On the uniform test set: class groups of each method, view agreement of each expert."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from ltbench.report.figures.drawing import (
     legend_height,
     new_figure,
     short_labels,
+    wrapped_labels,
 )
 from ltbench.report.figures.kind import FigureKind
+from ltbench.report.figures.lines import numbers
 from ltbench.report.figures.rows import leading_rows
 from ltbench.report.figures.shift import expert_look
-from ltbench.report.figures.style import COLUMN_WIDTH, HATCHES, Look
+from ltbench.report.figures.style import COLUMN_WIDTH, HATCHES, Look, ink
 from ltbench.report.records.schema import GROUPS
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import Summary, summarise
@@ -26,12 +28,20 @@ from ltbench.report.tables.uniform import recalls_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import BarContainer
+    from matplotlib.lines import Line2D
 
 _ALL = (*GROUPS, "all")
+# From dark to light as images get fewer; the mean of all is no group.
+_GROUP_LOOKS = {
+    group: Look(colour, marker, "none")
+    for group, colour, marker in zip(
+        _ALL, ("#0B3C6F", "#3B8BC4", "#D55E00", "#6E6E6E"), ("s", "D", "o", "|"), strict=True
+    )
+}
 
 
 def groups_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
-    """Many, medium, few and all, one bar per method with its interval over seeds."""
+    """Many, medium, few and all: a line per method, a point per group with its interval over seeds."""
     uniform = section.uniform
     rows, left_out = leading_rows(
         [r for r in section.rows if not r.uses_true_prior and recalls_of(r, uniform or "")], section
@@ -39,33 +49,59 @@ def groups_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None
     if uniform is None or not rows:
         return None
     groups = [g for g in _ALL if g == "all" or section.groups[g]]
-    names = short_labels([row.label for row in rows])
-    figure = new_figure(2.1 + legend_height(names))
-    axes = figure.add_subplot()
-    bars = []
-    data: list[tuple[object, ...]] = []
-    for place, row in enumerate(rows):
-        found = recalls_of(row, uniform)
-        cells = [summarise(r.groups.get(g) for r in found.values()) for g in groups]
-        hatch = HATCHES[place % len(HATCHES)]
-        colour = looks[row.label].colour
-        bars.append(_bars(axes, cells, place, len(rows), colour, hatch))
-        data += [(row.label, g, *_numbers(c)) for g, c in zip(groups, cells, strict=True)]
     counts = [len(section.groups[g]) if g != "all" else len(section.rank) for g in groups]
-    ticks = [f"{g}\n({n})" for g, n in zip(groups, counts, strict=True)]
-    axes.set_xticks(range(len(groups)), ticks)
-    axes.set_ylabel("accuracy (%)")
-    axes.set_ylim(0, 100)
-    axes.grid(visible=False, axis="x")
-    legend_below(figure, bars, names)
+    keys = [f"{g} ({n})" for g, n in zip(groups, counts, strict=True)]
+    names = wrapped_labels([row.label for row in rows], 28)
+    tall = 0.26 if any("\n" in name for name in names) else 0.18
+    figure = new_figure(0.6 + tall * len(rows) + legend_height(keys))
+    axes = figure.add_subplot()
+    table = [
+        [summarise(r.groups.get(g) for r in recalls_of(row, uniform).values()) for g in groups]
+        for row in rows
+    ]
+    handles = [
+        _points(axes, [cells[k] for cells in table], _GROUP_LOOKS[group])
+        for k, group in enumerate(groups)
+    ]
+    axes.set_yticks(range(len(rows)), names)
+    for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set_color(ink(looks[row.label].colour))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("accuracy (%)")
+    legend_below(figure, handles, keys)
     return Drawing(
         name="groups",
         caption="Accuracy on the uniform test set by class group (number of classes), mean over"
         f" seeds; whiskers are 95 % t intervals (none below three seeds).{left_out}",
         figure=figure,
         head=("method", "group", "accuracy", "half_width", "n"),
-        data=tuple(data),
+        data=tuple(
+            (row.label, group, *numbers(cell))
+            for row, cells in zip(rows, table, strict=True)
+            for group, cell in zip(groups, cells, strict=True)
+        ),
     )
+
+
+def _points(axes: Axes, cells: Sequence[Summary | None], look: Look) -> Line2D:
+    """One group of every method; returned without whiskers, which would touch those of the legend."""
+    widths = [math.nan if c is None or c.half_width is None else c.half_width for c in cells]
+    tick = look.marker == "|"
+    found = axes.errorbar(
+        [math.nan if cell is None else cell.mean for cell in cells],
+        range(len(cells)),
+        xerr=widths if any(not math.isnan(w) for w in widths) else None,
+        color=look.colour,
+        marker=look.marker,
+        markersize=8.0 if tick else 4.5,
+        markeredgewidth=1.4 if tick else 0.0,
+        linestyle="none",
+        elinewidth=0.8,
+        clip_on=False,  # a marker at 100 % is a whole one
+    )
+    point: Line2D = found.lines[0]
+    return point
 
 
 def agreement_figure(section: Section) -> Drawing | None:
@@ -92,9 +128,7 @@ def agreement_figure(section: Section) -> Drawing | None:
             look = expert_look(e)
             hatch = HATCHES[e % len(HATCHES)]
             handles[e] = _bars(panel, cells, e, row.experts, look.colour, hatch)
-            data += [
-                (row.label, e + 1, g, *_numbers(c)) for g, c in zip(groups, cells, strict=True)
-            ]
+            data += [(row.label, e + 1, g, *numbers(c)) for g, c in zip(groups, cells, strict=True)]
         panel.set_xticks(range(len(groups)), groups)
         panel.set_title(title, loc="left", pad=3.0)
         panel.grid(visible=False, axis="x")
@@ -137,10 +171,6 @@ def _bars(
         hatch=hatch,
         error_kw={"elinewidth": 0.6, "ecolor": "#222222"},
     )
-
-
-def _numbers(cell: Summary | None) -> tuple[object, object, object]:
-    return (None, None, 0) if cell is None else (cell.mean, cell.half_width, cell.n)
 
 
 FIGURES = (

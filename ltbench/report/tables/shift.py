@@ -52,7 +52,8 @@ REGRET = Column(
     "regret",
     "Regret",
     explained=" Regret: points behind the oracle of the same trial, which knows the true test prior;"
-    f" {MISSING} where the bias of the training posterior is unknown or not fitted.",
+    f" {MISSING} where the bias of the training posterior is unknown or not fitted."
+    " It can be negative: with overconfident posteriors the oracle is no upper bound.",
 )
 
 _UNDERLINED = " Underlined: the highest of its block, which may be chance."

@@ -208,6 +208,11 @@ def test_rows_that_are_one_are_told_under_the_trained_method(text: str, label: s
     assert shared(text).label == label
 
 
-def test_only_the_oracle_uses_the_true_prior() -> None:
-    uses: dict[str, Any] = {t: resolve(t).uses_true_prior for t in ("ce", "sade", "ce+oracle")}
-    assert uses == {"ce": False, "sade": False, "ce+oracle": True}
+def test_only_the_oracles_use_the_true_prior() -> None:
+    uses: dict[str, Any] = {
+        t: resolve(t).uses_true_prior for t in ("ce", "sade", "ce+oracle", "ce+oracle-calibrated")
+    }
+    assert uses == {
+        **{"ce": False, "sade": False},
+        **{"ce+oracle": True, "ce+oracle-calibrated": True},
+    }

@@ -1,7 +1,9 @@
 """Looks of rows: what a reader must tell apart differs."""
 
+from matplotlib.colors import to_rgb
+
 from ltbench.report.figures.rows import MOST
-from ltbench.report.figures.style import DASHES, HATCHES, looks
+from ltbench.report.figures.style import COLOURS, DASHES, HATCHES, METHODS, ink, looks
 
 
 def test_no_two_of_a_hundred_methods_look_alike() -> None:
@@ -41,3 +43,21 @@ def test_every_dash_repeats_within_the_handle_of_a_legend() -> None:
     for line in DASHES[1:]:
         assert not isinstance(line, str)
         assert 1.5 * sum(line[1]) < handle
+
+
+def test_a_known_method_keeps_its_colour_whatever_else_there_is() -> None:
+    alone = looks((name, name) for name in METHODS)
+    beside = looks((name, name) for name in ("a", "z", *METHODS, "my-method", "b"))
+    for name in METHODS:
+        (own,) = looks([(name, name)]).values()
+        assert own.colour == alone[name].colour == beside[name].colour
+    assert len({look.colour for look in alone.values()}) == len(METHODS)
+    assert beside["a"].colour not in {look.colour for look in alone.values()}
+
+
+def test_text_in_the_colour_of_a_line_can_be_read() -> None:
+    for colour in COLOURS:
+        red, green, blue = (
+            v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(ink(colour))
+        )
+        assert 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05) >= 4.45
