@@ -65,7 +65,11 @@ def _labels(part: Part) -> dict[str, str]:
 
 def _cell(value: Value, digits: int) -> dict[str, object]:
     shown = printed(value, digits)
-    return {"text": shown.main, "uncertainty": shown.uncertainty, "best": shown.best}
+    return {
+        "text": shown.main,
+        "uncertainty": shown.uncertainty,
+        "tag": "b" if shown.best else "u" if shown.highest else "",
+    }
 
 
 def _sort_key(value: Value | float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,19 @@ class Quoted:
     title: str
     scores: Mapping[str, float]
     other_budget: bool
+    runs: int | None
+    draws: int | None
+    """Runs and draws that are averaged; None where the source does not say."""
+    settings: Mapping[str, object]
+    """Settings of its configuration, ``recipe.gamma`` or the bare name of a hyper-parameter."""
+    settings_source: str
+    differs: tuple[str, ...]
+    differs_shifted: tuple[str, ...]
+    """What else is known to differ from here; the second on shifted test sets only."""
 
 
 @lru_cache(maxsize=1)
-def _sources() -> tuple[dict[str, object], ...]:
+def _sources() -> tuple[dict[str, Any], ...]:
     text = files("ltbench.report.published").joinpath("quoted.toml").read_text(encoding="utf-8")
     return tuple(tomllib.loads(text)["source"])
 
@@ -42,6 +52,7 @@ def quoted_rows(protocol: str, variant: str) -> list[Quoted]:
         rows = source["rows"]
         assert isinstance(rows, dict)
         for label, row in rows.items():
+            told = _both(source, row)
             found.append(
                 Quoted(
                     key=str(source["key"]),
@@ -50,11 +61,26 @@ def quoted_rows(protocol: str, variant: str) -> list[Quoted]:
                     note=str(source["note"]),
                     label=label,
                     title=str(row["title"]),
-                    scores={name: float(v) for name, v in row.items() if name != "title"},
+                    scores={n: float(v) for n, v in row.items() if isinstance(v, float)},
                     other_budget=source["protocol"] != protocol,
+                    **told,
                 )
             )
     return found
+
+
+def _both(source: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the source tells of all its rows, and what it tells of this one besides."""
+    return {
+        "runs": source.get("runs"),
+        "draws": source.get("draws"),
+        "settings": {**source.get("settings", {}), **row.get("settings", {})},
+        "settings_source": str(row.get("settings_source", source.get("settings_source", ""))),
+        **{
+            name: (*row.get(name, ()), *source.get(name, ()))
+            for name in ("differs", "differs_shifted")
+        },
+    }
 
 
 def published_epochs(protocol: str) -> int | None:

@@ -32,6 +32,7 @@ _SPECIAL = {
     "§": r"$^{\S}$",
     "±": r"$\pm$",
     "×": r"$\times$",
+    "″": "{''}",
     "∞": r"$\infty$",
     "–": "--",
     "—": "---",
@@ -116,13 +117,15 @@ def render_latex(table: Table, label: str, *, siunitx: bool = False) -> str:
         if block.title:
             title = rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape_latex(block.title)}}}}}"
             lines.append(rf"{title} \\")
-        for row in block.rows:
+        for place, row in enumerate(block.rows):
             cells = [
                 _aligned(value, column.digits) if i in numeric else cell_latex(value, column.digits)
                 for i, (value, column) in enumerate(zip(row, table.columns, strict=True))
             ]
             grey = r"\color{gray}"
-            lines.append(_line([f"{grey}{cell}" for cell in cells] if block.quoted else cells))
+            lines.append(
+                _line([f"{grey}{cell}" for cell in cells] if place in block.quoted else cells)
+            )
     lines += [r"\bottomrule", r"\end{tabular}}"]
     if table.notes:
         notes = r"\\ ".join(escape_latex(note) for note in table.notes)
@@ -186,6 +189,8 @@ def _aligned(value: Value, digits: int) -> str:
         return f"{{{cell_latex(value, digits)}}}"
     cell = printed(value, digits)
     text = rf"{cell.main} \pm {cell.uncertainty}" if cell.uncertainty else cell.main
+    if cell.highest:  # no command may stand in an S column, but in braces
+        return f"{{{cell_latex(value, digits)}}}"
     return rf"\bfseries {text}" if cell.best else text
 
 
@@ -195,6 +200,7 @@ def cell_latex(value: Value, digits: int) -> str:
     if cell.main.startswith("-") and isinstance(value, Summary):
         text = rf"$-${{}}{text[1:]}" if math.isinf(value.mean) else rf"$-${text[1:]}"
     text = rf"\textbf{{{text}}}" if cell.best else text
+    text = rf"\underline{{{text}}}" if cell.highest else text
     return rf"{text}\,{{\scriptsize$\pm${cell.uncertainty}}}" if cell.uncertainty else text
 
 

@@ -36,7 +36,8 @@ def macro_word(text: str) -> str:
 def render_macros(tables: Sequence[Table], prefix: str) -> str:
     r"""``\<Prefix><Table><Row><Column>``; a comment above each row says what it is.
 
-    Names that would collide (of labels without letters, say) get the number of their row, spelled.
+    Names that would collide (of labels without letters, say) get the number of their row, spelled:
+    of the rows by label, which stays where their order by accuracy changes.
     """
     lines = [
         r"% \input this file, then write for example the name of a macro for its number.",
@@ -45,14 +46,16 @@ def render_macros(tables: Sequence[Table], prefix: str) -> str:
     used: set[str] = set()
     for table in tables:
         lines += ["", f"% {_comment(table.title)}"]
-        number = 0
+        rows = [row for block in table.blocks for row in block.rows]
+        by_label = sorted(range(len(rows)), key=lambda i: str(rows[i][0]))
+        numbers = iter([by_label.index(i) + 1 for i in range(len(rows))])
         for block in table.blocks:
-            for row in block.rows:
-                number += 1
+            for position, row in enumerate(block.rows):
+                number = next(numbers)
                 heads = [str(row[i]) for i in _head_places(table) if row[i] is not None]
                 lines.append(f"% {_comment(' '.join(heads))}{_comment(_of(block))}")
                 base = f"{macro_word(prefix)}{macro_word(table.name)}{macro_word(' '.join(heads))}"
-                base += "Quoted" if block.quoted else ""
+                base += "Quoted" if position in block.quoted else ""
                 names = [f"{base}{macro_word(column.key)}" for column in table.columns]
                 if used & set(names) or not macro_word(" ".join(heads)):
                     names = [f"{name}Row{macro_word(str(number))}" for name in names]

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ltbench.report.rows.summary import Summary
 from ltbench.report.tables.table import INFINITE, Block, Column, Table, Value, printed
 
 MOST_ROWS = 60  # of one table; the files have all
@@ -99,8 +98,11 @@ def _text(value: Value, column: Column) -> str:
 
 
 def _styled(value: Value, column: Column) -> Text:
-    best = isinstance(value, Summary) and value.best
-    return Text(_text(value, column), style="bold" if best else "")
+    cell = printed(value, column.digits)
+    style = "bold" if cell.best else "underline" if cell.highest else ""
+    text = Text(_text(value, column))
+    text.stylize(style, 0, len(cell.main))  # not the half-width under it
+    return text
 
 
 def _rich_table(
@@ -123,8 +125,8 @@ def _rich_table(
             no_wrap=not column.text,
             overflow="fold",
         )
-    style = "dim" if block.quoted else ""
-    for row in block.rows:
+    for place, row in enumerate(block.rows):
+        style = "dim" if place in block.quoted else ""
         # Text, not str: "[tau=1]" in a label is no markup.
         rich.add_row(*[_styled(row[i], table.columns[i]) for i in part], style=style)
     return rich

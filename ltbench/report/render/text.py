@@ -44,6 +44,8 @@ def _cell(value: Value, digits: int) -> str:
     cell = printed(value, digits)
     text = escape_markdown(cell.main)
     text = f"**{text}**" if cell.best else text
+    # Not <u>, which the pages of code hosts leave out.
+    text = f"<ins>{text}</ins>" if cell.highest else text
     return f"{text} ±{cell.uncertainty}" if cell.uncertainty else text
 
 

@@ -26,6 +26,8 @@ class Summary:
     n: int
     best: bool = False
     """The best of its column, or not to be told from it."""
+    highest: bool = False
+    """The highest mean of its group, where a table has too few seeds for a best."""
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:

@@ -25,7 +25,8 @@ def combined_intervals(rows: Sequence[Row], name: str) -> dict[str, Combined]:
     """Of every row with three seeds or more. Best: of those that do not know the true prior.
 
     A row ties with the best where their paired difference, on the seeds and images of both, is within
-    its own variance of seeds and images (Holm's correction over the rows).
+    its own variance of seeds and images (Holm's correction over the rows). None is best where all
+    tie.
     """
     measured = {found.row.label: found for found in rows_bits(rows, name)}
     known = {
@@ -40,7 +41,7 @@ def combined_intervals(rows: Sequence[Row], name: str) -> dict[str, Combined]:
         return None if found is None else found.p
 
     tied = tied_with_best([known[label].mean for label in ranked], p_value)
-    best = {ranked[index] for index in tied}
+    best = {ranked[index] for index in tied} if len(tied) < len(ranked) else set()
     return {
         label: Combined(
             Summary(c.mean, c.half_width, len(measured[label].seeds), label in best),

@@ -14,6 +14,7 @@ from ltbench.report.tables.captions import caption, marked, row_notes, shift_leg
 from ltbench.report.tables.diagnostics import detail_notes
 from ltbench.report.tables.infinite import infinite_notes
 from ltbench.report.tables.kind import TableKind
+from ltbench.report.tables.order import adapts
 from ltbench.report.tables.shift import LABEL, SEEDS, at, blocks, columns_of, seeds_of
 from ltbench.report.tables.table import Block, Column, Shown, Table, Value
 
@@ -75,12 +76,6 @@ def adaptation_table(section: Section, ltbench_version: str) -> Table | None:
 
 def prior_kl(draw: Draw) -> float | None:
     return draw.prior_kl
-
-
-def adapts(row: Row) -> bool:
-    """Neither ``none`` nor a reference that knows the true prior."""
-    strategies = {evaluation.strategy for evaluation in row.evaluations}
-    return bool(strategies) and strategies != {"none"} and not row.uses_true_prior
 
 
 def ends_of(tests: Sequence[TestSet]) -> list[TestSet]:

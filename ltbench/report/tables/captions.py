@@ -53,21 +53,23 @@ def shift_legend(tests: Sequence[TestSet]) -> str:
 def _averaging(rows: Sequence[Row], tests: Sequence[TestSet]) -> str:
     shifted = [test.name for test in tests if test.kind not in EVERY_IMAGE]
     drawn = {n for row in rows for name in shifted for n in row.n_draws(name)}
-    seeds = {len(row.seeds) for row in rows if row.seeds}
-    draws = f"{_span(drawn)} draws per shifted test set, then over " if drawn - {1} else ""
-    text = f"Mean over {draws}the seeds ({_seeds(seeds)})"
+    draws = f"{span(drawn)} draws per shifted test set, then over " if drawn - {1} else ""
+    text = f"Mean over {draws}the seeds ({seeds_text(len(row.seeds) for row in rows)})"
     if drawn == {1}:
         text += " on one draw per shifted test set"
-    if seeds and max(seeds) >= SMALLEST_N:
+    if max((len(row.seeds) for row in rows), default=0) >= SMALLEST_N:
         text += "; ± is the half-width of the 95 % t interval over seeds"
     return f"{text}; no interval below three seeds."
 
 
-def _seeds(seeds: set[int]) -> str:
-    return f"n = {_span(seeds)}" if seeds else "none"
+def seeds_text(counts: Iterable[int]) -> str:
+    """``"n = 5"``, ``"n = 1 to 3"`` or ``"none"``: how many seeds the rows have, those without left out."""
+    seeds = {count for count in counts if count}
+    return f"n = {span(seeds)}" if seeds else "none"
 
 
-def _span(numbers: Iterable[int]) -> str:
+def span(numbers: Iterable[int]) -> str:
+    """``"10"``, or ``"2 to 10"``."""
     ordered = sorted(set(numbers))
     return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
@@ -101,7 +103,7 @@ def footnotes(section: Section, rows: Sequence[Row]) -> tuple[str, ...]:
         }
         most = max((n for found in draws.values() for n in found), default=0)
         for label, found in draws.items():
-            note = f"{label}: {_span(found)} instead of {most} draws on some test sets"
+            note = f"{label}: {span(found)} instead of {most} draws on some test sets"
             if found != {most} and note not in notes:
                 notes.append(note)
     return tuple(notes)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from ltbench.report.records.schema import Evaluation
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import Summary, mean_of
-from ltbench.report.tables.captions import marked
+from ltbench.report.tables.captions import marked, seeds_text
 from ltbench.report.tables.kind import TableKind
-from ltbench.report.tables.shift import LABEL, PARAMETERS, SEEDS, blocks
+from ltbench.report.tables.order import Group, blocks_of, groups_of
+from ltbench.report.tables.shift import LABEL, PARAMETERS, SEEDS
 from ltbench.report.tables.table import NOT_APPLICABLE, Column, Shown, Table, Value
 
+DITTO = "″"
 _COLUMNS = (
     LABEL,
     Column("experts", "Experts", plain=True),
     PARAMETERS,
-    Column("macs", "MACs (M)", digits=2),
     Column("epochs", "Epochs", plain=True),
     SEEDS,
     Column("images_per_second", "Images/s", digits=0),
+    Column("macs", "MACs (M)", digits=2),
     Column("training_seconds", "Training (s)"),
     Column("evaluation_seconds", "Evaluation (s)"),
     Column("device", "Device", text=True),
@@ -28,23 +31,27 @@ _COLUMNS = (
 
 
 def cost_table(section: Section, ltbench_version: str) -> Table | None:
-    """A line per row; post-hoc rows carry the cost of the training that they share."""
+    """A line per row, those of one training together; it is told once what that training took."""
     rows = [row for row in section.rows if row.evaluations]
     if not rows:
         return None
 
+    groups = _groups(rows, section.group_by)
+    shared = _repeated(groups)
+
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
         if row.evaluations:
+            once = _ditto if row.label in shared else _number
             devices = sorted({e.trial.device for e in row.latest.values()} - {""})
             yield (
                 marked(row),
                 row.experts,
                 row.parameters,
-                _number(macs(row)),
                 _epochs({e.trial.cost.epochs for e in row.latest.values()}),
                 len(row.seeds),
-                _number(_mean(row, lambda e: e.trial.cost.images_per_second)),
-                _number(training_seconds(row)),
+                once(_mean(row, lambda e: e.trial.cost.images_per_second)),
+                _number(macs(row)),
+                once(training_seconds(row)),
                 _number(_mean(row, lambda e: e.seconds)),
                 ", ".join(devices) or NOT_APPLICABLE,
             )
@@ -54,15 +61,41 @@ def cost_table(section: Section, ltbench_version: str) -> Table | None:
     return Table(
         name="cost",
         title="Cost",
-        caption=f"Cost on {key.protocol} version {key.version}{variant}, mean over the seeds."
+        caption=f"Cost on {key.protocol} version {key.version}{variant}, mean over the seeds"
+        f" ({seeds_text(len(row.seeds) for row in rows)})."
         " MACs: multiply-accumulates of one test image through the network, in millions. Training"
         " and evaluation are wall times of one trial on the machine that ran it and compare only on"
-        " the same idle machine; rows that share a training carry its whole cost."
-        f" {NOT_APPLICABLE}: not in the records. Precision {key.precision}; ltbench"
+        " the same idle machine."
+        + (
+            f" {DITTO}: the training is that of the row above it (of its block, once sorted), told once."
+            if shared
+            else ""
+        )
+        + f" {NOT_APPLICABLE}: not in the records. Precision {key.precision}; ltbench"
         f" {ltbench_version}.",
         columns=_COLUMNS,
-        blocks=blocks(section, lines),
+        blocks=blocks_of(groups, lines),
     )
+
+
+def _groups(rows: Sequence[Row], group_by: str) -> list[Group]:
+    """As asked for; else a group for the very same trials, in the order of the first rows."""
+    if group_by:
+        return groups_of(rows, group_by)
+    found: dict[object, dict[frozenset[str], list[Row]]] = {}
+    for row in rows:  # what other seeds of one training are in stands beside it
+        found.setdefault((row.training, row.recipe), {}).setdefault(_trials(row), []).append(row)
+    return [Group("", tuple(same)) for trials in found.values() for same in trials.values()]
+
+
+def _trials(row: Row) -> frozenset[str]:
+    return frozenset(evaluation.trial.trial for evaluation in row.latest.values())
+
+
+def _repeated(groups: Sequence[Group]) -> set[str]:
+    """Labels of the rows whose trials are those of the row above."""
+    pairs = [pair for group in groups for pair in pairwise(group.rows)]
+    return {below.label for above, below in pairs if _trials(above) == _trials(below)}
 
 
 def _epochs(found: set[int | None]) -> Value:
@@ -83,6 +116,10 @@ def training_seconds(row: Row) -> float | None:
 
 def _mean(row: Row, pick: Callable[[Evaluation], float | None]) -> float | None:
     return mean_of(pick(evaluation) for evaluation in row.latest.values())
+
+
+def _ditto(value: float | None) -> Value:
+    return NOT_APPLICABLE if value is None else Shown(DITTO, value)
 
 
 def _number(value: float | None) -> Value:

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.statistics.images import RESAMPLES, image_intervals
-from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.captions import (
+    caption,
+    marked,
+    row_notes,
+    seeds_text,
+    shift_legend,
+)
 from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, blocks, columns_of, seeds_of
 from ltbench.report.tables.table import Table, Value
@@ -34,8 +40,9 @@ def images_table(section: Section, ltbench_version: str) -> Table | None:
         caption=f"{without_averaging(caption(section, what, section.rows, tests, ltbench_version))}"
         f" ± is half the length of the 95 % percentile interval of a bootstrap over test images"
         f" ({RESAMPLES:,} resamples, images drawn within each class, each with its mean over the"
-        " seeds). It covers which images of each class draw 0 holds, the finite test set and the draw"
-        f" from it; not the training seed.{note if unknown else ''}",
+        f" seeds, {seeds_text(len(row.seeds) for row in section.rows)}). It covers which"
+        " images of each class draw 0 holds, the finite test set and the draw from it; not the training"
+        f" seed.{note if unknown else ''}",
         columns=(LABEL, SEEDS, *columns_of(tests)),
         blocks=blocks(section, lines),
         notes=row_notes(section, section.rows),

@@ -1,4 +1,4 @@
-"""What is bold in a table, how its caption explains it, and what the table can not resolve."""
+"""What is bold or underlined in a table, how its caption says so, and what it can not resolve."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ltbench.report.rows.rows import Row
-from ltbench.report.rows.summary import SMALLEST_N, Summary, summarise
+from ltbench.report.rows.summary import SMALLEST_N, Summary, summarise, tied
 from ltbench.report.statistics.comparison import (
     ALPHA,
     POWER,
@@ -24,7 +24,8 @@ class Marks:
     """The cells of the columns ``picks`` for ``rows``, with the best of each column marked.
 
     Rows that know the true test prior get cells and no mark; ``lower`` names the places of columns
-    where less is better.
+    where less is better. A column in which no row can be told from the best has no mark: bold
+    everywhere says nothing.
     """
 
     def __init__(
@@ -33,33 +34,60 @@ class Marks:
         values = {row.label: [pick(row) for pick in picks] for row in rows}
         ranked = [row.label for row in rows if not row.uses_true_prior]
         columns = [[values[label][place] for label in ranked] for place in range(len(picks))]
-        tied = best_or_tied(columns, [place in lower for place in range(len(picks))])
+        found = best_or_tied(columns, [place in lower for place in range(len(picks))])
         self._cells: dict[str, list[Summary | None]] = {
-            label: [summarise(found.values()) for found in per_column]
+            label: [summarise(seeds.values()) for seeds in per_column]
             for label, per_column in values.items()
         }
-        for place, members in enumerate(tied):
-            for index in members:
-                cells = self._cells[ranked[index]]
-                cell = cells[place]
-                cells[place] = None if cell is None else replace(cell, best=True)
         self._ranked = len(ranked)
-        self._any = any(tied)
-        self._first = [values[label][0] for label in ranked] if picks else []
+        self._tested = any(found)
+        self._any, self._alike = False, False
+        for place, members in enumerate(found):
+            measured = [label for label in ranked if self._cells[label][place] is not None]
+            if members and len(members) == len(measured):
+                self._alike = True
+                continue
+            for index in members:
+                self._replace(ranked[index], place, best=True)
+                self._any = True
 
     def cells(self, row: Row) -> list[Summary | None]:
         return list(self._cells[row.label])
+
+    def _replace(self, label: str, place: int, **marks: bool) -> None:
+        cell = self._cells[label][place]
+        self._cells[label][place] = None if cell is None else replace(cell, **marks)
+
+    def underline(self, groups: Sequence[Sequence[Row]], place: int) -> bool:
+        """The highest mean of each group in the column ``place``; whether there is one.
+
+        Only where the seeds are too few for bold, and where a group has two means that differ.
+        """
+        done = False
+        for rows in groups if not self._tested else ():
+            ranked = [row.label for row in rows if not row.uses_true_prior]
+            found = {x: cell.mean for x in ranked if (cell := self._cells[x][place]) is not None}
+            highest = max(found.values(), default=0.0)
+            best = [label for label, mean in found.items() if tied(mean, highest)]
+            for label in best if len(best) < len(found) else ():
+                self._replace(label, place, highest=True)
+                done = True
+        return done
 
     def caption(self) -> str:
         """Explains the bold print; empty where there is nothing to compare."""
         if self._ranked < 2:
             return ""
-        if not self._any:
+        if not self._tested:
             return " Nothing is bold: no two methods share three seeds, so none can be told apart."
-        return (
-            " Bold: the best of a column and all that cannot be told from it (paired t tests over"
-            f" seeds, Holm's correction over the comparisons of the column, {100 * ALPHA:g} %)."
+        tests = (
+            "paired t tests over seeds, Holm's correction over the comparisons of the column,"
+            f" {100 * ALPHA:g} %"
         )
+        if not self._any:
+            return f" Nothing is bold: no row can be told from the best of any column ({tests})."
+        text = f" Bold: the best of a column and all that cannot be told from it ({tests})"
+        return f"{text}; none where that is every row of the column." if self._alike else f"{text}."
 
     def notes(self, rows: Sequence[Row], what: str, pick: Pick) -> tuple[str, ...]:
         """The minimal detectable difference, from the seed noise of what ``pick`` takes."""

@@ -14,7 +14,7 @@ from ltbench.report.rows.sections import Section
 from ltbench.report.rows.strictness import epochs
 from ltbench.report.rows.summary import Summary
 from ltbench.report.statistics.aggregate import SMALLEST_BLOCKS, Interval, iqm, mean_ranks
-from ltbench.report.tables.captions import footnotes, marked
+from ltbench.report.tables.captions import footnotes, marked, seeds_text
 from ltbench.report.tables.shift import at
 from ltbench.report.tables.table import Block, Column, Shown, Table, Value
 
@@ -118,7 +118,8 @@ def overview_table(overview: Overview, ltbench_version: str) -> Table:
     return Table(
         name="overall",
         title="All protocols together",
-        caption="Interquartile mean (IQM) of top-1 accuracy (%) over the seeds of"
+        caption="Interquartile mean (IQM) of top-1 accuracy (%) over the seeds"
+        f" ({seeds_text(len(values) for scores in overview.scores.values() for values in scores)}) of"
         f" {count} test label distributions of {len(overview.sections)} data sets ({names}):"
         " the mean of the middle half of all runs, every distribution with equal weight,"
         " whatever its number of seeds; ± is"

@@ -1,24 +1,38 @@
-"""Published figures beside measured ones: grey, cited, never ranked, with the gap."""
+"""Published figures beside measured ones, method by method: grey, cited, never ranked, with gaps."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from ltbench.report.published.candidates import FAR, candidates
 from ltbench.report.published.quoted import Quoted, quoted_rows
+from ltbench.report.records.schema import EVERY_IMAGE, Draw
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, TestSet
-from ltbench.report.rows.summary import Summary, summarise
-from ltbench.report.tables.captions import caption, marked
+from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.captions import caption, footnotes, marked, span
+from ltbench.report.tables.first_draw import first_draw_top1
 from ltbench.report.tables.kind import TableKind
-from ltbench.report.tables.shift import LABEL, columns_of, seeds_of
+from ltbench.report.tables.shift import LABEL, SEEDS, columns_of, seeds_of, top1
 from ltbench.report.tables.table import Block, Column, Table, Value
 
 _SOURCE = Column("source", "Source", text=True)
-_N = Column("n", "n", plain=True)
+Cells = Sequence[Summary | None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way in which a row is measured: its name, and a cell for each test set."""
+
+    name: str
+    cells: Cells
+    draws: str = ""
+    """How many draws are averaged; empty for draw 0."""
 
 
 def quoted_table(section: Section, ltbench_version: str) -> Table | None:
-    """Only draw 0 is compared: published shifted sets are one draw."""
+    """Draw 0, as published, and the mean over the draws; gaps to both where budgets are equal."""
     quoted = quoted_rows(section.key.protocol, section.key.variant)
     names = {name for row in quoted for name in row.scores}
     tests = tuple(test for test in section.shifts if test.name in names)
@@ -27,59 +41,110 @@ def quoted_table(section: Section, ltbench_version: str) -> Table | None:
     if not shown or not tests or section.key.mode != "clean":
         return None
     rows = [by_label[label] for label in sorted({q.label for q in shown})]
-    cells = {row.label: [draw_zero(row, test) for test in tests] for row in rows}
-    measured = tuple(
-        (marked(row), "measured", seeds_of(cells[row.label]), *cells[row.label]) for row in rows
-    )
+    measured = {row.label: measurements(row, tests) for row in rows}
     other = any(q.other_budget for q in shown)
-    blocks = [
-        Block(measured, "measured here, draw 0"),
-        Block(tuple(_quoted_line(q, tests) for q in shown), "quoted", quoted=True),
+    found = [
+        _block(row, [q for q in shown if q.label == row.label], measured, tests) for row in rows
     ]
-    if not other:
-        gaps = tuple(_gap_line(q, tests, cells[q.label]) for q in shown)
-        blocks.append(Block(gaps, "gap: measured minus quoted, points"))
-    what = "Top-1 accuracy (%) on draw 0 beside published figures, of"
-    sources = {q.key: f"{q.key}: {q.citation}; {q.url} ({q.note})" for q in shown}
     budget = (
         " The quoted figures were trained with another budget: no gap is computed, and none should"
         " be read into this table."
         if other
-        else ""
+        else " Minus: the gap, measured minus quoted, in points."
     )
-    text = caption(section, what, rows, (), ltbench_version)
+    far = [note for q in shown if (note := far_note(q, by_label[q.label], measured, tests))]
+    sources = {q.key: f"{q.key}: {q.citation}; {q.url} ({q.note})" for q in shown}
+    what = "Top-1 accuracy (%) beside published figures, of"
     return Table(
         name="quoted",
         title="Published, quoted" + (" (other budget)" if other else ""),
-        caption=f"{text} Draw 0 alone, as published; quoted rows are not"
-        f" measured here, not ranked and carry no interval.{budget}",
-        columns=(LABEL, _SOURCE, _N, *columns_of(tests)),
-        blocks=tuple(blocks),
-        notes=tuple(sources.values()),
+        caption=f"{caption(section, what, rows, tests, ltbench_version)} Draw 0: that draw alone, the"
+        " one that the published code makes. Quoted rows are not measured here, not ranked and carry"
+        f" no interval.{budget}",
+        columns=(LABEL, _SOURCE, SEEDS, *columns_of(tests)),
+        blocks=tuple(found),
+        notes=(*far, *sources.values(), *footnotes(section, rows)),
     )
 
 
-def draw_zero(row: Row, test: TestSet) -> Summary | None:
-    """Over seeds, of draw 0 only."""
-    found = row.results.get(test.name, {}).values()
-    return summarise(d.top1 for one in found for d in one.draws if d.number == 0)
+def measurements(row: Row, tests: Sequence[TestSet]) -> list[Measured]:
+    """Draw 0, and the mean over all draws where a shifted test set has more than one."""
+
+    def cells(pick: Callable[[Draw], float | None]) -> list[Summary | None]:
+        return [row.cell(test.name, pick) for test in tests]
+
+    found = [Measured("draw 0", cells(first_draw_top1))]
+    shifted = [test.name for test in tests if test.kind not in EVERY_IMAGE]
+    drawn = {n for name in shifted for n in row.n_draws(name)}
+    if drawn - {1}:
+        found.append(Measured(f"mean of {span(drawn)}", cells(top1), span(drawn)))
+    return found
 
 
-def _quoted_line(quoted: Quoted, tests: tuple[TestSet, ...]) -> tuple[Value, ...]:
-    scores = [quoted.scores.get(test.name) for test in tests]
-    cells = [None if score is None else Summary(score, None, 0) for score in scores]
-    return (quoted.label, quoted.key, None, *cells)
+def _block(
+    row: Row,
+    quoted: Sequence[Quoted],
+    measured: dict[str, list[Measured]],
+    tests: Sequence[TestSet],
+) -> Block:
+    own = measured[row.label]
+
+    def line(source: str, cells: Sequence[Value], n: Value) -> tuple[Value, ...]:
+        return (marked(row), source, n, *cells)
+
+    def lines() -> Iterator[tuple[tuple[Value, ...], bool]]:
+        for one in own:
+            yield line(f"measured, {one.name}", one.cells, seeds_of(one.cells)), False
+        for q in quoted:
+            scores = [q.scores.get(test.name) for test in tests]
+            cells = [None if score is None else Summary(score, None, 0) for score in scores]
+            yield line(f"quoted, {q.key}", cells, None), True
+            for one in compared(q, own, tests):
+                gap = gaps(q, one, tests)
+                yield line(f"{one.name} minus {q.key}", gap, seeds_of(gap)), False
+
+    found = list(lines())
+    places = frozenset(i for i, (_, grey) in enumerate(found) if grey)
+    return Block(tuple(cells for cells, _ in found), quoted=places)
 
 
-def _gap_line(
-    quoted: Quoted, tests: tuple[TestSet, ...], cells: list[Summary | None]
-) -> tuple[Value, ...]:
-    gaps: list[Value] = []
-    for test, cell in zip(tests, cells, strict=True):
+def compared(quoted: Quoted, own: Sequence[Measured], tests: Sequence[TestSet]) -> list[Measured]:
+    """What gaps are told of: nothing of another budget; draw 0 alone where no set is drawn."""
+    drawn = any(t.name in quoted.scores and t.kind not in EVERY_IMAGE for t in tests)
+    return [] if quoted.other_budget else [one for one in own if drawn or not one.draws]
+
+
+def gaps(quoted: Quoted, measured: Measured, tests: Sequence[TestSet]) -> Cells:
+    """Measured minus quoted, with the interval of what was measured."""
+    found: list[Summary | None] = []
+    for test, cell in zip(tests, measured.cells, strict=True):
         score = quoted.scores.get(test.name)
         known = cell is not None and score is not None
-        gaps.append(replace(cell, mean=cell.mean - score) if known and cell and score else None)
-    return (quoted.label, quoted.key, seeds_of(gaps), *gaps)
+        found.append(replace(cell, mean=cell.mean - score) if known and cell and score else None)
+    return found
+
+
+def far_note(
+    quoted: Quoted, row: Row, measured: dict[str, list[Measured]], tests: Sequence[TestSet]
+) -> str:
+    """Where a gap exceeds :data:`FAR`, and the candidates for what differs; empty elsewhere."""
+    parts, shifted, draws = [], False, ""
+    for one in compared(quoted, measured[row.label], tests):
+        pairs = zip(tests, gaps(quoted, one, tests), strict=True)
+        far = [test for test, gap in pairs if gap is not None and abs(gap.mean) > FAR]
+        drawn = [test for test in far if test.kind not in EVERY_IMAGE]
+        shifted = shifted or bool(drawn)
+        draws = one.draws if drawn else draws
+        if far:
+            parts.append(f"{one.name}: {', '.join(test.short for test in far)}")
+    if not parts:
+        return ""
+    found = candidates(quoted, row, shifted=shifted, draws=draws)
+    text = "; ".join(found) if found else "none is known"
+    return (
+        f"{row.label}, more than {FAR:g} point from {quoted.key} ({'; '.join(parts)})."
+        f" Candidates for what differs, not causes: {text}"
+    )
 
 
 TABLES = (TableKind(170, quoted_table),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from ltbench.report.records.schema import Draw
 from ltbench.report.rows.rows import Row
@@ -12,7 +13,8 @@ from ltbench.report.statistics.regret import mean_regret, oracles
 from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
 from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.marks import Marks, Pick
-from ltbench.report.tables.table import KNOWS_PRIOR, MISSING, Block, Column, Shown, Table, Value
+from ltbench.report.tables.order import Group, blocks_of, groups_by_mean, groups_of
+from ltbench.report.tables.table import MISSING, Block, Column, Shown, Table, Value
 
 LABEL = Column("method", "Method", text=True)
 PARAMETERS = Column("parameters", "Params", plain=True)
@@ -29,15 +31,7 @@ def blocks(
 
     rows: those to show; default all of the section.
     """
-    grouped: dict[str, list[tuple[Value, ...]]] = {}
-    shown = section.rows if rows is None else rows
-    for row in shown:
-        if not row.uses_true_prior:
-            title = {"method": row.method, "strategy": row.strategy}.get(section.group_by, "")
-            grouped.setdefault(title, []).extend(lines(row))
-    found = [Block(tuple(grouped[title]), title) for title in sorted(grouped)]
-    knowing = tuple(line for row in shown if row.uses_true_prior for line in lines(row))
-    return tuple([*found, Block(knowing, KNOWS_PRIOR)] if knowing else found)
+    return blocks_of(groups_of(section.rows if rows is None else rows, section.group_by), lines)
 
 
 def top1(draw: Draw) -> float | None:
@@ -62,13 +56,19 @@ REGRET = Column(
     " It can be negative: with overconfident posteriors the oracle is no upper bound.",
 )
 
+_UNDERLINED = " Underlined: the highest of its block, which may be chance."
+
 
 def columns_of(tests: Sequence[TestSet], digits: int = 1) -> tuple[Column, ...]:
     return tuple(Column(test.name, test.short, digits) for test in tests)
 
 
 def main_table(section: Section, ltbench_version: str) -> Table | None:
-    """Methods by test distributions, their mean, the worst of them, and the regret."""
+    """Methods by test distributions, their mean, the worst of them, and the regret.
+
+    What adapts stands apart from what does not, each by descending mean, unless blocks were asked
+    for.
+    """
     tests = section.shifts
     if not tests:
         return None
@@ -85,6 +85,14 @@ def main_table(section: Section, ltbench_version: str) -> Table | None:
         ends.append(REGRET)
     lower = frozenset([len(picks) - 1] if picks[-1] is regrets else [])
     marks = Marks(section.rows, picks, lower)
+    columns = [*columns_of(tests), *ends]
+    place = len(tests) if several else 0  # of the mean, or of the only distribution
+    groups: Sequence[Group] = groups_of(section.rows, section.group_by)
+    if not section.group_by:
+        groups = groups_by_mean(section.rows, picks[place])
+    if marks.underline([group.rows for group in groups], place):
+        column = columns[place]
+        columns[place] = replace(column, explained=column.explained + _UNDERLINED)
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
         cells = marks.cells(row)
@@ -92,17 +100,16 @@ def main_table(section: Section, ltbench_version: str) -> Table | None:
 
     what = f"Top-1 accuracy (%) on the test label distributions ({shift_legend(tests)}) of"
     text = caption(section, what, section.rows, tests, ltbench_version)
-    text += "".join(column.explained for column in ends)
-    summary = mean_over(tests) if several else picks[0]
+    text += "".join(column.explained for column in columns)
     return Table(
         name="main",
         title="Top-1 accuracy over test label distributions",
         caption=text + marks.caption(),
-        columns=(LABEL, PARAMETERS, SEEDS, *columns_of(tests), *ends),
-        blocks=blocks(section, lines),
+        columns=(LABEL, PARAMETERS, SEEDS, *columns),
+        blocks=blocks_of(groups, lines),
         notes=(
             *row_notes(section, section.rows),
-            *marks.notes(section.rows, "Mean" if several else tests[0].short, summary),
+            *marks.notes(section.rows, "Mean" if several else tests[0].short, picks[place]),
         ),
     )
 

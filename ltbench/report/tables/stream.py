@@ -8,7 +8,7 @@ from ltbench.report.records.latest import duplicate_notes
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.streams import StreamRow, stream_rows
 from ltbench.report.rows.summary import SMALLEST_N, mean_of, summarise
-from ltbench.report.tables.captions import shift_legend
+from ltbench.report.tables.captions import seeds_text, shift_legend
 from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, columns_of, seeds_of
 from ltbench.report.tables.table import Block, Column, Table, Value
@@ -51,6 +51,7 @@ def stream_table(section: Section, ltbench_version: str) -> Table | None:
         f" version {key.version}{variant}. Each test set is draw 0, its images once, in arrivals as"
         f" named; {_drift(rows)} Predicts: a batch before or after adapting on it; fixed: no"
         " adaptation. Mean over the seeds"
+        f" ({seeds_text(len(row.records) for row in rows)})"
         + ("; ± is the half-width of the 95 % t interval over them" if most >= SMALLEST_N else "")
         + f". Precision {key.precision}, evaluation mode {key.mode}; ltbench {ltbench_version}."
         " A true prior is that of the whole stream: where the prior drifts it is no upper bound."

@@ -10,6 +10,8 @@ from ltbench.report.rows.summary import Summary
 MISSING = "–"  # not measured
 NOT_APPLICABLE = "n/a"  # cannot be measured: the group has no class
 INFINITE = "∞"
+FIXED = "not adapted to the test images"
+ADAPTED = "adapted to the test images"
 KNOWS_PRIOR = "knows the true test prior"
 
 
@@ -50,8 +52,8 @@ class Block:
 
     rows: tuple[tuple[Value, ...], ...]
     title: str = ""
-    quoted: bool = False
-    """Not measured here: set in grey, never ranked."""
+    quoted: frozenset[int] = frozenset()
+    """Places of the rows that were not measured here: set in grey, never ranked."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Printed:
-    """A cell as text; ``uncertainty`` is the half-width without its sign."""
+    """A cell as text; ``uncertainty`` is the half-width without its sign.
+
+    ``best`` is set in bold, ``highest`` underlined.
+    """
 
     main: str
     uncertainty: str = ""
     best: bool = False
+    highest: bool = False
 
 
 def printed(value: Value, digits: int) -> Printed:
@@ -95,9 +101,9 @@ def printed(value: Value, digits: int) -> Printed:
     if isinstance(value, int):
         return Printed(f"{value:,}")
     if value.half_width is None:
-        return Printed(_fixed(value.mean, digits), best=value.best)
+        return Printed(_fixed(value.mean, digits), "", value.best, value.highest)
     width = _fixed(value.half_width, digits)
-    return Printed(_fixed(value.mean, digits), width, value.best)
+    return Printed(_fixed(value.mean, digits), width, value.best, value.highest)
 
 
 def _fixed(number: float, digits: int) -> str:

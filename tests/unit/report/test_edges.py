@@ -18,7 +18,6 @@ from ltbench.report.build import build_report
 from ltbench.report.figures.all import build_figures
 from ltbench.report.figures.drawing import save_figure
 from ltbench.report.figures.style import looks
-from ltbench.report.published.quoted import quoted_rows
 from ltbench.report.records.read import read_records
 from ltbench.report.render.latex import render_latex
 from ltbench.report.render.macros import macro_word
@@ -181,24 +180,6 @@ def test_mixed_conditions_are_footnoted_and_strict_refuses_them(tmp_path: Path) 
         build_report(tmp_path, figures=False, strict=True)
 
 
-def test_quoted_figures_stand_apart_with_their_gap(tmp_path: Path) -> None:
-    results = Results(tmp_path / "full", protocol="cifar100-lt", ratios=(10, 50))
-    results.add("ce", 0, lambda n, s, d: 62.0 if d == 0 else 90.0)
-    table = tables_of(tmp_path / "full")["quoted"]
-    text = render_markdown(table)
-    assert "| ce | sade-readme | – | 62.3 | 56.2 | 41.4 | 25.8 | 17.5 |" in text
-    assert "| ce | sade-readme | 1 | -0.3 | 5.8 | 20.6 | 36.2 | 44.5 |" in text  # draw 0 alone
-    assert "github.com/Vanint/SADE-AgnosticLT" in text
-    assert [block.quoted for block in table.blocks] == [False, True, False]
-    short = Results(tmp_path / "short", protocol="cifar100-lt-short", ratios=(10, 50))
-    short.add("ce", 0, flat(50))
-    table = tables_of(tmp_path / "short")["quoted"]
-    assert "other budget" in table.title
-    assert len(table.blocks) == 2  # no gap
-    assert quoted_rows("cifar100-lt", "recipe.epochs=40") == []
-    assert "quoted" not in tables_of_variant(tmp_path)
-
-
 def test_a_fragment_names_the_packages_that_it_needs(tmp_path: Path) -> None:
     results = Results(tmp_path, protocol="cifar100-lt", ratios=(10, 50))
     results.add("ce", 0, flat(50))
@@ -231,12 +212,6 @@ def test_a_fragment_compiles_with_the_packages_that_it_names(tmp_path: Path) -> 
                 timeout=120,
             )
             assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
-
-
-def tables_of_variant(tmp_path: Path) -> dict[str, Table]:
-    results = Results(tmp_path / "v", protocol="cifar100-lt", variant="train.imbalance=50")
-    results.add("ce", 0, flat(50))
-    return tables_of(tmp_path / "v")
 
 
 def test_macro_names_are_letters() -> None:

@@ -73,7 +73,7 @@ def test_a_short_budget_is_marked_in_title_list_and_every_table(tmp_path: Path) 
     assert all(title.endswith("(short budget)") for title in titles)
     assert "short budget" not in toy.lower()
     assert "Published, quoted (other budget) (short budget)" in titles
-    assert "| ce | sade-readme | – | 62.3 |" in short
+    assert "| ce | quoted, sade-readme | – | 62.3 |" in short
     listed = [line for line in text.splitlines() if line.startswith("- [")]
     assert [("short budget" in line) for line in listed] == [
         ("cifar100" in line) for line in listed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import pandas as pd
 import pytest
 
 from ltbench.report.build import build_report
+from ltbench.report.records.read import read_records
 from ltbench.report.render.text import csv_text, render_csv
+from ltbench.report.rows.sections import build_sections
 from ltbench.report.rows.summary import Summary
+from ltbench.report.tables.all import build_tables
+from ltbench.report.tables.overview import build_overview, overview_table
 from ltbench.report.tables.table import Block, Column, Shown, Table
 
 from ..builder import Results, flat
@@ -109,6 +114,17 @@ def test_every_number_of_every_table_and_figure_is_a_number(report: Path) -> Non
                 assert frame[name].dtype.kind in "if", f"{file} {name}: {set(frame[name])}"
                 infinite += int(np.isinf(frame[name].to_numpy(dtype=float)).sum())
     assert infinite
+
+
+def test_every_caption_says_the_number_of_seeds(report: Path) -> None:
+    sections = build_sections(read_records(report.parent))[0]
+    overview = build_overview(sections)
+    assert overview is not None
+    tables = [table for section in sections for table in build_tables(section, "9")]
+    tables.append(overview_table(overview, "9"))
+    assert {table.name for table in tables} == TABLES
+    for table in tables:
+        assert re.search(r"\bn = [1-4]( to [1-4])?\b", table.caption), (table.name, table.caption)
 
 
 def test_infinite_and_not_measured_are_told_apart(report: Path) -> None:

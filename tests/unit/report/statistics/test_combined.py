@@ -75,8 +75,7 @@ def test_intervals_hold_those_of_seeds_and_of_images(tmp_path: Path) -> None:
 def test_bold_is_the_best_and_what_cannot_be_told_from_it(tmp_path: Path) -> None:
     section = study(tmp_path, 4)
     forward = combined_intervals(section.rows, "forward10")
-    assert forward["ce"].cell.best
-    assert forward["sade"].cell.best
+    assert not any(found.cell.best for found in forward.values())  # all tie: bold would say nothing
     backward = combined_intervals(section.rows, "backward10")
     assert not backward["ce"].cell.best
     assert backward["sade"].cell.best

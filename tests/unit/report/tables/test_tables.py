@@ -96,7 +96,10 @@ def test_rows_that_know_the_prior_are_a_block_of_their_own(tmp_path: Path) -> No
     results.add("ce", 0, flat(50))
     results.add("ce", 0, flat(70), strategy="oracle", oracle=True)
     table = tables_of(tmp_path)["main"]
-    assert [block.title for block in table.blocks] == ["", "knows the true test prior"]
+    assert [block.title for block in table.blocks] == [
+        "not adapted to the test images",
+        "knows the true test prior",
+    ]
     assert [row[0] for row in table.blocks[1].rows] == ["ce+oracle"]
     assert "knows the true test prior" in render_latex(table, "x")
 
