@@ -74,7 +74,8 @@ def _sort_key(value: Value | float) -> str:
         value = value.stored
     if isinstance(value, Summary | float):
         number = float(value.mean if isinstance(value, Summary) else value)
-        return "Infinity" if number == math.inf else repr(number)  # as the page's script reads it
+        # As the page's script reads it; six digits tell apart what no column prints apart.
+        return "Infinity" if number == math.inf else f"{number:.6g}"
     if isinstance(value, int):
         return str(value)
     return ""

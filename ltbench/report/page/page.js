@@ -27,7 +27,7 @@
         for (const body of table.tBodies) {
           const rows = [...body.rows].filter((row) => !row.classList.contains("block"));
           rows.map((row) => [row, row.cells[place]]).sort(([, a], [, b]) => {
-            const x = a.dataset.sort, y = b.dataset.sort;
+            const x = a.dataset.sort || "", y = b.dataset.sort || "";
             if (x !== "" && y !== "") return sign * (Number(x) - Number(y) || 0);  // two infinities: no difference
             if (x !== "" || y !== "") return x === "" ? 1 : -1;
             return sign * a.textContent.localeCompare(b.textContent, undefined, { numeric: true });
