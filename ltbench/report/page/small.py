@@ -8,6 +8,7 @@ from itertools import count
 from xml.etree.ElementTree import Element, fromstring, tostring
 
 from ltbench.report.page.path import short_number, short_path
+from ltbench.report.page.tile import small_tile
 
 _NUMBERS = ("x", "y", "width", "height")
 _REFERENCE = re.compile(r"""(?<=url\()['"]?#([^)'"]+)['"]?(?=\))""")
@@ -28,6 +29,9 @@ def small_svg(svg: str) -> str:
     root = fromstring(svg)
     for key in ("width", "height"):  # the page gives it a size
         root.attrib.pop(key, None)
+    for e in root.iter():
+        if _local(e.tag) == "pattern":
+            small_tile(e)
     _clean(root)
     for key, value in _ROOT.items():
         root.set(key, value)
