@@ -139,6 +139,9 @@ def busy() -> Drawing:
         one.bar([k], [k + 1], hatch=hatch, color=f"C{k}", edgecolor="white")
     for k, marker in enumerate("os^DvPX*"):
         two.plot([0, 1, 2], [k, k + 1, k], marker=marker, fillstyle="left", linestyle="--")
+    two.plot(
+        [k / 20 for k in range(40)], [3 + (k * 7 % 5) for k in range(40)], "D", color="C4", mec="C1"
+    )
     two.imshow([[0.0, 1.0], [1.0, 0.0]], extent=(0, 1, 0, 1), aspect="auto")
     two.fill_between([0, 2], [0, 1], [3, 4], alpha=0.2)
     two.set_ylabel("accuracy (%)")
