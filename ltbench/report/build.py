@@ -111,7 +111,8 @@ def build_report(
         write_report_text(readme, render_readme(shown, readme, target, __version__))
         files.append(readme)
     page, index = target / "report.html", target / "index.md"
-    write_report_text(page, render_html(parts, homeless, records.unreadable, __version__))
+    html = render_html(parts, homeless, records.unreadable, __version__, drawn)
+    write_report_text(page, html)
     write_report_text(index, render_index(parts, homeless, records.unreadable, __version__))
     printer.unreadable(records.unreadable)
     for part in parts:  # once everything is written: the reader of a pipe may leave at any line

@@ -22,7 +22,7 @@ TABLES = (
 )
 """Of the report's tables those that the page repeats, in this order; the others are linked."""
 
-_FIGURES = ("accuracy-over-shift", "expert-weights")
+_FIGURES = ("methods-over-shift", "accuracy-over-shift", "expert-weights")
 
 Parts = Sequence[tuple[Section, Sequence[Table]]]
 

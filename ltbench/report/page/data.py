@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from ltbench.report.figures.style import Look
 from ltbench.report.records.schema import Evaluation
 from ltbench.report.rows.position import position
 from ltbench.report.rows.rows import Row
@@ -19,13 +20,14 @@ Json = dict[str, object]
 FIXED = "none"  # the strategy whose prediction for an image depends on nothing but that image
 
 
-def shift_data(section: Section) -> Json | None:
+def shift_data(section: Section, looks: Mapping[str, Look]) -> Json | None:
     """For the shift control; ``None`` where a section has no spectrum.
 
-    A fixed predictor is known by its recalls on the uniform set: under the ideal prior pi
-    its accuracy is ``sum_c pi_c recall_c``. For a row that adapts only the stored accuracies
-    are known, put on the same footing (:func:`stored_top1`); the page interpolates between them,
-    linearly in the log of the ratio, and says so.
+    At the stored test sets the page shows ``top1``, the means of the records that the tables have.
+    Between them a fixed predictor is known by its recalls on the uniform set: under the ideal prior
+    pi its accuracy is ``sum_c pi_c recall_c``. For a row that adapts only the stored accuracies
+    are known, put on the same footing as ``between`` (:func:`stored_top1`); the page interpolates
+    them, linearly in the log of the ratio, and says so.
     """
     tests = section.shifts
     if len(tests) < 2 or section.uniform is None:
@@ -34,8 +36,8 @@ def shift_data(section: Section) -> Json | None:
     places = _places(section, rows)
     return {
         "place": places,
-        "tests": [{"short": t.short, "x": round(position(t), 6)} for t in tests],
-        "rows": [_row(row, section, places) for row in rows],
+        "tests": [{"name": t.name, "short": t.short, "x": round(position(t), 6)} for t in tests],
+        "rows": [_row(row, section, places) | _look(looks[row.label]) for row in rows],
     }
 
 
@@ -64,8 +66,15 @@ def _row(row: Row, section: Section, places: Sequence[int | None]) -> Json:
         "true_prior": row.uses_true_prior,
         "seeds": len(row.seeds),
         "recalls": [_short(value) for value in recalls] if fixed else None,
-        "top1": [_short(value) for value in known],
+        "top1": [_short(mean_of(row.top1(test.name).values())) for test in section.shifts],
+        "between": [_short(value) for value in known],
     }
+
+
+def _look(look: Look) -> Json:
+    """As the figure over the shift draws the row; dashes in widths of the line."""
+    dashes = [] if isinstance(look.line, str) else list(look.line[1])
+    return {"colour": look.colour, "marker": look.marker, "dashes": dashes}
 
 
 def trials_data(section: Section) -> list[Json]:

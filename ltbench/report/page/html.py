@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import count
 
+from ltbench.report.figures.style import Look
 from ltbench.report.page.data import script_json, shift_data, trials_data
+from ltbench.report.page.links import footnotes, links, note_id, trials_ids
 from ltbench.report.page.markdown import failure_line
 from ltbench.report.page.part import Part
 from ltbench.report.page.svg import to_svg
 from ltbench.report.records.read import Unreadable
 from ltbench.report.records.schema import Failure
 from ltbench.report.rows.summary import Summary
-from ltbench.report.tables.captions import marked
 from ltbench.report.tables.table import Shown, Value, printed
 
 
@@ -23,17 +24,26 @@ def render_html(
     failures: Sequence[Failure],
     unreadable: Sequence[Unreadable],
     ltbench_version: str,
+    looks: Mapping[str, Look],
 ) -> str:
-    """Everything inline: styles, scripts, figures as SVG, data as JSON; nothing is fetched."""
+    """Everything inline: styles, scripts, figures as SVG, data as JSON; nothing is fetched.
+
+    ``looks``: of every row's label, so that the page has the colours of the figures.
+    """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"cell": _cell, "sort_key": _sort_key}
+    environment.globals |= {"cell": _cell, "sort_key": _sort_key, "links": links}
+    environment.globals |= {"note_id": note_id}
     template = environment.from_string(_text("page.html.jinja"))
     data = {
-        part.folder: {"shift": shift_data(part.section), "trials": trials_data(part.section)}
+        part.folder: {
+            "shift": shift_data(part.section, looks),
+            "trials": trials_data(part.section),
+            "notes": footnotes(part),
+        }
         for part in parts
         if part.section is not None
     }
@@ -43,7 +53,7 @@ def render_html(
             {
                 "part": part,
                 "figures": [(d, to_svg(d, f"_{next(numbers)}_")) for d in part.drawings],
-                "labels": _labels(part),
+                "rows": _rows(part),
             }
             for part in parts
         ],
@@ -57,10 +67,20 @@ def render_html(
     )
 
 
-def _labels(part: Part) -> dict[str, str]:
-    """From what a table prints for a row, marks of footnotes included, to the row's label."""
-    rows = part.section.rows if part.section else []
-    return {marked(row): row.label for row in rows} | {row.label: row.label for row in rows}
+def _rows(part: Part) -> list[dict[str, object]]:
+    """The lists of trials: empty until they are opened, since there may be thousands."""
+    if part.section is None:
+        return []
+    ids = trials_ids(part)
+    return [
+        {
+            "id": ids[row.label],
+            "label": row.label,
+            "trials": len(row.evaluations),
+            "failures": len(row.failures),
+        }
+        for row in part.section.rows
+    ]
 
 
 def _cell(value: Value, digits: int) -> dict[str, object]:
@@ -78,7 +98,8 @@ def _sort_key(value: Value | float) -> str:
         value = value.stored
     if isinstance(value, Summary | float):
         number = float(value.mean if isinstance(value, Summary) else value)
-        return "Infinity" if number == math.inf else repr(number)  # as the page's script reads it
+        # As the page's script reads it; six digits tell apart what no column prints apart.
+        return "Infinity" if number == math.inf else f"{number:.6g}"
     if isinstance(value, int):
         return str(value)
     return ""

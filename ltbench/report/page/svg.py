@@ -6,6 +6,8 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+from ltbench.report.page.small import small_svg
+
 if TYPE_CHECKING:
     from ltbench.report.figures.drawing import Drawing
 
@@ -23,10 +25,7 @@ def to_svg(drawing: Drawing, prefix: str) -> str:
     with drawing_settings(svg__hashsalt=prefix, svg__fonttype="path"):
         render(drawing.figure, "svg", buffer)
     text = buffer.getvalue()
-    svg = text[text.index("<svg") :]
-    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = small_svg(text[text.index("<svg") :])
     svg = with_own_ids(svg, prefix)
     return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 

@@ -139,8 +139,48 @@ def test_rows_with_footnotes_know_their_trials(page: Path) -> None:
     assert found['a"--><b id="x">§'] == {'a"--><b id="x">§'}
 
 
+def test_marks_lead_to_the_footnotes_that_explain_them(page: Path) -> None:
+    tree = elements(page)[0]
+    notes = {e.get("id"): "".join(e.itertext()) for e in tree.iter() if e.get("id")}
+    found: dict[str, set[str]] = {}
+    for row in tree.iter("tr"):
+        for e in row.iter("a"):
+            if e.get("class") == "mark":
+                note = notes[(e.get("href") or "")[1:]]
+                assert note.startswith(f"{e.text} ")
+                assert str(row.get("data-row")) in note
+                found.setdefault(str(row.get("data-row")), set()).add(str(e.text))
+    assert found == {"ce+tent": {"*", "§"}, "ride+oracle": {"‡"}, "ce": {"*"}}
+
+
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
-def test_every_row_of_a_method_has_a_button_for_its_trials(page: Path, tmp_path: Path) -> None:
+def test_rows_of_the_control_lead_to_footnotes_and_trials(page: Path, tmp_path: Path) -> None:
+    with browser(tmp_path, 390, 844) as tab:
+        tab.open(page)
+        click = """const row = [...document.querySelectorAll('#data_part .ranking tbody tr')].find(
+              (row) => row.cells[1].textContent.startsWith('ce+tent'));
+            const link = row.querySelectorAll('a')[arguments[0]];
+            link.focus();  // a link of the page: the keyboard reaches it
+            const reached = document.activeElement === link;
+            document.querySelectorAll('details.table').forEach((table) => { table.open = false; });
+            link.click();
+            return [reached, document.querySelector(':target').textContent];"""
+        reached, note = tab.run(click, 2)
+        assert reached
+        assert note.startswith("§ ce+tent: draw 0 only")
+        seen = """const { top, bottom } = document.querySelector(':target').getBoundingClientRect();
+            return [top >= 0 && bottom <= innerHeight + 1, top < bottom];"""
+        assert tab.run(seen) == [True, True]
+        _, trials = tab.run(click, 0)
+        assert trials.startswith("ce+tent: 3 trials, 1 without result")
+        tab.run("return new Promise((done) => setTimeout(done, 50))")
+        text = tab.run("return document.querySelector(':target').textContent")
+        for fact in ("Seed 2", "trial", "evaluation", "strategytent"):
+            assert fact in text
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_every_row_of_a_method_leads_to_its_trials(page: Path, tmp_path: Path) -> None:
     with browser(tmp_path, 1280, 900) as tab:
         tab.open(page)
         for part in ("data_part", "main_part"):
@@ -148,11 +188,11 @@ def test_every_row_of_a_method_has_a_button_for_its_trials(page: Path, tmp_path:
                 """const part = document.getElementById(arguments[0]);
                 return [...part.querySelectorAll('table[data-name=main] tbody tr:not(.block)')].map(
                   (row) => {
-                    const button = row.querySelector('td button');
-                    if (!button) return [row.cells[0].textContent, null];
-                    button.click();
+                    const link = row.querySelector('td a');
+                    if (!link) return [row.cells[0].textContent, null];
+                    link.click();
                     const opened = document.activeElement.textContent;
-                    return [button.textContent, opened, part.contains(document.activeElement)];
+                    return [row.cells[0].textContent, opened, part.contains(document.activeElement)];
                   });""",
                 part,
             )

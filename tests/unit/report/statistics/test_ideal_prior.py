@@ -49,7 +49,7 @@ def top1_of(root: Path, plain: bool) -> tuple[list[float], list[float]]:
             name, seed, drawn(0.4, 0.0), label=f"{name}+none", recall=lambda c, s: RECALLS[c]
         )
     rows = shift_rows(build_report(root, figures=False).output / "report.html", "toy-lt")
-    found = next(row["top1"] for row in rows if row["label"] == "sade")
+    found = next(row["between"] for row in rows if row["label"] == "sade")
     tests = ("forward10", "forward2", "uniform", "backward2", "backward10")
     return found, [drawn(0.4, 0.0)(name, 0, 0) for name in tests]
 
