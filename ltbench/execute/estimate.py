@@ -22,8 +22,8 @@ from ltbench.trial.trial import Trial
 _CPU_MACS = 26e9
 _CPU_SCALING = 0.6
 _CPU_STEP_SECONDS = 0.004  # what a step costs besides its arithmetic, for each expert
-# Measured on one NVIDIA H200 in a process alone (torch 2.11, float32, ResNet-32, 128 images of 32x32): seconds
-# of a training step with one head and with three experts.
+# Measured on one NVIDIA H200 in a process alone (torch 2.11, float32, ResNet-32, 128 images of 32x32):
+# seconds of a training step with one head and with three experts.
 _GPU_STEP_SECONDS = {"graph": (0.0051, 0.0079), "eager": (0.0101, 0.0238)}
 _VIEW_SECONDS = 0.0004  # one augmented view image, made once for a data set
 _NETWORK_PASSES = 36  # forward passes over the test images: 12 CIFAR sets, two orders, a step each
