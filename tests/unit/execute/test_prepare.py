@@ -9,7 +9,7 @@ import pytest
 
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
-from ltbench.execute import request as module
+from ltbench.execute import prepare as module
 from ltbench.execute.prepare import prepare
 from ltbench.execute.request import Request
 
