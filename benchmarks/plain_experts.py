@@ -4,7 +4,7 @@
         --methods 'plain-experts+none,plain-experts+tilt,sade+none,sade+tilt'
 
 SADE's biases b_e change the prior that each expert learns; a strategy undoes that exactly. What is left
-of the difference to this method is what the three losses change beyond the prior (docs/tilt.md).
+of the difference to this method is what the three losses change beyond the prior (docs/tilt-record.md).
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def test_images_of_one_class_leave_the_exponents_finite() -> None:
 
 
 def test_a_permuted_shift_is_outside_the_family_and_gains_nothing() -> None:
-    """The known price, stated in docs/tilt.md: the prior stays near uniform."""
+    """The known price, stated in docs/tilt-record.md: the prior stays near uniform."""
     prior = torch.tensor([1, 20, 2, 15, 20, 2, 15, 1]) / 76.0
     scores, _ = draw(prior.double(), 4000)
     adapted = adapt(scores, degree=1, fallback=False)
@@ -263,7 +263,7 @@ def test_the_root_is_the_crossing_nearest_to_uniform() -> None:
 
 
 def test_where_the_tail_is_lost_the_hold_out_does_not_help() -> None:
-    """A known limit, told in docs/tilt.md: tail scores lowered by up to 1.5 make the map fall on the
+    """A known limit, told in docs/tilt-record.md: tail scores lowered by up to 1.5 make the map fall on the
     tail's side, so that a backward shift looks like a forward one."""
     held, labels = draw(torch.full((C,), 1 / C), 4000, 100)
     drop = torch.linspace(0, 1.5, C, dtype=torch.float64)
