@@ -18,6 +18,8 @@ from ltbench.protocol.protocol import DataConfig, Protocol, TrainConfig, ViewsCo
 from ltbench.registry import Registries, load_registries
 from ltbench.resolve.rows import ResolvedRow, resolve_row
 from ltbench.settings import identity_of, setting
+from ltbench.trial.ensemble import ensemble_trial
+from ltbench.trial.ensemble_record import KEY, member_folder
 from ltbench.trial.trial import Trial, content_hash
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
@@ -41,9 +43,11 @@ def loaded(path: Path) -> dict[str, Any]:
     return record
 
 
-def trial_of(record: dict[str, Any]) -> Trial:
+def trial_of(record: dict[str, Any], folder: Path) -> Trial:
     """The trial as the present program would plan it; fingerprints are those of the record."""
     protocol = protocol_of(record["protocol"]["name"], record["protocol"]["variant"])
+    if KEY in record:
+        return ensemble_of(record, folder)
     method = registries().methods.get(record["training"]["name"])
     hyper = method.cls.hyper_type.from_mapping(record["training"]["hyper"], method.name)
     return Trial(
@@ -60,6 +64,18 @@ def trial_of(record: dict[str, Any]) -> Trial:
     )
 
 
+def ensemble_of(record: dict[str, Any], folder: Path) -> Trial:
+    """The ensemble of its members as the present program would plan them."""
+    places = [member_folder(entry, folder) for entry in record[KEY]["members"]]
+    members = [trial_of(loaded(place / "trial.json"), place) for place in places]
+    told = record["training"]
+    found = ensemble_trial(
+        told["name"], told["hyper"], told["version"], told["digest"], record["seed"], members
+    )
+    mixture = {} if "*" in told["name"] else {told["name"]: tuple(told["hyper"]["members"])}
+    return replace(found, protocol=replace(found.protocol, ensembles=mixture))
+
+
 def place(path: Path) -> str:
     return str(path.relative_to(PUBLISHED))
 
@@ -72,7 +88,7 @@ def test_records_are_there() -> None:
 @pytest.mark.parametrize("path", TRIALS, ids=place)
 def test_published_trials_keep_their_hash(path: Path) -> None:
     record = loaded(path)
-    trial = trial_of(record)
+    trial = trial_of(record, path.parent)
     assert json.loads(json.dumps(trial.identity())) == record["identity"]
     assert f"{trial.seed}-{trial.hash}" == path.parent.name == f"{record['seed']}-{record['trial']}"
     assert content_hash(record["identity"]) == record["trial"]
@@ -81,7 +97,7 @@ def test_published_trials_keep_their_hash(path: Path) -> None:
 @pytest.mark.parametrize("path", EVALUATIONS, ids=place)
 def test_published_evaluations_keep_their_hash(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = loaded(path)
-    trial = trial_of(loaded(path.parents[1] / "trial.json"))
+    trial = trial_of(loaded(path.parents[1] / "trial.json"), path.parents[1])
     row = row_of(record, trial.protocol)
     for plugin, version in (
         (row.method.cls, record["method_version"]),
