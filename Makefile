@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: demo test docs peers peers-table bench check format clean
+.PHONY: demo test docs published peers peers-table bench check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -21,6 +21,10 @@ test: $(VENV)/installed-test
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html, or: $(BIN)/python -m http.server -d site (with search)"
+
+# The whole report of the published records; of what it writes only the page and its pictures are kept.
+published: $(VENV)/installed
+	$(BIN)/ltbench report --results results/published --readme results/published/README.md
 
 # Against other libraries, pinned in an environment of their own; the table is docs/peers.md.
 peers: $(PEERS)/installed
