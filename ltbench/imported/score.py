@@ -21,6 +21,7 @@ from ltbench.evaluate.stored import (
     evaluation_path,
     is_complete,
     known_distributions,
+    left_out_facts,
 )
 from ltbench.execute.context import now, save_tensors
 from ltbench.files import write_json
@@ -182,7 +183,7 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
     """Top-1 on the uniform set, per cent, after writing what was missing."""
     task, trial = outputs.task, outputs.trial
     path = evaluation_path(folder, trial, row, MODE)
-    if is_complete(path, task.test_sets):
+    if is_complete(path, task.test_sets, task.left_out):
         return _uniform(known_distributions(path))
     began = time.monotonic()
     distributions = evaluate_row(outputs, row, known_distributions(path))
@@ -217,6 +218,7 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
         "rank": task.rank.tolist(),
         "class_names": list(task.splits.test.class_names),
         "groups": task.groups,
+        **left_out_facts(path, task.left_out),
         "seconds": round(time.monotonic() - began, 3),
         "created": now(),
         "distributions": distributions,

@@ -17,6 +17,7 @@ from ltbench.protocol.seed_list import read_seeds
 from ltbench.protocol.study import StudyPart
 from ltbench.settings import check_ranges, convert, identity_of, read, setting
 
+SMALLEST_CLASS, LARGEST = "smallest-class", "largest"
 PROFILES = ("exponential", "step", "pareto", "counts", "all")
 
 
@@ -188,6 +189,13 @@ class TestConfig(_Checked):
     subsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
     dirichlet: DirichletConfig = field(default_factory=DirichletConfig)
     permuted: PermutedConfig = field(default_factory=PermutedConfig)
+    size: str = setting(
+        SMALLEST_CLASS,
+        choices=(SMALLEST_CLASS, LARGEST),
+        later=True,
+        help="images of the largest class of a shifted set: as many as the smallest class has, or as "
+        "many as every class can give its share of",
+    )
     drift: float = setting(
         50.0, above=1, help="head over tail where a drifting stream begins; the inverse at its end"
     )
