@@ -27,7 +27,7 @@ from ltbench.execute.context import now, save_tensors
 from ltbench.files import write_json
 from ltbench.imported.in_memory import Source
 from ltbench.imported.known import check_known, known_title, rename
-from ltbench.imported.notes import second_looks
+from ltbench.imported.notes import class_order_told, second_looks
 from ltbench.imported.outputs import ModelOutputs, read_outputs
 from ltbench.imported.stand_in import ORIGIN, checked_title, label, resolve_rows, stand_in
 from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
@@ -120,7 +120,7 @@ def score_outputs(
         reason = error.strerror or str(error)
         raise InputError(f"results folder {request.results} is not writable: {reason}") from None
     found = {row.strategy.name: evaluation_path(folder, trial, row, MODE) for row in rows}
-    notes = (*missing_sets(task), *second_looks(outputs, found))
+    notes = (*missing_sets(task), *class_order_told(task), *second_looks(outputs, found))
     return Imported(folder, uniform, notes)
 
 

@@ -312,6 +312,10 @@ class Protocol:
     study: tuple[StudyPart, ...] = ()
     variant: str = ""
     origin: str = ""
+    not_inherited: tuple[str, ...] = ()
+    """Keys that the extended file states of its own images and this one not at all."""
+    images_unlike: str = ""
+    """The extended file, where its images are others."""
 
     def facts(self) -> dict[str, str]:
         """The ``protocol`` block of a record."""
