@@ -14,15 +14,20 @@ MAX_COPIES = 1000
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
 
 
-def check_name(name: object, what: str) -> str:
-    """Returns ``name`` where it is safe as a folder name and in a list, else raises InputError."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name.split(".")[0] in _RESERVED:
+def check_name(name: object, what: str, *, capitals: bool = False) -> str:
+    """Returns ``name`` where it is safe as a folder name and in a list, else raises InputError.
+
+    capitals: also A-Z; then whoever keeps folders refuses names that differ in case alone.
+    """
+    plain = name.lower() if isinstance(name, str) and name.isascii() and capitals else name
+    if not isinstance(plain, str) or not _NAME.fullmatch(plain) or plain.split(".")[0] in _RESERVED:
         shown = repr(name) if len(repr(name)) <= 60 else repr(name)[:57] + "...'"
+        letters = "A-Z, a-z" if capitals else "a-z"
         raise InputError(
-            f"{what} {shown} is not usable: 1 to 64 of a-z, 0-9, '-', '_' and '.', "
+            f"{what} {shown} is not usable: 1 to 64 of {letters}, 0-9, '-', '_' and '.', "
             "starting and ending with a letter or digit, no reserved file name"
         )
-    return name
+    return str(name)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ltbench.data.dataset import Splits
 from ltbench.protocol.protocol import Protocol
 from ltbench.shift.groups import class_groups
 from ltbench.shift.profiles import Counts
-from ltbench.shift.testsets import TestSet, build_test_sets
+from ltbench.shift.testsets import TestSet, plan_test_sets
 from ltbench.shift.trainset import TrainSet, select_training
 
 
@@ -24,6 +25,8 @@ class Task:
     rank: Counts
     groups: dict[str, list[int]]
     test_sets: list[TestSet]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Why a test set that the protocol lists is not there, by its name."""
 
 
 def missing_sets(task: Task) -> list[str]:
@@ -43,6 +46,7 @@ def missing_sets(task: Task) -> list[str]:
             for group, members in task.groups.items()
             if members and not present[members].any()
         ]
+    notes += [f"no test set {name}: {why}" for name, why in task.left_out.items()]
     return notes
 
 
@@ -52,5 +56,6 @@ def build_task(protocol: Protocol, splits: Splits) -> Task:
     train = select_training(splits.train.labels, classes, protocol.train)
     groups = class_groups(train.full_counts, protocol.groups)
     available = np.bincount(splits.test.labels, minlength=classes).astype(np.int64)
-    test_sets = build_test_sets(protocol.test, available, train.rank, groups)
-    return Task(protocol, splits, train, train.rank, groups, test_sets)
+    names = splits.test.class_names
+    test_sets, left_out = plan_test_sets(protocol.test, available, train.rank, groups, names)
+    return Task(protocol, splits, train, train.rank, groups, test_sets, left_out)

@@ -25,7 +25,7 @@ TABLES: dict[str, type[Any]] = {
     "views": protocol.ViewsConfig,
     "[study]": StudyPart,
 }
-OF_THE_PROGRAM = ("variant", "origin")
+OF_THE_PROGRAM = ("variant", "origin", "not_inherited", "images_unlike")
 """Fields of a protocol that no file states."""
 
 

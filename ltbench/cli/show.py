@@ -82,6 +82,11 @@ def _show_protocol(protocol: Any) -> None:
     if protocol.variant:
         click.echo(f"variant: {protocol.variant}")
     click.echo(f"seeds: {', '.join(map(str, protocol.seeds))}")
+    if protocol.not_inherited:
+        click.echo(
+            f"not taken over from {protocol.images_unlike}, whose images are others: "
+            f"{', '.join(protocol.not_inherited)}"
+        )
     for section in ("data", "train", "groups", "test", "model", "recipe", "views"):
         click.echo(f"\n[{section}]")
         value = getattr(protocol, section)

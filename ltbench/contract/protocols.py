@@ -66,6 +66,23 @@ def settings_are_of_known_plugins(case: ProtocolCase) -> None:
         raise Unmet(str(error)) from None
 
 
+def other_images_have_their_own_settings(case: ProtocolCase) -> None:
+    """What the extended file says of other images is stated anew: normalisation, thresholds."""
+    protocol = case.load()
+    meanings = {
+        "data.mean": "data.mean and data.std: those of the training images are measured",
+        "groups.many_above": f"groups.many_above: {protocol.groups.many_above} is the default",
+        "groups.few_below": f"groups.few_below: {protocol.groups.few_below} is the default",
+        "data.subset": "data.subset: all classes are used",
+        "test.subsets": "test.subsets: there are none",
+    }
+    told = [meanings[key] for key in protocol.not_inherited if key in meanings]
+    require(
+        not told,
+        f"not taken over from {protocol.images_unlike}, whose images are others: {'; '.join(told)}",
+    )
+
+
 def images_are_here(case: ProtocolCase) -> None:
     """The images are here, so that the sets below could be tried."""
     protocol = case.load()
@@ -106,6 +123,7 @@ PROTOCOL_PROPERTIES: tuple[Property[ProtocolCase], ...] = (
     Property(has_version_and_title),
     Property(file_is_named_after_it),
     Property(settings_are_of_known_plugins),
+    Property(other_images_have_their_own_settings, advice=True),
     Property(images_are_here, advice=True),
     Property(sets_can_be_drawn),
     Property(every_group_has_a_class, advice=True),

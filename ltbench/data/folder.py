@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from ltbench.data.raw import Found, Raw, Stream
 from ltbench.errors import nearest
 
 _BATCH = 256
+_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+BY_VALUE = "class folders are whole numbers and ordered by value, not as text"
 
 
 def find_folder(root: Path, image_size: int) -> Found:
-    """The images below ``root``. Classes are those of ``train``, sorted by name.
+    """The images below ``root``. Classes are those of ``train``, in :func:`class_order`.
 
     A class has one name whether an accent is stored as one character or two (Unicode NFC). Hidden
     files and folders are ignored, files beside the class folders left out and counted; every other
@@ -31,7 +34,10 @@ def find_folder(root: Path, image_size: int) -> Found:
     """
     findings = Findings()
     train, test = scan(root, "train", findings), scan(root, "test", findings)
-    names = tuple(sorted(train))
+    names = class_order(train)
+    by_value = names != tuple(sorted(train))
+    if by_value:
+        findings.note(BY_VALUE, f"{shown(names[0])} to {shown(names[-1])}")
     _check_classes(root, train, test, findings)
     files = [path for split in (train, test) for paths in split.values() for path in paths]
 
@@ -48,9 +54,21 @@ def find_folder(root: Path, image_size: int) -> Found:
         origin=f"{shown(root)} (image folder, {len(names)} classes)",
         files=tuple(files),
         read=read,
-        options={"image_size": image_size, "reader": 2},  # 2: with what was done to the images
+        options={
+            "image_size": image_size,
+            "reader": 2,  # 2: with what was done to the images
+            **({"order": "value"} if by_value else {}),
+        },
         findings=findings,
     )
+
+
+def class_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Sorted by name; where all are whole numbers, by value: 2 before 10."""
+    listed = sorted(names)
+    if all(_WHOLE.fullmatch(name) for name in listed):
+        listed.sort(key=int)
+    return tuple(listed)
 
 
 def _check_classes(root: Path, train: Split, test: Split, findings: Findings) -> None:

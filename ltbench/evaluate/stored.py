@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ltbench.errors import InputError
@@ -58,6 +59,19 @@ def known_distributions(path: Path, holding: str = "draws") -> dict[str, Any]:
     }
 
 
+def left_out_facts(path: Path, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """The ``left_out`` block of a record: sets that the test images do not allow, with those that the
+    file at ``path`` tells already. Nothing where there is none."""
+    try:
+        known = store.read_record(path).get("left_out", {})
+    except store.NewerSchemaError:
+        raise
+    except (InputError, AttributeError):
+        known = {}
+    told = {**(known if isinstance(known, dict) else {}), **left_out}
+    return {"left_out": told} if told else {}
+
+
 def sets_for(row: ResolvedRow, test_sets: Sequence[TestSet]) -> list[TestSet]:
     """The test sets on which ``row`` is evaluated: draw 0 alone where the network has to run."""
     if not row.first_draw_only:
@@ -65,9 +79,16 @@ def sets_for(row: ResolvedRow, test_sets: Sequence[TestSet]) -> list[TestSet]:
     return [replace(test_set, draws=1) for test_set in test_sets]
 
 
-def is_complete(path: Path, test_sets: Sequence[TestSet]) -> bool:
-    """Whether the file holds every draw of every test set; of a row, those of :func:`sets_for`."""
+def is_complete(
+    path: Path, test_sets: Sequence[TestSet], left_out: Mapping[str, str] = MappingProxyType({})
+) -> bool:
+    """Whether the file holds every draw of every test set; of a row, those of :func:`sets_for`.
+
+    left_out: what it must tell to be left out.
+    """
     known = known_distributions(path)
+    if left_out and not left_out.items() <= left_out_facts(path, {}).get("left_out", {}).items():
+        return False
     return all(
         known.get(test_set.name, {}).get("definition") == test_set.definition()
         and all(str(draw) in known[test_set.name]["draws"] for draw in range(test_set.draws))

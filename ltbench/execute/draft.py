@@ -82,7 +82,9 @@ def left_to_do(
         for row in wanted.rows
         if task is None
         or not is_complete(
-            evaluation_path(folder, trial, row, settings.mode), sets_for(row, task.test_sets)
+            evaluation_path(folder, trial, row, settings.mode),
+            sets_for(row, task.test_sets),
+            task.left_out,
         )
     ]
     streamed = all(

@@ -16,6 +16,7 @@ from ltbench.evaluate.stored import (
     evaluation_path,
     is_complete,
     known_distributions,
+    left_out_facts,
     sets_for,
 )
 from ltbench.execute.context import TrialContext, now
@@ -32,7 +33,8 @@ def evaluate_trial(context: TrialContext, files: OutputFiles) -> list[RowFailure
     pending = []
     for row in context.job.resolve_rows(context.registries):
         path = _path(context, row)
-        if is_complete(path, sets_for(row, context.task.test_sets)):
+        sets = sets_for(row, context.task.test_sets)
+        if is_complete(path, sets, context.task.left_out):
             store.forget_failure(path)
         else:
             pending.append(row)
@@ -77,6 +79,7 @@ def _evaluate_row(
         "schema": SCHEMA,
         "evaluation": evaluation_hash(context.trial, row, context.job.settings.mode),
         **row_facts(context, row, outputs, record),
+        **left_out_facts(_path(context, row), context.task.left_out),
         "seconds": round(time.monotonic() - began, 3),
         "created": now(),
         "distributions": distributions,

@@ -42,6 +42,7 @@ def check_known(results: Path, trial: ImportedTrial, outputs: ModelOutputs, task
     The same logits are one training: of one seed, one training set and one set of labels. A seed of a
     name has one array of logits and one bias on one training set. Raises :class:`InputError`.
     """
+    _check_case(results, trial)
     counts = task.train.counts.tolist()
     for earlier in _earlier(results, trial):
         same = _same_logits(earlier, trial, outputs)
@@ -80,6 +81,18 @@ def check_known(results: Path, trial: ImportedTrial, outputs: ModelOutputs, task
                 earlier,
                 "the same logits but for rounding are there from another file",
                 "one of both files is enough",
+            )
+
+
+def _check_case(results: Path, trial: ImportedTrial) -> None:
+    """Names that differ in case alone are one folder on some systems, and one model to a reader."""
+    home = trial.folder(results).parent
+    others = sorted(found.name for found in home.parent.glob("*") if found.name != home.name)
+    for other in others:
+        if other.lower() == home.name.lower():
+            raise InputError(
+                f"--name {home.name!r} differs in case alone from {other!r}, which is there "
+                f"({home.parent / other}); write it alike or choose another name"
             )
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from ltbench.evaluate.stored import known_distributions
 from ltbench.imported.outputs import ModelOutputs
+from ltbench.task import Task
 
+_NAMED = 12
 FAR_BELOW = 5.0
 """Points by which an oracle on one test set, and half of them on average, is too bad to be true."""
 
@@ -27,6 +29,28 @@ def second_looks(outputs: ModelOutputs, records: Mapping[str, Path]) -> Iterator
         )
         if worse is not None:
             yield worse
+
+
+def class_order_told(task: Task) -> Iterator[str]:
+    """Which class each column of the logits is taken for, where files elsewhere may have another order.
+
+    A folder has no order of its own, and a subset has new labels; equal label arrays show neither.
+    """
+    data = task.protocol.data
+    if data.source not in ("image-folder", "parquet") and not data.subset:
+        return
+    names = task.splits.test.class_names
+    first = ", ".join(f"{i} = {name!r}" for i, name in enumerate(names[:_NAMED]))
+    rest = f", ..., {len(names) - 1} = {names[-1]!r}" if len(names) > _NAMED else ""
+    how = "as data.subset lists them" if data.subset else ""
+    if data.source == "image-folder" and not how:
+        by_value = names != tuple(sorted(names))
+        how = "whole numbers by value, not sorted as text" if by_value else "sorted as text"
+    yield (
+        f"labels and logits are taken in the class order of {task.protocol.name}"
+        f"{f' ({how})' if how else ''}: {first}{rest}; outputs in another order (torchvision's "
+        "ImageFolder sorts as text) would be scored as other classes"
+    )
 
 
 def oracle_far_below(plain: Mapping[str, Any], oracle: Mapping[str, Any]) -> str | None:

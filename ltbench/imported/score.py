@@ -21,12 +21,13 @@ from ltbench.evaluate.stored import (
     evaluation_path,
     is_complete,
     known_distributions,
+    left_out_facts,
 )
 from ltbench.execute.context import now, save_tensors
 from ltbench.files import write_json
 from ltbench.imported.in_memory import Source
 from ltbench.imported.known import check_known, known_title, rename
-from ltbench.imported.notes import second_looks
+from ltbench.imported.notes import class_order_told, second_looks
 from ltbench.imported.outputs import ModelOutputs, read_outputs
 from ltbench.imported.stand_in import ORIGIN, checked_title, label, resolve_rows, stand_in
 from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
@@ -119,7 +120,7 @@ def score_outputs(
         reason = error.strerror or str(error)
         raise InputError(f"results folder {request.results} is not writable: {reason}") from None
     found = {row.strategy.name: evaluation_path(folder, trial, row, MODE) for row in rows}
-    notes = (*missing_sets(task), *second_looks(outputs, found))
+    notes = (*missing_sets(task), *class_order_told(task), *second_looks(outputs, found))
     return Imported(folder, uniform, notes)
 
 
@@ -182,7 +183,7 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
     """Top-1 on the uniform set, per cent, after writing what was missing."""
     task, trial = outputs.task, outputs.trial
     path = evaluation_path(folder, trial, row, MODE)
-    if is_complete(path, task.test_sets):
+    if is_complete(path, task.test_sets, task.left_out):
         return _uniform(known_distributions(path))
     began = time.monotonic()
     distributions = evaluate_row(outputs, row, known_distributions(path))
@@ -217,6 +218,7 @@ def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
         "rank": task.rank.tolist(),
         "class_names": list(task.splits.test.class_names),
         "groups": task.groups,
+        **left_out_facts(path, task.left_out),
         "seconds": round(time.monotonic() - began, 3),
         "created": now(),
         "distributions": distributions,

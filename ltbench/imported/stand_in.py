@@ -47,10 +47,14 @@ def stand_in(
 
     Raises :class:`InputError` where ``name`` is unusable or that of a registered method.
     """
-    check_name(name, "--name")
+    check_name(name, "--name", capitals=True)
     known = registries.methods
-    if name in known.plugins or name in known.broken or name in known.clashes:
-        raise InputError(f"--name {name!r} is that of a method of ltbench; choose another one")
+    for other in (*known.plugins, *known.broken, *known.clashes):
+        if other.lower() == name.lower():  # one folder where a file system ignores case
+            case = "" if other == name else f" but for case ({other!r})"
+            raise InputError(
+                f"--name {name!r} is that of a method of ltbench{case}; choose another one"
+            )
     experts, given, shown = outputs.logits.shape[1], outputs.bias, f"{title or name}{MARK}"
 
     class Imported(Method[NoHyper]):

@@ -16,20 +16,24 @@ from ltbench.data.sources import open_data
 from ltbench.errors import InputError, nearest
 from ltbench.imported.outputs import ModelOutputs
 from ltbench.protocol.file import load_protocol_config
-from ltbench.protocol.protocol import Protocol
+from ltbench.protocol.protocol import LARGEST, Protocol, TestConfig
 from ltbench.settings import read, show
 from ltbench.shift.groups import class_groups
-from ltbench.shift.profiles import Counts, exponential_counts, training_rank
-from ltbench.shift.testsets import build_test_sets
+from ltbench.shift.profiles import Counts, training_rank
+from ltbench.shift.testsets import plan_test_sets
 from ltbench.shift.trainset import TrainSet
 from ltbench.task import Task, build_task
 from ltbench.trial.trial import TRAINING_SEMANTICS, Trial
 
 PROTOCOL = "imported"
-VERSION = "1.0"
+VERSION = "1.1"
+"""1.1: shifted sets as large as the classes allow, where these differ in size."""
 RATIOS = (2.0, 5.0, 10.0, 25.0, 50.0)
-"""Of those the smallest test class allows."""
-_OPEN = ("groups.many_above", "groups.few_below", "test.ratios", "test.draws", "test.max_count")
+"""Of those the test images allow, forward or backward."""
+_OPEN = (
+    *("groups.many_above", "groups.few_below"),
+    *("test.ratios", "test.draws", "test.max_count", "test.size"),
+)
 
 
 @dataclass(frozen=True)
@@ -118,22 +122,27 @@ def free_task(outputs: ModelOutputs, overrides: Mapping[str, Any]) -> Task:
     classes = outputs.logits.shape[2]
     counts: Counts = outputs.counts.numpy()
     available: Counts = np.bincount(outputs.labels.numpy(), minlength=classes).astype(np.int64)
-    protocol = _protocol(classes, available, overrides)
-    groups = class_groups(counts, protocol.groups)
     rank = training_rank(counts)
+    protocol = _protocol(classes, available, rank, overrides)
+    groups = class_groups(counts, protocol.groups)
     nothing = np.zeros(0, dtype=np.int64)
     test = LabelsOnly(outputs.labels.numpy(), classes)
+    names = test.class_names
+    test_sets, left_out = plan_test_sets(protocol.test, available, rank, groups, names)
     return Task(
         protocol=protocol,
         splits=Splits(LabelsOnly(nothing, classes), test, "imported"),
         train=TrainSet(nothing, nothing, counts, counts),
         rank=rank,
         groups=groups,
-        test_sets=build_test_sets(protocol.test, available, rank, groups),
+        test_sets=test_sets,
+        left_out=left_out,
     )
 
 
-def _protocol(classes: int, available: Counts, overrides: Mapping[str, Any]) -> Protocol:
+def _protocol(
+    classes: int, available: Counts, rank: Counts, overrides: Mapping[str, Any]
+) -> Protocol:
     table: dict[str, Any] = {
         "name": PROTOCOL,
         "version": VERSION,
@@ -144,7 +153,7 @@ def _protocol(classes: int, available: Counts, overrides: Mapping[str, Any]) -> 
         # optimiser from here, which is that of SADE's CIFAR-100 recipe. Records say so.
         "recipe": {"epochs": 1, "batch_size": 1, "lr": 0.1, "weight_decay": 5e-4},
         "groups": {},
-        "test": {},
+        "test": {"size": LARGEST},
     }
     for key, value in overrides.items():
         if key not in _OPEN:
@@ -155,20 +164,28 @@ def _protocol(classes: int, available: Counts, overrides: Mapping[str, Any]) -> 
         section, name = key.split(".")
         table[section][name] = value
     if "ratios" not in table["test"]:
-        given = read(Protocol, table, PROTOCOL).test.max_count
-        n_max = given or int(available[available > 0].min())
-        present = int((available > 0).sum())
-        table["test"]["ratios"] = [
-            r for r in RATIOS if exponential_counts(n_max, r, present).min() >= 1
-        ]
+        config = read(Protocol, table, PROTOCOL).test
+        table["test"]["ratios"] = [r for r in RATIOS if _is_possible(r, config, available, rank)]
     protocol = read(Protocol, table, PROTOCOL)
     usual = read(Protocol, {**table, "groups": {}}, PROTOCOL).groups
-    variant = ";".join(
+    parts = [
         f"groups.{name}={show(getattr(protocol.groups, name))}"
         for name in ("few_below", "many_above")
         if getattr(protocol.groups, name) != getattr(usual, name)
-    )
-    return replace(protocol, variant=variant)
+    ]
+    if protocol.test.size != LARGEST:
+        parts.append(f"test.size={protocol.test.size}")
+    return replace(protocol, variant=";".join(parts))
+
+
+def _is_possible(ratio: float, config: TestConfig, available: Counts, rank: Counts) -> bool:
+    """Whether the forward or the backward set of ``ratio`` has an image of every class."""
+    config = replace(config, ratios=(ratio,), partial=False, subsets={})
+    try:
+        found, _ = plan_test_sets(config, available, rank, {})
+    except InputError:
+        return False
+    return any(test_set.kind in ("forward", "backward") for test_set in found)
 
 
 def build_trial(name: str, seed: int, outputs: ModelOutputs, task: Task) -> ImportedTrial:

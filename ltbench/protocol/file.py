@@ -10,6 +10,7 @@ from typing import Any
 
 from ltbench.errors import InputError, nearest
 from ltbench.names import check_name
+from ltbench.protocol.foreign import foreign_keys, leave_out, unset
 from ltbench.protocol.overrides import parse_overrides
 from ltbench.protocol.protocol import MethodOverrides, Protocol, Recipe
 from ltbench.protocol.registry import find_protocols
@@ -46,6 +47,9 @@ def load_protocol_config(
     table = _read_table(path, plugins)
     overrides = dict(sets) if isinstance(sets, Mapping) else parse_overrides(sets)
     _adopt_profile_of_overrides(table, overrides)
+    if "data.source" in overrides:
+        there = {"data": {"source": overrides["data.source"]}}
+        _leave_what_is_of_other_images(table, foreign_keys(table, there, path, path), name)
     for key, value in overrides.items():
         _override(table, key, value)
     _draw_a_subset_where_asked(table, overrides)
@@ -78,16 +82,24 @@ def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ())
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"protocol file {path} is not readable TOML: {error}") from error
+    for reserved in ("not_inherited", "images_unlike"):
+        if reserved in table:
+            raise InputError(f"{table.get('name', path.name)} has no {reserved!r}")
     parent = table.pop("extends", None)
     if parent is None:
-        if table.get("study") == INHERIT:
-            raise InputError(f'{path}: study = "{INHERIT}" needs extends = "..."')
+        for key in ("study", "unset"):
+            if table.get(key) is not None and (key == "unset" or table[key] == INHERIT):
+                stated = f'study = "{INHERIT}"' if key == "study" else "unset"
+                raise InputError(f'{path}: {stated} needs extends = "..."')
         return table
     sibling = path.parent / str(parent)
     base_path = (
         sibling if sibling.suffix == ".toml" and sibling.is_file() else _find(str(parent), plugins)
     )
     base = _read_table(base_path, plugins, (*seen, path))
+    foreign = foreign_keys(base, table, base_path.parent, path.parent)
+    _leave_what_is_of_other_images(base, foreign, str(parent))
+    unset(base, table.pop("unset", []), str(path))
     # The parts of a study are named for the settings of the file that lists them.
     if table.get("study") == INHERIT:
         del table["study"]
@@ -96,6 +108,14 @@ def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ())
     if isinstance(base.get("train"), dict) and isinstance(table.get("train"), dict):
         adopt_profile(base["train"], table["train"])
     return _merge(base, table)
+
+
+def _leave_what_is_of_other_images(base: dict[str, Any], keys: Sequence[str], parent: str) -> None:
+    """Notes in ``not_inherited`` what ``base`` said of its own images, told by ``show`` and ``check``."""
+    left = leave_out(base, keys)
+    if left:
+        base["not_inherited"] = [*base.get("not_inherited", []), *left]
+        base["images_unlike"] = parent
 
 
 def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +168,13 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
         if reserved in table:
             raise InputError(f"{where} has no {reserved!r}")
     table["origin"] = str(path)
+    left = [key for key in table.get("not_inherited", []) if not _is_stated(table, key)]
+    table["not_inherited"] = left
+    if "data.image_size" in left:
+        raise InputError(
+            f"{where}.data lacks 'image_size', which is not taken over from "
+            f"{table['images_unlike']}: its images are others"
+        )
     protocol = read(Protocol, table, where)
     check_name(protocol.name, f"protocol name in {path}")
     if protocol.name in ("published", "report", "tuning"):
@@ -163,6 +190,11 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
         )
         protocol = dataclasses.replace(protocol, data=data)
     return protocol
+
+
+def _is_stated(table: Mapping[str, Any], key: str) -> bool:
+    section, name = key.split(".")
+    return name in _table(table.get(section, {}), section)
 
 
 def _method_overrides(values: Any, where: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ltbench.protocol.seed_list import read_seeds
 from ltbench.protocol.study import StudyPart
 from ltbench.settings import check_ranges, convert, identity_of, read, setting
 
+SMALLEST_CLASS, LARGEST = "smallest-class", "largest"
 PROFILES = ("exponential", "step", "pareto", "counts", "all")
 
 
@@ -188,6 +189,13 @@ class TestConfig(_Checked):
     subsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
     dirichlet: DirichletConfig = field(default_factory=DirichletConfig)
     permuted: PermutedConfig = field(default_factory=PermutedConfig)
+    size: str = setting(
+        SMALLEST_CLASS,
+        choices=(SMALLEST_CLASS, LARGEST),
+        later=True,
+        help="images of the largest class of a shifted set: as many as the smallest class has, or as "
+        "many as every class can give its share of",
+    )
     drift: float = setting(
         50.0, above=1, help="head over tail where a drifting stream begins; the inverse at its end"
     )
@@ -304,6 +312,10 @@ class Protocol:
     study: tuple[StudyPart, ...] = ()
     variant: str = ""
     origin: str = ""
+    not_inherited: tuple[str, ...] = ()
+    """Keys that the extended file states of its own images and this one not at all."""
+    images_unlike: str = ""
+    """The extended file, where its images are others."""
 
     def facts(self) -> dict[str, str]:
         """The ``protocol`` block of a record."""

@@ -2,51 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ltbench.errors import InputError
-from ltbench.protocol.protocol import TestConfig
+from ltbench.protocol.protocol import LARGEST, TestConfig
 from ltbench.settings import show
 from ltbench.shift.families import family_sets
-from ltbench.shift.profiles import Counts, exponential_counts
+from ltbench.shift.profiles import Counts
+from ltbench.shift.sizes import is_balanced, told_class
+from ltbench.shift.tailed import TooFewImages, tailed_counts
 from ltbench.shift.testset import TestSet
 
-__all__ = ["TestSet", "build_test_sets"]
+__all__ = ["TestSet", "build_test_sets", "plan_test_sets"]
 
 
 def build_test_sets(
-    config: TestConfig, available: Counts, rank: Counts, groups: dict[str, list[int]]
+    config: TestConfig,
+    available: Counts,
+    rank: Counts,
+    groups: dict[str, list[int]],
+    names: Sequence[str] = (),
 ) -> list[TestSet]:
-    """All test sets: forward from the largest ratio over uniform to backward, partial, families.
+    """The test sets of :func:`plan_test_sets` that the images allow."""
+    return plan_test_sets(config, available, rank, groups, names)[0]
 
-    available: test images per class ``(C,)``; rank: training rank ``(C,)``. A class without test
-    images is left out of every set but those of ``subsets``, which ask for it. Where the others
-    differ in size, ``uniform`` draws as many of each as the smallest has, and ``natural`` is the test
-    set as found. Raises :class:`InputError` where a class of a shifted set or subset would have no
-    image.
+
+def plan_test_sets(
+    config: TestConfig,
+    available: Counts,
+    rank: Counts,
+    groups: dict[str, list[int]],
+    names: Sequence[str] = (),
+) -> tuple[list[TestSet], dict[str, str]]:
+    """All test sets, forward from the largest ratio over uniform to backward, partial, families; and
+    by name why a set is left out.
+
+    available: test images per class ``(C,)``; rank: training rank ``(C,)``; names: of the classes, for
+    messages. A class without test images is left out of every set but those of ``subsets``, which ask
+    for it. Where the others differ in size, ``uniform`` draws as many of each as the smallest has, and
+    ``natural`` is the test set as found. A shifted set in which a class would have no image is left
+    out where ``test.size`` is ``largest``; else, and for a subset, it raises :class:`InputError`.
     """
     present = available > 0
     if present.sum() < 2:
         raise InputError("test set: at least two classes must have images")
     sets: list[TestSet] = []
+    left_out: dict[str, str] = {}
+
+    def shifted(kind: str, ratio: float) -> None:
+        try:
+            sets.append(_shifted(kind, ratio, config, available, rank, names))
+        except TooFewImages as error:
+            if config.size != LARGEST:
+                raise InputError(f"test ratio {ratio:g}: {error}{_beyond(config)}") from None
+            left_out[f"{kind}{show(ratio)}"] = str(error)
+
     for ratio in sorted(config.ratios, reverse=True):
-        sets.append(_shifted("forward", ratio, config, available, rank))
+        shifted("forward", ratio)
     sets.append(_balanced("uniform", "uniform", config, available))
     for ratio in sorted(config.ratios):
-        sets.append(_shifted("backward", ratio, config, available, rank))
+        shifted("backward", ratio)
     if not is_balanced(available):
         sets.append(TestSet("natural", "natural", None, available, 1))
-    sets.extend(_partial(config, available, groups))
-    sets.extend(family_sets(config, available, rank))
-    return sets
+    sets.extend(_partial(config, available, groups, names))
+    sets.extend(family_sets(config, available, rank, names, left_out))
+    return sets, left_out
 
 
-def is_balanced(counts: Counts) -> bool:
-    """Whether all classes that are there have equally many images."""
-    present = counts[counts > 0]
-    return bool((present == present[:1]).all())
+def _beyond(config: TestConfig) -> str:
+    """What a protocol may ask for instead of as many images as the smallest class has."""
+    return f'; test.size = "{LARGEST}" takes what the classes allow' if not config.max_count else ""
 
 
 def _balanced(name: str, kind: str, config: TestConfig, available: Counts) -> TestSet:
@@ -58,32 +85,26 @@ def _balanced(name: str, kind: str, config: TestConfig, available: Counts) -> Te
 
 
 def _shifted(
-    kind: str, ratio: float, config: TestConfig, available: Counts, rank: Counts
+    kind: str,
+    ratio: float,
+    config: TestConfig,
+    available: Counts,
+    rank: Counts,
+    names: Sequence[str],
 ) -> TestSet:
+    """Raises :class:`TooFewImages` where a class would have no image."""
     present = np.flatnonzero(available > 0)
-    n_max = config.max_count or int(available[present].min())
-    profile = exponential_counts(n_max, ratio, len(present))
     place = np.argsort(np.argsort(rank[present], kind="stable"), kind="stable")
     if kind == "backward":
         place = len(present) - 1 - place
-    counts = np.zeros_like(available)
-    counts[present] = profile[place]
-    if profile.min() < 1:
-        raise InputError(
-            f"test ratio {ratio:g}: the smallest class would have no image (largest {n_max}); "
-            f"test.ratios may go up to {n_max}"
-        )
-    if (counts > available).any():
-        c = int(np.flatnonzero(counts > available)[0])
-        raise InputError(
-            f"test ratio {ratio:g}: class {c} has {available[c]} test images, {counts[c]} are asked "
-            "for; lower test.max_count"
-        )
+    order = np.empty_like(place)
+    order[place] = present
+    counts = tailed_counts(config, available, order, ratio, names)
     return TestSet(f"{kind}{show(ratio)}", kind, ratio, counts, config.draws)
 
 
 def _partial(
-    config: TestConfig, available: Counts, groups: dict[str, list[int]]
+    config: TestConfig, available: Counts, groups: dict[str, list[int]], names: Sequence[str]
 ) -> Iterator[TestSet]:
     if config.partial:
         for name, members in groups.items():
@@ -94,10 +115,11 @@ def _partial(
         counts = _only(list(asked), available)
         missing = [c for c in asked if not available[c]]
         if missing:  # it was asked for by name, and would be another set than its name says
-            listed = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+            listed = ", ".join(told_class(c, names) for c in missing[:5])
+            listed += ", ..." if len(missing) > 5 else ""
             raise InputError(
                 f"test.subsets.{name}: no test images of {len(missing)} of its {len(asked)} classes "
-                f"(class {listed}); leave them out or add test images"
+                f"({listed}); leave them out or add test images"
             )
         yield _balanced(name, "partial", config, counts)
 

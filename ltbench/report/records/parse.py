@@ -132,7 +132,12 @@ def parse_evaluation(
         strategy_digest=optional_text(root, "strategy_digest"),
         method_origin=optional_text(root, "method_origin"),
         strategy_origin=optional_text(root, "strategy_origin"),
+        left_out=_texts(root.get("left_out")),
     )
+
+
+def _texts(node: Node | None) -> dict[str, str]:
+    return {} if node is None else {name: item.text() for name, item in node.entries()}
 
 
 def _distributions(

@@ -275,3 +275,5 @@ class Evaluation:
     strategy_digest: str = ""
     method_origin: str = ""
     strategy_origin: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Test sets that the images do not allow, and why."""

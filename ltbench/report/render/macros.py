@@ -16,11 +16,13 @@ def macro_word(text: str) -> str:
 
     >>> macro_word("sade+none[tau=1] F50")
     'SadePlusNoneTauOneFFiveZero'
+    >>> macro_word("F2.5")
+    'FTwoPointFive'
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     words = []
     start = True
-    for c in plain:
+    for i, c in enumerate(plain):
         if c.isdigit():
             words.append(_DIGITS[int(c)])
             start = True
@@ -28,9 +30,24 @@ def macro_word(text: str) -> str:
             words.append(c.upper() if start else c)
             start = False
         else:
-            words.append("Plus" if c == "+" else "")
+            # A point counts inside a number alone: 2.5 is not 25, and "v.a" needs no word for it.
+            number = c == "." and plain[i - 1 : i].isdigit() and plain[i + 1 : i + 2].isdigit()
+            words.append("Plus" if c == "+" else "Point" if number else "")
             start = True
     return "".join(words)
+
+
+def column_words(keys: Sequence[str]) -> list[str]:
+    """:func:`macro_word` of each key; of those that share one, the place among them, spelled.
+
+    ``dirichlet1-10`` and ``dirichlet11-0`` share one. Places go by key, not by the order of columns.
+    """
+    found: list[str] = []
+    for key in keys:
+        word = macro_word(key)
+        same = sorted({other for other in keys if macro_word(other) == word})
+        found.append(f"{word}Case{macro_word(str(same.index(key) + 1))}" if same[1:] else word)
+    return found
 
 
 def render_macros(tables: Sequence[Table], prefix: str) -> str:
@@ -49,6 +66,7 @@ def render_macros(tables: Sequence[Table], prefix: str) -> str:
         rows = [row for block in table.blocks for row in block.rows]
         by_label = sorted(range(len(rows)), key=lambda i: str(rows[i][0]))
         numbers = iter([by_label.index(i) + 1 for i in range(len(rows))])
+        columns = column_words([column.key for column in table.columns])
         for block in table.blocks:
             for position, row in enumerate(block.rows):
                 number = next(numbers)
@@ -56,9 +74,11 @@ def render_macros(tables: Sequence[Table], prefix: str) -> str:
                 lines.append(f"% {_comment(' '.join(heads))}{_comment(_of(block))}")
                 base = f"{macro_word(prefix)}{macro_word(table.name)}{macro_word(' '.join(heads))}"
                 base += "Quoted" if position in block.quoted else ""
-                names = [f"{base}{macro_word(column.key)}" for column in table.columns]
+                names = [f"{base}{word}" for word in columns]
                 if used & set(names) or not macro_word(" ".join(heads)):
                     names = [f"{name}Row{macro_word(str(number))}" for name in names]
+                while used & set(names):  # a row may be called "x row two"
+                    names = [f"{name}Again" for name in names]
                 for place, name in enumerate(names):
                     if place in _head_places(table):
                         continue

@@ -68,6 +68,8 @@ class Section:
     """Of each method and strategy; what is left out for it is told in ``notes``, too."""
     hidden: tuple[Row, ...] = ()
     """Rows that a selection left out; still the reference of those that are shown."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Test sets that no record has because the test images do not allow them, and why."""
     group_by: str = ""
     """``method`` or ``strategy``: blocks of the tables; empty: one block."""
 
@@ -207,6 +209,12 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
         class_names=first.class_names,
         groups=first.groups,
         notes=tuple(notes),
+        left_out={
+            name: why
+            for e in evaluations
+            for name, why in sorted(e.left_out.items())
+            if name not in found
+        },
     )
 
 

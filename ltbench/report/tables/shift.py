@@ -11,6 +11,7 @@ from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.summary import Summary, mean_of, tied
 from ltbench.report.statistics.regret import mean_regret, oracles
 from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.images_told import images_told, left_out_told
 from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.marks import Marks, Pick
 from ltbench.report.tables.order import Group, blocks_of, groups_by_mean, groups_of
@@ -100,6 +101,7 @@ def main_table(section: Section, ltbench_version: str) -> Table | None:
 
     what = f"Top-1 accuracy (%) on the test label distributions ({shift_legend(tests)}) of"
     text = caption(section, what, section.rows, tests, ltbench_version)
+    text += images_told(section.rows, tests) + left_out_told(section)
     text += "".join(column.explained for column in columns)
     return Table(
         name="main",
