@@ -9,6 +9,7 @@ from ltbench.errors import InputError
 from ltbench.protocol.protocol import Protocol
 from ltbench.python.arguments import (
     AnyPath,
+    Ensembles,
     Plugins,
     Seeds,
     dotted,
@@ -126,13 +127,17 @@ def run(
     plugins: Plugins = (),
     mode: str = "clean",
     arrival: str | Iterable[str] = (),
+    ensembles: Ensembles | None = None,
+    mixed_recipe: bool = False,
     quiet: bool = True,
     **overrides: Any,
 ) -> Outcome:
     """Trains and evaluates, as ``ltbench run`` does; finished work is skipped.
 
     methods: rows such as ``"sade,ce+oracle"`` or a list of them; seeds: a count or a list;
-    arrival: ``"batch:64"`` or ``"single"``, to meet every test set as a stream, too; quiet: tell
+    arrival: ``"batch:64"`` or ``"single"``, to meet every test set as a stream, too; ensembles:
+    rows of several networks by name, ``{"plain": ["ce", "ce", "balanced-softmax"]}`` (``"3*ce"``
+    needs none); mixed_recipe: let their members be trained by different recipes; quiet: tell
     failures only; overrides as for :func:`load_protocol`.
 
     Works in processes of its own: a script needs no ``if __name__ == "__main__"``, and a running
@@ -145,6 +150,7 @@ def run(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, compile=compile,
         cuda_graph=cuda_graph, mode=mode, arrivals=_arrivals(arrival),
+        ensembles=ensembles, mixed_recipe=mixed_recipe,
     )  # fmt: skip
     return _carry_out(request, quiet)
 
@@ -162,6 +168,8 @@ def evaluate_trials(
     plugins: Plugins = (),
     mode: str = "clean",
     arrival: str | Iterable[str] = (),
+    ensembles: Ensembles | None = None,
+    mixed_recipe: bool = False,
     quiet: bool = True,
     **overrides: Any,
 ) -> Outcome:
@@ -173,6 +181,7 @@ def evaluate_trials(
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
+        ensembles=ensembles, mixed_recipe=mixed_recipe,
         train=False,
     )  # fmt: skip
     return _carry_out(request, quiet)
@@ -191,6 +200,8 @@ def plan_trials(
     plugins: Plugins = (),
     mode: str = "clean",
     arrival: str | Iterable[str] = (),
+    ensembles: Ensembles | None = None,
+    mixed_recipe: bool = False,
     **overrides: Any,
 ) -> pd.DataFrame:
     """What :func:`run` would do, as ``ltbench run --dry-run``: trains, downloads, writes nothing.
@@ -207,6 +218,7 @@ def plan_trials(
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
+        ensembles=ensembles, mixed_recipe=mixed_recipe,
         dry_run=True,
     )  # fmt: skip
     return plan_frame(plan_request(request, quiet=True))

@@ -14,6 +14,7 @@ from ltbench.protocol.seed_list import read_optional_seeds
 AnyPath: TypeAlias = str | PathLike[str]
 Plugins: TypeAlias = AnyPath | Iterable[AnyPath]
 Seeds: TypeAlias = SupportsIndex | Iterable[SupportsIndex] | None
+Ensembles: TypeAlias = Mapping[str, str | Iterable[str]]
 
 
 def plugin_files(plugins: Plugins) -> tuple[str, ...]:
@@ -47,6 +48,20 @@ def joined(values: str | Iterable[str]) -> str:
     if not all(isinstance(row, str) for row in rows):
         raise InputError(f"methods = {values!r} must be a text such as 'ce,sade' or a list of them")
     return ",".join(rows)
+
+
+def ensemble_overrides(ensembles: Ensembles | None) -> dict[str, Any]:
+    """``{"plain": ["ce", "sade"]}`` as overrides of a protocol. Raises :class:`InputError`."""
+    if ensembles is None:
+        return {}
+    if not isinstance(ensembles, Mapping):
+        raise InputError(
+            f"ensembles = {ensembles!r} must be a mapping, as in {{'plain': ['ce', 'ce']}}"
+        )
+    for name in ensembles:
+        if not isinstance(name, str) or "." in name:
+            raise InputError(f"ensembles: the name {name!r} must be a text without '.'")
+    return {f"ensembles.{name}": members for name, members in ensembles.items()}
 
 
 def optional_path(path: AnyPath | None) -> Path | None:

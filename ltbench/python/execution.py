@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltbench.errors import InterruptedRun
+from ltbench.errors import InputError, InterruptedRun
 from ltbench.python.arguments import (
     AnyPath,
+    Ensembles,
     Plugins,
     Seeds,
     dotted,
+    ensemble_overrides,
     joined,
     optional_path,
     plugin_files,
@@ -33,11 +35,16 @@ def make_request(
     data_dir: AnyPath | None,
     plugins: Plugins,
     overrides: dict[str, Any],
+    ensembles: Ensembles | None = None,
     **running: Any,
 ) -> Request:
     """A request in the forms that a notebook gives; ``running``: its other fields."""
     from ltbench.execute.request import Request
 
+    changes, named = dotted(overrides), ensemble_overrides(ensembles)
+    twice = next((key for key in named if key in changes), None)
+    if twice is not None:
+        raise InputError(f"{twice} is given twice, in ensembles= and as an override; give one")
     return Request(
         methods=joined(methods),
         protocol=protocol,
@@ -45,7 +52,7 @@ def make_request(
         results=Path(results),
         data_dir=optional_path(data_dir),
         plugins=plugin_files(plugins),
-        overrides=dotted(overrides),
+        overrides=changes | named,
         **running,
     )
 

@@ -17,6 +17,7 @@ from ltbench.python.arguments import AnyPath, optional_path
 from ltbench.settings import read
 from ltbench.shift.trainset import select_training
 from ltbench.trial import store
+from ltbench.trial.ensemble_record import KEY, changed_member, member_folder
 from ltbench.trial.locate import locate_trial
 
 if TYPE_CHECKING:
@@ -47,16 +48,19 @@ def load_logits(
 ) -> StoredLogits:
     """The stored test logits of ``trial``: its folder, or its hash (or the start of it).
 
-    A hash is looked for below ``results`` and ``results/published``. Labels come from the images,
+    A hash is looked for below ``results`` and ``results/published``. An ensemble has the logits of
+    its members side by side, in the order of its record. Labels come from the images,
     which must be here (``data_dir``: the folder that holds them; nothing is downloaded) and those
     that the record names. Nothing is unpickled. Raises :class:`ValueError` where there is no such
-    trial, it has no logits (published records have weights: ``load_model`` makes them again), or
-    images, logits and record do not fit together.
+    trial, it has no logits (published records have weights: ``load_model`` makes them again),
+    images, logits and record do not fit together, or a member is missing or another one now.
     """
     folder = locate_trial(Path(trial), Path(results))
     if not (folder / store.TRIAL).exists():
         raise InputError(f"{folder} holds no finished trial (no {store.TRIAL})")
     record = store.read_record(folder / store.TRIAL)
+    if KEY in record:
+        return _of_members(folder, record, data_dir)
     path = folder / store.LOGITS
     if not path.exists():
         raise InputError(
@@ -79,6 +83,28 @@ def load_logits(
     ):
         raise InputError(f"{path} does not have the images that {store.TRIAL} names")
     return StoredLogits(logits, labels, holdout, held_labels, stored.get("bias"), record)
+
+
+def _of_members(folder: Path, record: dict[str, Any], data_dir: AnyPath | None) -> StoredLogits:
+    """Those of all members on the expert axis, in the order of the record."""
+    changed = changed_member(record, folder)
+    if changed:
+        raise InputError(f"{folder}: the ensemble is stale: {changed}")
+    parts = [
+        load_logits(member_folder(entry, folder), data_dir=data_dir)
+        for entry in record[KEY]["members"]
+    ]
+    held = [part.holdout for part in parts if part.holdout is not None]
+    biases = [part.bias for part in parts if part.bias is not None]
+    whole = len(held) == len(parts)
+    return StoredLogits(
+        torch.cat([part.logits for part in parts], dim=1),
+        parts[0].labels,
+        torch.cat(held, dim=1) if whole else None,
+        parts[0].holdout_labels if whole else None,
+        torch.cat(biases) if len(biases) == len(parts) else None,
+        record,
+    )
 
 
 def _labels(

@@ -13,7 +13,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _OPTION = re.compile(r"--([a-z][a-z-]*[a-z])(?: [A-Z]+\b| (?=['\"]))?")
-_ARGUMENTS = {"plugin": "plugins", "output": "folder"}
+_ARGUMENTS = {"plugin": "plugins", "ensemble": "ensembles", "output": "folder"}
 """Options whose argument has another name."""
 
 

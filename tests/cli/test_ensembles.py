@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from ltbench import load_model, load_results, run
+from ltbench import evaluate_trials, load_logits, load_model, load_results, plan_trials, run
 from ltbench.data.sources import open_data
 from ltbench.protocol.file import load_protocol_config
 from ltbench.task import build_task
@@ -222,6 +222,32 @@ def test_an_ensemble_is_one_model_in_python(
         ValueError, match="the ensemble is stale: its member ce seed 1 is not there"
     ):
         load_model(folder)
+
+
+def test_ensembles_by_name_from_python(trained: Path) -> None:
+    settings: dict[str, Any] = {"recipe.epochs": 2, "test.draws": 2, "test.ratios": (2.0, 5.0)}
+    other = settings | {"methods.balanced-softmax.recipe.epochs": 3}
+    asked: dict[str, Any] = {"ensembles": {"mix": ["2*ce", "balanced-softmax"]}, "seeds": 1}
+    done = evaluate_trials("mix", "digits-lt", results=trained, **asked, **settings)
+    assert not done.failures
+    plan = plan_trials(["mix"], "digits-lt", results=trained, **asked, **settings)
+    assert list(plan[plan["training"] == "mix"]["complete"]) == [True]
+    plan = plan_trials(["mix"], "digits-lt", results=trained, mixed_recipe=True, **asked, **other)
+    assert list(plan[plan["training"] == "mix"]["complete"]) == [False]
+    (folder,) = trained.glob("digits-lt/ensemble-mix/0-*")
+    joint = load_logits(folder)
+    assert joint.logits.shape[1:] == (3, 10)
+    places = [*trained.glob("digits-lt/balanced-softmax/0-*"), *trained.glob("digits-lt/ce/0-*")]
+    places += trained.glob("digits-lt/ce/1-*")
+    for e, place in enumerate(places):
+        alone = load_logits(place)
+        assert torch.equal(joint.logits[:, e : e + 1], alone.logits)
+        assert torch.equal(joint.labels, alone.labels)
+    assert joint.holdout is None
+    assert joint.bias is None
+    (places[2] / "trial.json").unlink()
+    with pytest.raises(ValueError, match="is stale: its member ce seed 1 is not there"):
+        load_logits(folder)
 
 
 def test_run_trains_the_members_that_are_missing_before_the_ensemble(

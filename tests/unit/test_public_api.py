@@ -138,6 +138,30 @@ def test_run_and_load_results_twice_in_one_process(
             lambda: ltbench.run("ce", "digits-lt", plugins="no.py"),
             "plugins= /.*no.py: no such file",
         ),
+        (
+            lambda: ltbench.run("x", "digits-lt", ensembles=cast("dict[str, str]", ["ce"])),
+            "ensembles = .* must be a mapping",
+        ),
+        (lambda: ltbench.run("a.b", "digits-lt", ensembles={"a.b": "ce"}), "without '.'"),
+        (lambda: ltbench.run("x", "digits-lt", ensembles={"x": []}), "x must list methods"),
+        (
+            lambda: ltbench.run(
+                "x",
+                "digits-lt",
+                ensembles={"x": "ce"},
+                **{"ensembles.x": "sade"},  # type: ignore[arg-type]
+            ),
+            "ensembles.x is given twice",
+        ),
+        (
+            lambda: ltbench.plan_trials(
+                "x",
+                "digits-lt",
+                ensembles={"x": "ce,sade"},
+                **{"methods.sade.recipe.epochs": 9},  # type: ignore[arg-type]
+            ),
+            "different recipes .*; mixed_recipe= allows it",
+        ),
         (lambda: ltbench.run("ce", "digits-lt", recipe=3), "override recipe: 'recipe' is a table"),
     ],
 )

@@ -24,6 +24,7 @@ from ltbench.report.records.schema import (
     Trial,
 )
 from ltbench.report.records.scores import canonical, parse_distribution
+from ltbench.trial.ensemble_record import KEY
 
 SCHEMA = 1
 
@@ -41,6 +42,7 @@ def parse_trial(root: Node) -> Trial:
     if status != "finished":
         raise Malformed(f"status is {status!r}, not 'finished'")
     environment, data = root.get("environment"), root.get("data")
+    ensemble = root.get(KEY)
     return Trial(
         trial=root.at("trial").text(),
         protocol=parse_protocol(root.at("protocol")),
@@ -53,6 +55,7 @@ def parse_trial(root: Node) -> Trial:
         source=optional_text(data, "source") if data else "",
         ltbench=optional_text(environment, "ltbench") if environment else "",
         cost=_cost(root.get("cost")),
+        members=len(list(ensemble.at("members").items())) if ensemble else 0,
     )
 
 

@@ -219,6 +219,8 @@ class Trial:
     """Which data set; empty where the record does not tell."""
     ltbench: str = ""
     cost: Cost = Cost()
+    members: int = 0
+    """Of an ensemble: how many networks; 0 for one network."""
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,12 @@ def cost_table(section: Section, ltbench_version: str) -> Table | None:
             if shared
             else ""
         )
+        + (
+            " Of an ensemble experts, parameters, MACs and training time are sums over its members, and"
+            " n counts replicates, which share no member."
+            if any(e.trial.members for row in rows for e in row.latest.values())
+            else ""
+        )
         + f" {NOT_APPLICABLE}: not in the records. Precision {key.precision}; ltbench"
         f" {ltbench_version}.",
         columns=_COLUMNS,

@@ -40,7 +40,7 @@ def pairs_table(section: Section, ltbench_version: str) -> Table | None:
     ends = [tests[0], tests[-1]] if len(tests) > 1 else []
     lines: list[tuple[Value, ...]] = []
     for a, b, difference in found:
-        p = None if difference.p is None else _p_value(next(adjusted))
+        p = None if difference.p is None else p_value(next(adjusted))
         at_ends = [_cell(paired(at(t.name)(a), at(t.name)(b))) for t in ends]
         share = 100.0 * _improvement(a, b, tests)
         improvement = Summary(share, None, difference.n)
@@ -87,7 +87,7 @@ def _improvement(a: Row, b: Row, tests: Sequence[TestSet]) -> float:
     return mean_of(d.probability for d in found if d is not None) or 0.0
 
 
-def _p_value(p: float) -> Shown:
+def p_value(p: float) -> Shown:
     return Shown("<0.001" if p < 0.001 else f"{p:.3f}", p)
 
 
