@@ -154,7 +154,7 @@ def entry_of(reference: Reference, used_by: str = "") -> Entry:
 
 def _methods(evaluation: Evaluation) -> list[str]:
     """The method; of an ensemble those of its members."""
-    if not evaluation.trial.training.ensemble:
+    if not evaluation.trial.members:
         return [evaluation.method]
     labels = json.loads(evaluation.trial.training.hyper)["members"]
     return sorted({str(label).partition("[")[0] for label in labels})
