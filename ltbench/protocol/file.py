@@ -114,7 +114,7 @@ def _leave_what_is_of_other_images(base: dict[str, Any], keys: Sequence[str], pa
     """Notes in ``not_inherited`` what ``base`` said of its own images, told by ``show`` and ``check``."""
     left = leave_out(base, keys)
     if left:
-        base["not_inherited"] = [*base.get("not_inherited", []), *left]
+        base["not_inherited"] = list(dict.fromkeys([*base.get("not_inherited", []), *left]))
         base["images_unlike"] = parent
 
 

@@ -37,7 +37,8 @@ def tailed_counts(
     empty = [int(c) for c in order if counts[c] < 1]
     if empty:
         told = _why(size, empty[0], available, names)
-        of_head = size.class_index is None or shares[size.class_index] == 1
+        fixed = config.size != LARGEST or size.class_index is None  # whatever the ratio
+        of_head = fixed or shares[size.class_index] == 1
         at_most = f"; a ratio may go up to {size.count}" if of_head and size.count > 1 else ""
         raise TooFewImages(told + at_most)
     if (counts > available).any():

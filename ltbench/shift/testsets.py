@@ -56,7 +56,10 @@ def plan_test_sets(
             sets.append(_shifted(kind, ratio, config, available, rank, names))
         except TooFewImages as error:
             if config.size != LARGEST:
-                raise InputError(f"test ratio {ratio:g}: {error}{_beyond(config)}") from None
+                raise InputError(
+                    f"test ratio {ratio:g}: the smallest class would have no image: {error}"
+                    f"{_beyond(config, available)}"
+                ) from None
             left_out[f"{kind}{show(ratio)}"] = str(error)
 
     for ratio in sorted(config.ratios, reverse=True):
@@ -71,9 +74,11 @@ def plan_test_sets(
     return sets, left_out
 
 
-def _beyond(config: TestConfig) -> str:
+def _beyond(config: TestConfig, available: Counts) -> str:
     """What a protocol may ask for instead of as many images as the smallest class has."""
-    return f'; test.size = "{LARGEST}" takes what the classes allow' if not config.max_count else ""
+    if config.max_count or is_balanced(available):
+        return ""
+    return f'; test.size = "{LARGEST}" takes what the classes allow'
 
 
 def _balanced(name: str, kind: str, config: TestConfig, available: Counts) -> TestSet:

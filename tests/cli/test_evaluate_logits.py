@@ -105,13 +105,13 @@ def test_the_row_joins_the_table_and_is_marked_everywhere(
     assert trial["recipe"] == {}  # what is not known is not told
 
 
-def test_without_a_protocol_the_smallest_class_bounds_the_ratios(
+def test_without_a_protocol_sets_are_as_large_as_the_classes_allow(
     ltbench_here: CommandLine, files: Path, tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
     few = tmp_path / "few"
     few.mkdir()
-    # Class 9 keeps 12 of its 60 images: forward and backward 25 and 50 would leave it none.
+    # Class 9 keeps 12 of its 60 images: backward 25 and 50, which it leads, would leave class 0 none.
     labels = np.load(files / "y.npy")
     kept = np.sort(np.concatenate([np.flatnonzero(labels != 9), np.flatnonzero(labels == 9)[:12]]))
     np.save(few / "y.npy", labels[kept])
@@ -120,7 +120,12 @@ def test_without_a_protocol_the_smallest_class_bounds_the_ratios(
     assert done.returncode == 0, done.stderr
     saved = record(results, "imported/mine/0-*/evaluations/mine+none-*.json")
     shifts = {name for name in saved["distributions"] if name.startswith(("forward", "backward"))}
-    assert shifts == {f"{kind}{r}" for kind in ("forward", "backward") for r in (2, 5, 10)}
+    forward, backward = (2, 5, 10, 25, 50), (2, 5, 10)
+    assert shifts == {f"forward{r}" for r in forward} | {f"backward{r}" for r in backward}
+    assert set(saved["left_out"]) == {"backward25", "backward50"}
+    assert "note: no test set backward25: class 9 has 12 test images" in done.stderr
+    counts = saved["distributions"]["forward50"]["definition"]["counts"]
+    assert counts == [60, 38, 25, 16, 10, 6, 4, 2, 1, 1]  # class 0 is the head and has 60
     assert len(saved["distributions"]["forward2"]["draws"]) == 10
     assert saved["groups"] == {"many": [], "medium": [0, 1, 2, 3], "few": [4, 5, 6, 7, 8, 9]}
     assert not saved["protocol"]["variant"]
@@ -169,7 +174,10 @@ def test_again_computes_nothing_and_more_strategies_are_added(
         (["--counts", "n.csv", "--mode", "augmented"], "--mode and --precision"),
         (["--counts", "n.csv", "--set", "recipe.epochs=3"], "means nothing for imported"),
         (["--counts", "n.csv", "--set", "groups.many_abov=3"], "did you mean"),
-        (["--counts", "n.csv", "--test-ratios", "61"], "smallest class would have no image"),
+        (
+            ["--counts", "n.csv", "--test-ratios", "61", "--set", "test.size=smallest-class"],
+            "smallest class would have no image: class 9 has 60 test images",
+        ),
         (["--counts", "n.csv", "--seed", "-1"], "must be at least 0"),
         (["--counts", "n.csv", "--seed", "9999999999999999999"], "must be at least 0 and below"),
         (["--counts", "n.csv", "--seeds", "9999999999999999999"], "--seeds is for trials"),

@@ -199,4 +199,5 @@ def test_a_right_bias_is_not_suspected(
 ) -> None:
     done = command("--bias", str(tmp_path / "b.npy"), "--strategies", "none,oracle")
     assert done.returncode == 0
-    assert "note:" not in done.stderr
+    assert "with the true test prior" not in done.stderr
+    assert "no test set backward10: class 3 has 5 test images" in done.stderr

@@ -119,3 +119,26 @@ def test_missing_or_empty_split_and_nested_folder(root: Path) -> None:
     (root / "test").rename(root / "val")
     with pytest.raises(DataError, match="no folder 'test'; expected train/<class>"):
         open_data(CONFIG, root)
+
+
+def test_whole_numbers_are_ordered_by_value_and_it_is_said(tmp_path: Path) -> None:
+    from ltbench.data.folder import BY_VALUE, class_order, find_folder
+
+    for k in range(12):
+        picture(tmp_path / "own" / "train" / str(k) / "a.png", seed=k)
+        picture(tmp_path / "own" / "test" / str(k) / "a.png", seed=k)
+    config = DataConfig(source="image-folder", classes=12, image_size=16)
+    splits = open_data(config, tmp_path / "own")
+    assert splits.train.class_names == tuple(map(str, range(12)))
+    assert BY_VALUE in find_folder(tmp_path / "own", 16).findings.notes
+    assert class_order(["b10", "b2", "1"]) == ("1", "b10", "b2")  # not all are numbers: as text
+    assert class_order(["010", "9", "10", "-3"]) == ("-3", "9", "010", "10")
+    assert class_order(["\u00b2", "10", "9"]) == ("10", "9", "\u00b2")  # a superscript is no number
+
+
+def test_an_order_that_is_the_same_either_way_keeps_its_cache_entry(root: Path) -> None:
+    from ltbench.data.folder import find_folder
+
+    found = find_folder(root, 16)
+    assert found.options == {"image_size": 16, "reader": 2}
+    assert not any("ordered" in kind for kind in found.findings.notes)

@@ -130,7 +130,10 @@ def test_a_class_without_test_images_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("test", "message"),
     [
-        ({"permuted": PermutedConfig((50.0,))}, r"permuted.ratios: at 50 .* up to 40 is possible"),
+        (
+            {"permuted": PermutedConfig((50.0,))},
+            r"permuted.ratios: at 50 .* a ratio may go up to 40",
+        ),
         ({"permuted": PermutedConfig((4.0,)), "max_count": 50}, "class 0 has 40 test images"),
         ({"dirichlet": DirichletConfig((1.0,)), "max_count": 50}, "lower test.max_count"),
     ],
