@@ -10,7 +10,14 @@ from ltbench.data.findings import Findings, shown
 
 Split: TypeAlias = dict[str, list[Path]]
 """Class name (NFC) to its files, sorted by name."""
-_LITTER = frozenset({"thumbs.db", "desktop.ini"})  # what Windows leaves in folders of images
+SPLITS = ("train", "test")
+# What systems, archives and notebooks leave in folders of images.
+_LITTER = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+        *("__macosx", "icon\r", "__pycache__", "@eadir", "lost+found"),
+    }
+)
 
 
 def scan(root: Path, split: str, findings: Findings) -> Split:
@@ -50,6 +57,13 @@ def scan(root: Path, split: str, findings: Findings) -> Split:
             "splits without images", f"{shown(folder)} has no images; expected {split}/<class>/*"
         )
     return found
+
+
+def note_beside(root: Path, findings: Findings) -> None:
+    """Tells what lies beside ``train`` and ``test`` and is not read."""
+    for path in _listed(root, findings):
+        if path.name not in SPLITS and path.is_dir():
+            findings.note(f"folders beside {' and '.join(SPLITS)}, not used", shown(path))
 
 
 def _spelling(path: Path) -> str:
@@ -100,13 +114,17 @@ def _images(folder: Path, findings: Findings) -> list[Path]:
 
 def _listed(folder: Path, findings: Findings) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not _hidden(path))
+        found = sorted(folder.iterdir())
     except OSError as error:
         findings.error(
             "folders that cannot be read", f"{shown(folder)} cannot be read: {error.strerror}"
         )
         return []
+    for path in filter(is_litter, found):
+        findings.note("hidden or left by other programs, not read", shown(path))
+    return [path for path in found if not is_litter(path)]
 
 
-def _hidden(path: Path) -> bool:
+def is_litter(path: Path) -> bool:
+    """Hidden, or a name that no one gives to images of theirs: ``__MACOSX``, ``Thumbs.db``."""
     return path.name.startswith(".") or path.name.lower() in _LITTER

@@ -11,6 +11,7 @@ from ltbench.data.cache import cache_root, entry_path, load_or_build
 from ltbench.data.cifar import ARCHIVES, find_archive
 from ltbench.data.dataset import Dataset, Splits
 from ltbench.data.download import download as fetch
+from ltbench.data.duplicates import find_duplicates
 from ltbench.data.locate import (
     check_source,
     download_path,
@@ -55,7 +56,8 @@ def open_data(
     Images are looked for in ``data_dir`` (only read, never downloaded into), else in
     ``config.path``, else, for the CIFAR sets, among the files that ltbench downloaded into its
     cache; ``download`` allows fetching them. ``report`` is told about progress. ``thorough`` reads
-    every image even where the folders are wrong already, so that all is told at once. Raises
+    every image even where the folders are wrong already, so that all is told at once, and looks for
+    files with the same content. Raises
     :class:`DataError` where images are missing, damaged or not what ``config`` says,
     :class:`InputError` where ``config.subset`` names a class that there is not.
     """
@@ -72,11 +74,14 @@ def open_data(
                 raise DataError(f"{archive.title} is not here; {remedy(archive)}")
             fetch(archive.url, download_path(archive), archive.md5, report)
             found = find_archive(archive, download_path(archive))
+        if thorough and found.names is not None:
+            find_duplicates(found.names, found.findings)
         if thorough and found.findings.errors:
             _read_all(config, found, report)
         found.findings.refuse()
         splits = load_or_build(found, report)
-        splits = replace(splits, notes={**found.findings.tallies(), **splits.notes})
+        notes = {**found.findings.tallies(), **splits.notes}
+        splits = replace(splits, notes=notes, files=found.names, warnings=found.findings.warnings)
     _check(config, splits)
     return take_classes(splits, config.subset)
 
