@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ltbench.cli.data_split import split
+
 if TYPE_CHECKING:
     from ltbench.cli.data_progress import DataProgress
     from ltbench.data.dataset import Splits
@@ -33,7 +35,11 @@ def command() -> None:
       ltbench data check cifar100-lt --data-dir ~/data/cifar100
       ltbench data where cifar10-lt
       ltbench data export cifar100-lt --output cifar100-lt-lists
+      ltbench data split photos -o photos.csv
     """
+
+
+command.add_command(split)
 
 
 @command.command()
@@ -85,6 +91,7 @@ def check(protocol: str, data_dir: Path | None) -> None:
 @_options
 def where(protocol: str, data_dir: Path | None) -> None:
     """Say what is there, what is missing and how to get it, without reading images."""
+    from ltbench.data.findings import note_lines
     from ltbench.data.sources import describe
 
     status = describe(_config(protocol), data_dir)
@@ -96,6 +103,8 @@ def where(protocol: str, data_dir: Path | None) -> None:
         click.echo(f"missing: {status.missing}")
     if status.remedy:
         click.echo(f"remedy:  {status.remedy}")
+    for line in note_lines(status.notes):
+        click.echo(line)
     if status.source != "digits":  # embedded and small: never stored
         click.echo(f"decoded: {status.decoded or 'not yet'}")
         click.echo(f"cache:   {status.cache} (LTBENCH_CACHE)")

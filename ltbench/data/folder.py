@@ -12,7 +12,7 @@ import numpy as np
 from ltbench.data.dataset import FileNames, Images, Labels
 from ltbench.data.decode import Decoded, collect, decode_resized, mapper, try_decoding
 from ltbench.data.findings import Findings, shown
-from ltbench.data.folder_scan import Split, note_beside, scan
+from ltbench.data.folder_scan import Split, check_splits, scan
 from ltbench.data.raw import Found, Raw, Stream
 from ltbench.errors import nearest
 
@@ -34,8 +34,10 @@ def find_folder(root: Path, image_size: int) -> Found:
     UTF-8, links that lead nowhere.
     """
     findings = Findings()
-    note_beside(root, findings)
-    train, test = scan(root, "train", findings), scan(root, "test", findings)
+    train: Split = {}
+    test: Split = {}
+    if check_splits(root, findings):
+        train, test = scan(root, "train", findings), scan(root, "test", findings)
     names = tuple(sorted(train))
     _check_classes(root, train, test, findings)
     files = [path for split in (train, test) for paths in split.values() for path in paths]

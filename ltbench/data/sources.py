@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ class DataStatus:
     """What is there: ``found`` (where) or ``missing`` (what) with ``remedy`` (how to get it).
 
     ``ready``: the images can be opened without a download. ``decoded`` is the cache entry where one
-    exists, ``cache`` the cache folder.
+    exists, ``cache`` the cache folder. ``notes`` as in :class:`Splits`: what lies there unused.
     """
 
     source: str
@@ -41,6 +42,7 @@ class DataStatus:
     remedy: str
     decoded: Path | None
     cache: Path
+    notes: Mapping[str, list[object]] = field(default_factory=dict)
 
 
 def open_data(
@@ -67,7 +69,7 @@ def open_data(
 
         splits = load_digits()
     else:
-        found = find(config, folder)
+        found = find(config, folder, data_dir)
         if found is None:
             archive = ARCHIVES[config.source]
             if not download:
@@ -113,22 +115,25 @@ def describe(config: DataConfig, data_dir: Path | None = None) -> DataStatus:
     """
     check_source(config)
     cache = cache_root()
+    notes: Mapping[str, list[object]] = {}
     try:
         folder = user_folder(config, data_dir)
         if config.source == "digits":
             return DataStatus("digits", True, "embedded in scikit-learn", "", "", None, cache)
-        found = find(config, folder)
+        found = find(config, folder, data_dir)
         if found is not None:
+            notes = found.findings.tallies()
             found.findings.refuse()
         entry = entry_path(found) if found is not None else None
     except DataError as error:
-        return DataStatus(config.source, False, "", str(error), general_remedy(config), None, cache)
+        how = general_remedy(config, data_dir)
+        return DataStatus(config.source, False, "", str(error), how, None, cache, notes)
     if found is None or entry is None:
         archive = ARCHIVES[config.source]
         missing = f"{archive.title} is not here"
         return DataStatus(config.source, False, "", missing, remedy(archive), None, cache)
     decoded = entry if (entry / "meta.json").is_file() else None
-    return DataStatus(config.source, True, found.origin, "", "", decoded, cache)
+    return DataStatus(config.source, True, found.origin, "", "", decoded, cache, notes)
 
 
 def is_ready(config: DataConfig, data_dir: Path | None = None) -> bool:

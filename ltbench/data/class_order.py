@@ -1,0 +1,17 @@
+"""The order of classes that are only names: whole numbers by value, other names as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def ordered_classes(names: Iterable[str]) -> tuple[str, ...]:
+    """Different names in order; by value only where every one is a whole number.
+
+    >>> ordered_classes(["10", "9", "1"]), ordered_classes(["b", "10", "9"])
+    (('1', '9', '10'), ('10', '9', 'b'))
+    """
+    found = set(names)
+    if all(name.isascii() and name.isdecimal() for name in found):
+        return tuple(sorted(found, key=lambda name: (int(name), name)))  # "01" and "1" both stay
+    return tuple(sorted(found))
