@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ltbench.cli.data_split import split
+
 if TYPE_CHECKING:
     from ltbench.cli.data_progress import DataProgress
     from ltbench.data.dataset import Splits
@@ -33,7 +35,11 @@ def command() -> None:
       ltbench data check cifar100-lt --data-dir ~/data/cifar100
       ltbench data where cifar10-lt
       ltbench data export cifar100-lt --output cifar100-lt-lists
+      ltbench data split photos -o photos.csv
     """
+
+
+command.add_command(split)
 
 
 @command.command()
@@ -53,31 +59,39 @@ def prepare(protocol: str, data_dir: Path | None) -> None:
 def check(protocol: str, data_dir: Path | None) -> None:
     """Read and check all images; nothing is downloaded. Exit code 2 where something is wrong.
 
-    Everything wrong is listed at once, by kind, with counts and the first examples; of the rest what
-    was done to images (transparency, EXIF orientation, grey) and what was left out.
+    Everything wrong is listed at once, by kind, each file with its reason; of the rest what was done
+    to images (transparency, EXIF orientation, grey) and what was left out, the images of each class
+    and test set, and a warning of files with the same content: in train and test, under two labels.
     """
-    from ltbench.data.findings import DataProblems, error_lines, note_lines
+    from ltbench.cli.data_counts import count_lines
+    from ltbench.data.findings import DataProblems, error_lines, note_lines, warning_lines
     from ltbench.data.sources import open_data
     from ltbench.errors import DataError
+    from ltbench.protocol.file import load_protocol_config
 
-    config = _config(protocol)
+    loaded = load_protocol_config(protocol)
+    config = loaded.data
     try:
         with _progress() as report:
             splits = open_data(config, data_dir, download=False, report=report, thorough=True)
     except DataProblems as problems:
         found = problems.findings
-        for line in (*error_lines(found), *note_lines(found.tallies())):
+        told = (error_lines(found), warning_lines(found.warnings), note_lines(found.tallies()))
+        for line in (line for lines in told for line in lines):
             click.echo(line)
         total = sum(map(len, found.errors.values()))
         what = "1 thing is" if total == 1 else f"{total:,} things are"
         raise DataError(f"{what} wrong with the data of {protocol}, listed above") from None
     _summarise(config, splits)
+    for line in (*count_lines(loaded, splits), *warning_lines(splits.warnings)):
+        click.echo(line)
 
 
 @command.command()
 @_options
 def where(protocol: str, data_dir: Path | None) -> None:
     """Say what is there, what is missing and how to get it, without reading images."""
+    from ltbench.data.findings import note_lines
     from ltbench.data.sources import describe
 
     status = describe(_config(protocol), data_dir)
@@ -89,6 +103,8 @@ def where(protocol: str, data_dir: Path | None) -> None:
         click.echo(f"missing: {status.missing}")
     if status.remedy:
         click.echo(f"remedy:  {status.remedy}")
+    for line in note_lines(status.notes):
+        click.echo(line)
     if status.source != "digits":  # embedded and small: never stored
         click.echo(f"decoded: {status.decoded or 'not yet'}")
         click.echo(f"cache:   {status.cache} (LTBENCH_CACHE)")

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -102,16 +103,29 @@ class ArrayDataset(Dataset):
 
 
 @dataclass(frozen=True)
+class FileNames:
+    """Name (below ``root``, with ``/``) and label of every image's file, in the order of the images."""
+
+    root: Path
+    train: tuple[tuple[str, int], ...]
+    test: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class Splits:
     """Training and test images of one data set; ``origin`` says where they were read from.
 
     ``notes``: what was done to images, to how many and the first of them (``[2, "a.png", "b.png"]``).
+    ``files``: of a source whose images are files of their own, of all its classes.
+    ``warnings``: what is probably a mistake, a line for each case, where it was looked for.
     """
 
     train: Dataset
     test: Dataset
     origin: str
     notes: Mapping[str, list[object]] = field(default_factory=dict)
+    files: FileNames | None = None
+    warnings: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 class FingerprintDigest:

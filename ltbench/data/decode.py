@@ -210,8 +210,8 @@ def _unreadable(where: str, error: Exception) -> UnreadableImage:
     if isinstance(error, Image.DecompressionBombError):
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         return UnreadableImage(
-            "images that are too large",
-            f"{where} has more than {most:,} pixels; make it smaller first",
+            "images over Pillow's size limit",
+            f"{where} has more than {most:,} pixels, Pillow's size limit; make it smaller first",
         )
     # Of an unknown format Pillow's own text repeats the path or the address of a buffer.
     reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__

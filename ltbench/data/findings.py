@@ -9,20 +9,26 @@ from dataclasses import dataclass, field
 from ltbench.errors import DataError
 
 EXAMPLES = 5
+MOST_LINES = 100  # of one kind of error: each is to be mended, and none is worth another pass
 
 
 @dataclass
 class Findings:
-    """``errors``: kind to one line for each case; ``notes``: what was done, to the places.
+    """``errors`` and ``warnings``: kind to one line for each case; ``notes``: what was done, to the
+    places. A warning is of what is probably a mistake but can be read.
 
     Places are written by :func:`shown`.
     """
 
     errors: dict[str, list[str]] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
 
     def error(self, kind: str, line: str) -> None:
         self.errors.setdefault(kind, []).append(line)
+
+    def warn(self, kind: str, line: str) -> None:
+        self.warnings.setdefault(kind, []).append(line)
 
     def note(self, kind: str, place: str) -> None:
         self.notes.setdefault(kind, []).append(place)
@@ -57,10 +63,21 @@ def shown(path: str | os.PathLike[str]) -> str:
 
 
 def error_lines(findings: Findings) -> list[str]:
-    """Each kind with its count, and the first examples below it."""
+    """Each kind with its count, and its cases below it."""
     lines = []
     for kind, cases in findings.errors.items():
         lines.append(f"wrong: {kind}: {len(cases):,}")
+        lines += [f"  {line}" for line in cases[:MOST_LINES]]
+        if len(cases) > MOST_LINES:
+            lines.append(f"  ... and {len(cases) - MOST_LINES:,} more")
+    return lines
+
+
+def warning_lines(warnings: Mapping[str, list[str]]) -> list[str]:
+    """Each kind with its count, and the first cases below it."""
+    lines = []
+    for kind, cases in warnings.items():
+        lines.append(f"warning: {kind}: {len(cases):,}")
         lines += [f"  {line}" for line in cases[:EXAMPLES]]
         if len(cases) > EXAMPLES:
             lines.append(f"  ... and {len(cases) - EXAMPLES:,} more")

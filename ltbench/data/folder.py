@@ -2,52 +2,54 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-from ltbench.data.dataset import Images, Labels
+from ltbench.data.class_order import BY_VALUE as BY_VALUE
+from ltbench.data.class_order import ordered_classes
+from ltbench.data.dataset import FileNames, Images, Labels
 from ltbench.data.decode import Decoded, collect, decode_resized, mapper, try_decoding
 from ltbench.data.findings import Findings, shown
-from ltbench.data.folder_scan import Split, scan
+from ltbench.data.folder_scan import Split, check_splits, scan
 from ltbench.data.raw import Found, Raw, Stream
 from ltbench.errors import nearest
 
 _BATCH = 256
-_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-BY_VALUE = "class folders are whole numbers and ordered by value, not as text"
+
+LabelledFile: TypeAlias = tuple[Path, int]
 
 
 def find_folder(root: Path, image_size: int) -> Found:
-    """The images below ``root``. Classes are those of ``train``, in :func:`class_order`.
+    """The images below ``root``. Classes are those of ``train``, in :func:`ordered_classes`.
 
     A class has one name whether an accent is stored as one character or two (Unicode NFC). Hidden
-    files and folders are ignored, files beside the class folders left out and counted; every other
-    file in a class folder must be an image. A class without test images is allowed.
+    files and folders, what other programs leave behind and files beside the class folders are left
+    out and counted; every other file in a class folder must be an image. A class without test images
+    is allowed.
 
     What is wrong is gathered in the result's ``findings``: a missing split, a class without training
     images, a test class unknown in training, a folder inside a class folder, names that are not
     UTF-8, links that lead nowhere.
     """
     findings = Findings()
-    train, test = scan(root, "train", findings), scan(root, "test", findings)
-    names = class_order(train)
+    train: Split = {}
+    test: Split = {}
+    if check_splits(root, findings):
+        train, test = scan(root, "train", findings), scan(root, "test", findings)
+    names = ordered_classes(train)
     by_value = names != tuple(sorted(train))
     if by_value:
         findings.note(BY_VALUE, f"{shown(names[0])} to {shown(names[-1])}")
     _check_classes(root, train, test, findings)
     files = [path for split in (train, test) for paths in split.values() for path in paths]
+    parts = (_labelled(train, names), _labelled(test, names))
 
     def read() -> Raw:
-        return Raw(
-            names,
-            image_size,
-            _stream(train, names, image_size, findings),
-            _stream(test, names, image_size, findings),
-        )
+        return Raw(names, image_size, *(file_stream(p, image_size, findings) for p in parts))
 
     return Found(
         kind="folder",
@@ -60,15 +62,17 @@ def find_folder(root: Path, image_size: int) -> Found:
             **({"order": "value"} if by_value else {}),
         },
         findings=findings,
+        names=FileNames(root, *(tuple(_below(root, *one) for one in p) for p in parts)),
     )
 
 
-def class_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Sorted by name; where all are whole numbers, by value: 2 before 10."""
-    listed = sorted(names)
-    if all(_WHOLE.fullmatch(name) for name in listed):
-        listed.sort(key=int)
-    return tuple(listed)
+def _labelled(split: Split, names: tuple[str, ...]) -> list[LabelledFile]:
+    """In the order of the labels; a class that ``names`` lacks is told and left out."""
+    return [(path, label) for label, name in enumerate(names) for path in split.get(name, ())]
+
+
+def _below(root: Path, path: Path, label: int) -> tuple[str, int]:
+    return path.relative_to(root).as_posix(), label
 
 
 def _check_classes(root: Path, train: Split, test: Split, findings: Findings) -> None:
@@ -89,8 +93,8 @@ def _check_classes(root: Path, train: Split, test: Split, findings: Findings) ->
             )
 
 
-def _stream(split: Split, names: tuple[str, ...], size: int, findings: Findings) -> Stream:
-    pairs = [(path, label) for label, name in enumerate(names) for path in split.get(name, ())]
+def file_stream(pairs: Sequence[LabelledFile], size: int, findings: Findings) -> Stream:
+    """Image files as :func:`decode_resized` reads them, several at once."""
 
     def batches() -> Iterator[tuple[Images, Labels]]:
         with mapper(threaded=True) as over:

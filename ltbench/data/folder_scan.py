@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from shlex import quote
 from typing import TypeAlias
 
 from ltbench.data.findings import Findings, shown
 
 Split: TypeAlias = dict[str, list[Path]]
 """Class name (NFC) to its files, sorted by name."""
-_LITTER = frozenset({"thumbs.db", "desktop.ini"})  # what Windows leaves in folders of images
+SPLITS = ("train", "test")
+VALIDATION = ("val", "valid", "validation", "dev")  # named where seen; ltbench has no use for it
+# What systems, archives and notebooks leave in folders of images.
+_LITTER = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+        *("__macosx", "icon\r", "__pycache__", "@eadir", "lost+found"),
+    }
+)
 
 
 def scan(root: Path, split: str, findings: Findings) -> Split:
@@ -19,7 +28,8 @@ def scan(root: Path, split: str, findings: Findings) -> Split:
     if not folder.is_dir():
         findings.error(
             "missing splits",
-            f"{shown(root)} has no folder {split!r}; expected train/<class>/* and test/<class>/*",
+            f"{shown(root)} has no folder {split!r}; expected train/<class>/* and test/<class>/*"
+            f"{_validation(root)}{_and(split_remedy(root))}",
         )
         return {}
     before = sum(map(len, findings.errors.values()))
@@ -50,6 +60,51 @@ def scan(root: Path, split: str, findings: Findings) -> Split:
             "splits without images", f"{shown(folder)} has no images; expected {split}/<class>/*"
         )
     return found
+
+
+def check_splits(root: Path, findings: Findings) -> bool:
+    """Whether there is a split at all; where there is none that is told once, not of each."""
+    if any((root / split).is_dir() for split in SPLITS):
+        note_beside(root, findings)
+        return True
+    findings.error(
+        "missing splits",
+        f"{shown(root)} has no folder 'train' and no folder 'test'; expected train/<class>/* and "
+        f"test/<class>/*{_and(split_remedy(root))}",
+    )
+    return False
+
+
+def split_remedy(root: Path) -> str:
+    """How class folders that have no test set get one; empty where that is not what is missing."""
+    train = root / "train"
+    if (root / "test").is_dir() or not root.is_dir():
+        return ""
+    folder = train if train.is_dir() else root
+    if not any(path.is_dir() for path in _listed(folder, Findings())):
+        return ""
+    return (
+        f"`ltbench data split {quote(shown(folder))} -o mine.csv` draws a test set "
+        'from class folders (then source = "table")'
+    )
+
+
+def _and(text: str) -> str:
+    return f"; {text}" if text else ""
+
+
+def _validation(root: Path) -> str:
+    found = [name for name in VALIDATION if (root / name).is_dir()]
+    if not found:
+        return ""
+    return f"; its folder {found[0]!r} is not used: rename it to 'test' if that is your test set"
+
+
+def note_beside(root: Path, findings: Findings) -> None:
+    """Tells what lies beside ``train`` and ``test`` and is not read."""
+    for path in _listed(root, findings):
+        if path.name not in SPLITS and path.is_dir():
+            findings.note(f"folders beside {' and '.join(SPLITS)}, not used", shown(path))
 
 
 def _spelling(path: Path) -> str:
@@ -100,13 +155,17 @@ def _images(folder: Path, findings: Findings) -> list[Path]:
 
 def _listed(folder: Path, findings: Findings) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not _hidden(path))
+        found = sorted(folder.iterdir())
     except OSError as error:
         findings.error(
             "folders that cannot be read", f"{shown(folder)} cannot be read: {error.strerror}"
         )
         return []
+    for path in filter(is_litter, found):
+        findings.note("hidden or left by other programs, not read", shown(path))
+    return [path for path in found if not is_litter(path)]
 
 
-def _hidden(path: Path) -> bool:
+def is_litter(path: Path) -> bool:
+    """Hidden, or a name that no one gives to images of theirs: ``__MACOSX``, ``Thumbs.db``."""
     return path.name.startswith(".") or path.name.lower() in _LITTER

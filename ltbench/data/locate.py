@@ -7,11 +7,12 @@ from pathlib import Path
 from ltbench.data.cache import cache_root
 from ltbench.data.cifar import ARCHIVES, Archive, find_archive, find_extracted
 from ltbench.data.findings import shown
+from ltbench.data.folder_scan import split_remedy
 from ltbench.data.raw import Found
 from ltbench.errors import DataError, InputError, nearest
 from ltbench.protocol.protocol import DataConfig
 
-SOURCES = ("digits", *ARCHIVES, "parquet", "image-folder")
+SOURCES = ("digits", *ARCHIVES, "parquet", "image-folder", "table")
 
 # Folders of one level that hold a set under its usual name: our own, and the hub's.
 _SUBFOLDERS = {"cifar10": ("cifar10", "plain_text", "data"), "cifar100": ("cifar100", "data")}
@@ -26,12 +27,14 @@ def check_source(config: DataConfig) -> None:
 
 
 def user_folder(config: DataConfig, data_dir: Path | None) -> Path | None:
-    """The user's folder, which must exist and hold something; None where none was named."""
+    """The user's folder, which must exist and hold something, or table; None where none was named."""
     check_source(config)
     if config.source == "digits":
         if data_dir is not None:
             raise DataError("the digits are embedded and read no folder; leave --data-dir out")
         return None
+    if config.source == "table":
+        return _user_table(config, data_dir)
     folder = data_dir if data_dir is not None else Path(config.path) if config.path else None
     if folder is None:
         if config.source not in ARCHIVES:
@@ -52,10 +55,23 @@ def user_folder(config: DataConfig, data_dir: Path | None) -> Path | None:
     return folder
 
 
-def find(config: DataConfig, folder: Path | None) -> Found | None:
-    """None only where a CIFAR set must be downloaded first."""
+def _user_table(config: DataConfig, data_dir: Path | None) -> Path:
+    """``data_dir`` may be another table, or the folder that the file names are below."""
+    given = data_dir is not None and not data_dir.expanduser().is_dir()
+    if not given and not config.path:
+        raise DataError(f"source 'table' needs its table: give data.path; {_expected('table')}")
+    table = (data_dir if given and data_dir else Path(config.path)).expanduser()
+    if not table.is_file():
+        what = "is a folder, no table" if table.is_dir() else "does not exist"
+        raise DataError(f"table {shown(table)} {what}; {_expected('table')}")
+    return table
+
+
+def find(config: DataConfig, folder: Path | None, data_dir: Path | None) -> Found | None:
+    """``folder`` as :func:`user_folder` says. None only where a CIFAR set must be downloaded first."""
     from ltbench.data.folder import find_folder
     from ltbench.data.parquet import find_parquet
+    from ltbench.data.table import find_table
 
     try:
         if config.source in ARCHIVES:
@@ -63,6 +79,10 @@ def find(config: DataConfig, folder: Path | None) -> Found | None:
         assert folder is not None  # user_folder refused these sources without one
         if config.source == "parquet":
             return find_parquet(folder, config.classes, config.image_size)
+        if config.source == "table":
+            below = data_dir.expanduser() if data_dir is not None else folder
+            base = below if below.is_dir() else folder.parent
+            return find_table(folder, base, config.image_size)
         return find_folder(folder, config.image_size)
     except OSError as error:
         raise DataError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
@@ -103,6 +123,8 @@ def _expected(source: str) -> str:
         )
     if source == "parquet":
         return "expected train-*.parquet and test-*.parquet"
+    if source == "table":
+        return "expected CSV with the columns file, label, split"
     return "expected train/<class>/* and test/<class>/*"
 
 
@@ -113,7 +135,16 @@ def remedy(archive: Archive) -> str:
     )
 
 
-def general_remedy(config: DataConfig) -> str:
+def general_remedy(config: DataConfig, data_dir: Path | None) -> str:
     if config.source == "digits":
         return "leave --data-dir out"
+    if config.source == "table":
+        return (
+            f"name a table with data.path; {_expected('table')}; `ltbench data split FOLDER -o FILE.csv` "
+            "writes one"
+        )
+    if config.source == "image-folder":
+        folder = data_dir or (Path(config.path) if config.path else None)
+        if folder is not None and (how := split_remedy(folder.expanduser())):
+            return how
     return f"name a folder with --data-dir; {_expected(config.source)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from ltbench.data.dataset import Images, Labels
+from ltbench.data.dataset import FileNames, Images, Labels
 from ltbench.data.findings import Findings
 
 Report: TypeAlias = Callable[[str, int, int], None]
@@ -49,3 +49,5 @@ class Found:
     options: Mapping[str, int | str] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
     """What is wrong and what was done; reading the images adds to it."""
+    names: FileNames | None = None
+    """Where each image is a file of its own."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from ltbench.data.cache import cache_root, entry_path, load_or_build
 from ltbench.data.cifar import ARCHIVES, find_archive
 from ltbench.data.dataset import Dataset, Splits
 from ltbench.data.download import download as fetch
+from ltbench.data.duplicates import find_duplicates
 from ltbench.data.locate import (
     check_source,
     download_path,
@@ -30,7 +32,7 @@ class DataStatus:
     """What is there: ``found`` (where) or ``missing`` (what) with ``remedy`` (how to get it).
 
     ``ready``: the images can be opened without a download. ``decoded`` is the cache entry where one
-    exists, ``cache`` the cache folder.
+    exists, ``cache`` the cache folder. ``notes`` as in :class:`Splits`: what lies there unused.
     """
 
     source: str
@@ -40,6 +42,7 @@ class DataStatus:
     remedy: str
     decoded: Path | None
     cache: Path
+    notes: Mapping[str, list[object]] = field(default_factory=dict)
 
 
 def open_data(
@@ -55,7 +58,8 @@ def open_data(
     Images are looked for in ``data_dir`` (only read, never downloaded into), else in
     ``config.path``, else, for the CIFAR sets, among the files that ltbench downloaded into its
     cache; ``download`` allows fetching them. ``report`` is told about progress. ``thorough`` reads
-    every image even where the folders are wrong already, so that all is told at once. Raises
+    every image even where the folders are wrong already, so that all is told at once, and looks for
+    files with the same content. Raises
     :class:`DataError` where images are missing, damaged or not what ``config`` says,
     :class:`InputError` where ``config.subset`` names a class that there is not.
     """
@@ -65,18 +69,21 @@ def open_data(
 
         splits = load_digits()
     else:
-        found = find(config, folder)
+        found = find(config, folder, data_dir)
         if found is None:
             archive = ARCHIVES[config.source]
             if not download:
                 raise DataError(f"{archive.title} is not here; {remedy(archive)}")
             fetch(archive.url, download_path(archive), archive.md5, report)
             found = find_archive(archive, download_path(archive))
+        if thorough and found.names is not None:
+            find_duplicates(found.names, found.findings)
         if thorough and found.findings.errors:
             _read_all(config, found, report)
         found.findings.refuse()
         splits = load_or_build(found, report)
-        splits = replace(splits, notes={**found.findings.tallies(), **splits.notes})
+        notes = {**found.findings.tallies(), **splits.notes}
+        splits = replace(splits, notes=notes, files=found.names, warnings=found.findings.warnings)
     _check(config, splits)
     return take_classes(splits, config.subset)
 
@@ -108,22 +115,25 @@ def describe(config: DataConfig, data_dir: Path | None = None) -> DataStatus:
     """
     check_source(config)
     cache = cache_root()
+    notes: Mapping[str, list[object]] = {}
     try:
         folder = user_folder(config, data_dir)
         if config.source == "digits":
             return DataStatus("digits", True, "embedded in scikit-learn", "", "", None, cache)
-        found = find(config, folder)
+        found = find(config, folder, data_dir)
         if found is not None:
+            notes = found.findings.tallies()
             found.findings.refuse()
         entry = entry_path(found) if found is not None else None
     except DataError as error:
-        return DataStatus(config.source, False, "", str(error), general_remedy(config), None, cache)
+        how = general_remedy(config, data_dir)
+        return DataStatus(config.source, False, "", str(error), how, None, cache, notes)
     if found is None or entry is None:
         archive = ARCHIVES[config.source]
         missing = f"{archive.title} is not here"
         return DataStatus(config.source, False, "", missing, remedy(archive), None, cache)
     decoded = entry if (entry / "meta.json").is_file() else None
-    return DataStatus(config.source, True, found.origin, "", "", decoded, cache)
+    return DataStatus(config.source, True, found.origin, "", "", decoded, cache, notes)
 
 
 def is_ready(config: DataConfig, data_dir: Path | None = None) -> bool:

@@ -57,6 +57,18 @@ def take_classes(splits: Splits, subset: Sequence[str]) -> Splits:
     )
 
 
+def files_of(splits: Splits, split: str) -> tuple[str, ...]:
+    """The file of each image of ``train`` or ``test``, in order; none where images are no files."""
+    if splits.files is None:
+        return ()
+    listed: tuple[tuple[str, int], ...] = getattr(splits.files, split)
+    names = tuple(name for name, _ in listed)
+    dataset: Dataset = getattr(splits, split)
+    if isinstance(dataset, ClassSubset):
+        return tuple(names[place] for place in dataset.places)
+    return names
+
+
 def class_numbers(subset: Sequence[str], names: Sequence[str]) -> list[int]:
     """Label values of ``subset``: all of them class names or, where none is one, all numbers.
 

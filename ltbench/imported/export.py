@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ltbench.data.dataset import Dataset
-from ltbench.data.subset import ClassSubset
+from ltbench.data.subset import ClassSubset, files_of
 from ltbench.errors import InputError
 from ltbench.files import write_bytes, write_json
 from ltbench.shift.sampling import Indices
@@ -57,7 +59,9 @@ def index_lists(task: Task, draws: int | None = None) -> Iterator[IndexList]:
 def export_lists(task: Task, folder: Path, draws: int | None = None) -> list[Path]:
     """Writes the lists, ``manifest.json`` and ``SHA256SUMS`` (as ``sha256sum --check`` reads it).
 
-    A list is CSV with the columns ``index`` (0-based place in the source's own order) and ``label``.
+    A list is CSV with the columns ``index`` (0-based place in the source's own order) and ``label``;
+    where images are files of their own ``file``, below the data folder, which other programs may
+    number otherwise.
     Raises :class:`InputError` where ``folder`` holds something else or cannot be written.
     """
     _check_folder(folder)
@@ -67,7 +71,8 @@ def export_lists(task: Task, folder: Path, draws: int | None = None) -> list[Pat
     paths: list[Path] = []
     try:
         for listed in index_lists(task, draws):
-            content = _csv(listed, splits[listed.split], places[listed.split])
+            names = files_of(task.splits, listed.split)
+            content = _csv(listed, splits[listed.split], places[listed.split], names)
             write_bytes(folder / listed.path, content)
             paths.append(folder / listed.path)
             digest = hashlib.sha256(content).hexdigest()
@@ -102,16 +107,23 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"{folder} holds other files; choose an empty folder with --output")
 
 
-def _csv(listed: IndexList, dataset: Dataset, places: Indices | None) -> bytes:
+def _csv(
+    listed: IndexList, dataset: Dataset, places: Indices | None, names: Sequence[str]
+) -> bytes:
     indices = _source_indices(listed, dataset)
-    columns = [indices, dataset.labels[listed.indices]]
-    heading = "index,label"
+    columns: list[Sequence[object]] = [indices.tolist(), dataset.labels[listed.indices].tolist()]
+    heading = ["index", "label"]
     if places is not None:
-        columns.append(places[indices])
-        heading += ",sklearn_index"
-    rows = np.stack(columns, axis=1).tolist()
-    lines = [heading, *(",".join(map(str, row)) for row in rows)]
-    return ("\n".join(lines) + "\n").encode("ascii")
+        columns.append(places[indices].tolist())
+        heading.append("sklearn_index")
+    if names:
+        columns.append([names[i] for i in listed.indices])
+        heading.append("file")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(heading)
+    writer.writerows(zip(*columns, strict=True))
+    return buffer.getvalue().encode("utf-8", "surrogateescape")  # names are bytes on the disk
 
 
 def _source_indices(listed: IndexList, dataset: Dataset) -> Indices:
@@ -134,7 +146,9 @@ _ORDERS = {
     "cifar10": f"{_AS_LISTED}: data_batch_1 to 5 and test_batch of the archive, or rows of Parquet",
     "cifar100": f"{_AS_LISTED}: the archive's files train and test, or the rows of its Parquet files",
     "digits": "ltbench's split of scikit-learn's digits; sklearn_index is the place in load_digits()",
-    "image-folder": f"{_AS_LISTED}: classes by name, files by name within a class",
+    "image-folder": f"{_AS_LISTED}: classes by name, files by name within a class; "
+    "`file` is below the data folder",
+    "table": f"{_AS_LISTED}; `file` is as in the table",
 }
 
 

@@ -10,7 +10,7 @@ from ltbench.errors import InputError, nearest
 
 if TYPE_CHECKING:  # the command line's help needs the names below and nothing behind them
     from ltbench.report.rows.sections import Section
-    from ltbench.report.tables.table import Column, Table
+    from ltbench.report.tables.table import Block, Column, Table
 
 GROUPINGS = ("method", "strategy")
 
@@ -80,16 +80,21 @@ def select_columns(table: Table, chosen: Selection) -> Table:
     if not any(hits):
         return table
     kept = [i for i, c in enumerate(table.columns) if hits[i] or not _can_go(c)]
-    blocks = tuple(
-        replace(block, rows=tuple(tuple(row[i] for i in kept) for row in block.rows))
-        for block in table.blocks
-    )
     caption = table.caption
     for i, column in enumerate(table.columns):
         if i not in kept and column.explained:
             caption = caption.replace(column.explained, "")
     columns = tuple(table.columns[i] for i in kept)
-    return replace(table, caption=caption, columns=columns, blocks=blocks)
+    stored = None if table.stored is None else _kept(table.stored, kept)
+    blocks = _kept(table.blocks, kept)
+    return replace(table, caption=caption, columns=columns, blocks=blocks, stored=stored)
+
+
+def _kept(blocks: Iterable[Block], kept: Sequence[int]) -> tuple[Block, ...]:
+    return tuple(
+        replace(block, rows=tuple(tuple(row[i] for i in kept) for row in block.rows))
+        for block in blocks
+    )
 
 
 def _can_go(column: Column) -> bool:

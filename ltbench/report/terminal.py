@@ -35,9 +35,12 @@ class Printer:
         from rich.text import Text
 
         self._console.print(Rule(Text(part.title, style="bold")))
-        for number, table in enumerate(part.tables):
+        long = [table.title for table in part.tables if not table.in_terminal]
+        for number, table in enumerate(table for table in part.tables if table.in_terminal):
             # The other captions repeat the first; they stand in the files.
             print_table(table, self._console, caption=number == 0)
+        if long:
+            self._line(f"in the files only: {'; '.join(long)}", "dim")
 
     def end(self, failures: Sequence[Failure], unevaluated: int, target: Path) -> None:
         for failure in failures:

@@ -54,13 +54,14 @@ def render_csv(table: Table) -> str:
 
     A measured column has its half-width and its n beside it.
     """
-    marks = any(block.title for block in table.blocks)
+    blocks = table.blocks if table.stored is None else table.stored
+    marks = any(block.title for block in blocks)
     head: list[object] = []
     for column in table.columns:
         head += [column.key]
         head += [f"{column.key}_half_width", f"{column.key}_n"] if _wide(column) else []
     lines = [[*head, "block"] if marks else head]
-    for block in table.blocks:
+    for block in blocks:
         for row in block.rows:
             cells: list[object] = []
             for value, column in zip(row, table.columns, strict=True):

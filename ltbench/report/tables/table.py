@@ -58,7 +58,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """``name`` is the stem of its files; every row has one value per column."""
+    """``name`` is the stem of its files; every row has one value per column.
+
+    ``stored``: what the CSV file holds where ``blocks`` are a part of it. ``in_terminal``: whether
+    it is short enough to be printed there.
+    """
 
     name: str
     title: str
@@ -66,9 +70,11 @@ class Table:
     columns: tuple[Column, ...]
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
+    stored: tuple[Block, ...] | None = None
+    in_terminal: bool = True
 
     def __post_init__(self) -> None:
-        for block in self.blocks:
+        for block in (*self.blocks, *(self.stored or ())):
             for row in block.rows:
                 if len(row) != len(self.columns):
                     raise ValueError(f"{self.name}: {len(row)} values in a row, not as headed")

@@ -133,3 +133,38 @@ def test_lists_of_a_subset_name_places_in_the_whole_source(tmp_path: Path) -> No
         labels = getattr(whole, entry["split"]).labels[read]
         assert labels.tolist() == [(7, 2, 4)[row["label"]] for row in listed]
         assert entry["indices_sha256"] == indices_digest(read)
+
+
+def test_image_folders_are_listed_with_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a subset of the classes: its labels are new, its files are not."""
+    from PIL import Image
+
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    for split in ("train", "test"):
+        for name in ("ant", "bee, big", "crow"):
+            for number in range(4):
+                path = tmp_path / "own" / split / name / f"{number}.{('png', 'gif')[number % 2]}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (8, 8), (number, 7, 9)).save(path)
+    protocol = tmp_path / "own.toml"
+    protocol.write_text(
+        'name = "own"\nversion = "1.0"\ntitle = "Own"\n'
+        '[data]\nsource = "image-folder"\npath = "own"\nclasses = 3\nimage_size = 8\n'
+        '[train]\nprofile = "all"\n[test]\nratios = [2]\n'
+        "[recipe]\nepochs = 1\nbatch_size = 4\nlr = 0.1\n"
+    )
+    for subset, names in (([], ["ant", "bee, big", "crow"]), (["crow", "ant"], ["crow", "ant"])):
+        config = load_protocol(str(protocol), data={"subset": subset})
+        task = build_task(config, open_data(config.data))
+        folder = tmp_path / f"lists{len(subset)}"
+        export_lists(task, folder)
+        for path in folder.rglob("*.csv"):
+            with path.open(newline="", encoding="utf-8") as file:
+                found = list(csv.DictReader(file))
+            assert found
+            split = "train" if path.name == "train.csv" else "test"
+            for row in found:
+                assert (tmp_path / "own" / row["file"]).is_file()
+                assert row["file"].split("/")[:2] == [split, names[int(row["label"])]]

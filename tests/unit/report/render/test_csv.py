@@ -31,7 +31,7 @@ TEXT = {
 TABLES = {
     *("main", "first-draw", "groups", "experts-groups", "experts-shift", "partial", "families"),
     *("expert-weights", "adaptation", "exact", "streams", "priors", "stability", "pairs"),
-    *("test-images", "seeds-and-images", "quoted", "cost", "overall"),
+    *("test-images", "seeds-and-images", "quoted", "cost", "overall", "classes"),
 }
 
 

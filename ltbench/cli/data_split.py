@@ -1,0 +1,95 @@
+"""``ltbench data split``: a table of training and test images, for images that have no test set."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import click
+
+
+@click.command(name="split")
+@click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option(
+    "--test",
+    "share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of the test images, of each class.",
+)
+@click.option(
+    "--min-per-class",
+    "smallest",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Test images of each class at least.",
+)
+@click.option("--group", metavar="COLUMN", help="Of a table: equal values stay on one side.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the draw."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE.csv",
+    help="Where the table goes.",
+)
+def split(
+    source: Path, share: float, smallest: int, group: str | None, seed: int, output: Path
+) -> None:
+    """Draw a test set from images that have none; nothing is copied.
+
+    FOLDER has a folder for each class (FOLDER/<class>/*), or is a CSV table with the columns file
+    and label. The table that is written (file,label,split) is read by source = "table". Each class
+    gives the same share; identical images are never on both sides.
+
+    \b
+    Examples:
+      ltbench data split photos -o photos.csv
+      ltbench data split scans.csv --group patient --test 0.3 -o split.csv
+    """
+    from ltbench.data.class_order import ordered_classes
+    from ltbench.data.findings import DataProblems, error_lines, note_lines, shown
+    from ltbench.data.split import SplitRule, split_files
+    from ltbench.data.table_file import write_table
+    from ltbench.data.to_split import labelled_files
+    from ltbench.errors import DataError, InputError
+
+    if output.exists() and source.exists() and output.samefile(source):
+        raise InputError(f"{shown(output)} is what is read; choose another name with -o")
+    try:
+        files = labelled_files(source, group)
+    except DataProblems as problems:
+        for line in error_lines(problems.findings):
+            click.echo(line)
+        raise DataError(f"{shown(source)} cannot be split: see above") from None
+    test = split_files(files.labels, files.bound, SplitRule(share, smallest, seed))
+    names = [_below(path, output) for path in files.paths]
+    sides = ["test" if one else "train" for one in test]
+    write_table(output, sorted(zip(names, files.labels, sides, strict=True)))
+    counts = Counter(zip(files.labels, sides, strict=True))
+    classes = ordered_classes(files.labels)
+    click.echo(f"{shown(output)}: images of each class, train and test:")
+    for name in classes:
+        click.echo(f"  {shown(name)}: {counts[name, 'train']:,}, {counts[name, 'test']:,}")
+    if files.identical:
+        click.echo(f"note: files with one content, kept on one side: {files.identical:,}")
+    for line in note_lines(files.findings.tallies()):
+        click.echo(line)
+    name = f'source = "table", path = "{shown(output.name)}", classes = {len(classes)}'
+    click.echo(f"In [data] of a protocol beside it: {name}")
+
+
+def _below(path: Path, output: Path) -> str:
+    """As the table names it: from the table's own folder, or in full on another drive."""
+    whole = Path(os.path.abspath(path))
+    try:
+        return Path(os.path.relpath(whole, os.path.abspath(output.parent))).as_posix()
+    except ValueError:
+        return whole.as_posix()

@@ -1,0 +1,116 @@
+"""A user's own images by a table: ``file,label,split``, the files wherever they lie."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+from ltbench.data.class_order import BY_VALUE, ordered_classes
+from ltbench.data.dataset import FileNames
+from ltbench.data.findings import Findings, shown
+from ltbench.data.folder import file_stream
+from ltbench.data.folder_scan import SPLITS, VALIDATION
+from ltbench.data.raw import Found, Raw
+from ltbench.data.table_file import HEAD, Line, read_table
+from ltbench.errors import nearest
+
+
+def find_table(table: Path, base: Path, image_size: int) -> Found:
+    """The images that ``table`` lists, its file names below ``base``.
+
+    Labels are texts, classes those of the training images: whole numbers by value, others by name.
+    Rows of a validation split are left out and counted. What is wrong is gathered in the result's
+    ``findings``: other splits, files that are missing, empty or listed twice, a test class unknown
+    in training, a split without images. Raises :class:`DataError` where it is no such table.
+    """
+    findings = Findings()
+    lines = _sound(read_table(table, HEAD), base, findings)
+    names = ordered_classes(line.cells[1] for line in lines if line.cells[2] == "train")
+    if names != tuple(sorted(names)):
+        findings.note(BY_VALUE, f"{shown(names[0])} to {shown(names[-1])}")
+    numbers = {name: label for label, name in enumerate(names)}
+    _check_classes(table, lines, names, findings)
+    listed = {
+        split: sorted(
+            (
+                (line.cells[0], numbers[line.cells[1]])
+                for line in lines
+                if _of(line, split, numbers)
+            ),
+            key=lambda one: (one[1], one[0]),
+        )
+        for split in SPLITS
+    }
+    parts = [[(base / name, label) for name, label in listed[split]] for split in SPLITS]
+
+    def read() -> Raw:
+        return Raw(names, image_size, *(file_stream(part, image_size, findings) for part in parts))
+
+    # The rows, not the table: a table written anew with the same rows is the same data.
+    rows = hashlib.sha256(json.dumps([names, listed]).encode()).hexdigest()
+    return Found(
+        kind="table",
+        origin=f"{shown(table)} (table of image files, {len(names)} classes)",
+        files=tuple(path for part in parts for path, _ in part),
+        read=read,
+        options={"image_size": image_size, "rows": rows},
+        findings=findings,
+        names=FileNames(base, *(tuple(listed[split]) for split in SPLITS)),
+    )
+
+
+def _of(line: Line, split: str, numbers: dict[str, int]) -> bool:
+    return line.cells[2] == split and line.cells[1] in numbers
+
+
+def _sound(lines: list[Line], base: Path, findings: Findings) -> list[Line]:
+    """The rows that can be used; of the others what is wrong or why they are left out."""
+    sound = []
+    seen: dict[str, str] = {}
+    for line in lines:
+        name, _, split = line.cells
+        if split in VALIDATION:
+            findings.note(f"rows of the split {split!r}, not used", shown(name))
+        elif split not in SPLITS:
+            findings.error(
+                "rows of unknown splits",
+                f"{line.where}: split {shown(split)!r} is neither 'train' nor 'test'"
+                f"{nearest(split, SPLITS)}",
+            )
+        elif name in seen:
+            findings.error(
+                "files listed twice", f"{line.where}: {shown(name)} is also in {seen[name]}"
+            )
+        elif not (base / name).is_file():
+            findings.error("files that are missing", f"{line.where}: no file {shown(base / name)}")
+        elif (base / name).stat().st_size == 0:
+            findings.error(
+                "empty files", f"{shown(base / name)} is not a readable image (an empty file)"
+            )
+        else:
+            sound.append(line)
+        seen.setdefault(name, line.where)
+    return sound
+
+
+def _check_classes(
+    table: Path, lines: list[Line], names: tuple[str, ...], findings: Findings
+) -> None:
+    count = Counter(line.cells[2] for line in lines)
+    wrong = bool(findings.errors)
+    for split in SPLITS:
+        if not count[split] and not wrong:
+            findings.error(
+                "splits without images", f"{shown(table)} has no rows of split {split!r}"
+            )
+    tested = {line.cells[1]: line for line in reversed(lines) if line.cells[2] == "test"}
+    for name in sorted(tested.keys() - set(names)) if names else ():
+        findings.error(
+            "test classes that are unknown in train",
+            f"{tested[name].where}: label {shown(name)!r} has no training image{nearest(name, names)}",
+        )
+    for name in names:
+        if name not in tested and tested:
+            findings.note("classes without test images, in no test set", shown(name))
