@@ -9,8 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ltbench.data.class_order import BY_VALUE as BY_VALUE
-from ltbench.data.class_order import ordered_classes
+from ltbench.data.class_order import BY_VALUE, ordered_classes
 from ltbench.data.dataset import FileNames, Images, Labels
 from ltbench.data.decode import Decoded, collect, decode_resized, mapper, try_decoding
 from ltbench.data.findings import Findings, shown

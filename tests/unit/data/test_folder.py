@@ -122,7 +122,8 @@ def test_missing_or_empty_split_and_nested_folder(root: Path) -> None:
 
 
 def test_whole_numbers_are_ordered_by_value_and_it_is_said(tmp_path: Path) -> None:
-    from ltbench.data.folder import BY_VALUE, class_order, find_folder
+    from ltbench.data.class_order import BY_VALUE, ordered_classes
+    from ltbench.data.folder import find_folder
 
     for k in range(12):
         picture(tmp_path / "own" / "train" / str(k) / "a.png", seed=k)
@@ -131,9 +132,13 @@ def test_whole_numbers_are_ordered_by_value_and_it_is_said(tmp_path: Path) -> No
     splits = open_data(config, tmp_path / "own")
     assert splits.train.class_names == tuple(map(str, range(12)))
     assert BY_VALUE in find_folder(tmp_path / "own", 16).findings.notes
-    assert class_order(["b10", "b2", "1"]) == ("1", "b10", "b2")  # not all are numbers: as text
-    assert class_order(["010", "9", "10", "-3"]) == ("-3", "9", "010", "10")
-    assert class_order(["\u00b2", "10", "9"]) == ("10", "9", "\u00b2")  # a superscript is no number
+    assert ordered_classes(["b10", "b2", "1"]) == ("1", "b10", "b2")  # not all are numbers: as text
+    assert ordered_classes(["010", "9", "10", "-3"]) == ("-3", "9", "010", "10")
+    assert ordered_classes(["\u00b2", "10", "9"]) == (
+        "10",
+        "9",
+        "\u00b2",
+    )  # a superscript is no number
 
 
 def test_an_order_that_is_the_same_either_way_keeps_its_cache_entry(root: Path) -> None:
