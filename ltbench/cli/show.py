@@ -14,6 +14,7 @@ EPILOG = """\b
 Examples:
   ltbench show sade --protocol cifar10-lt
   ltbench show 'sade[tau=1]' --protocol cifar100-lt
+  ltbench show '3*ce'
   ltbench show stability
   ltbench show digits-lt
   ltbench show sade --bibtex
@@ -56,6 +57,10 @@ def command(
 
         show_method(parse_row(name), under, registries)
         show_bias(call, under, registries, results)
+    elif call is not None and under is not None and call.name in under.ensembles:
+        from ltbench.cli.show_ensemble import show_mixture
+
+        show_mixture(parse_row(name), under, registries)
     elif call is not None and call.name in registries.strategies.plugins:
         from ltbench.cli.show_method import show_strategy
 
@@ -101,6 +106,10 @@ def _show_protocol(protocol: Any) -> None:
         click.echo(f"\n[strategies.{name}]")
         for key, value in settings.items():
             click.echo(f"{key} = {_plain(value)}")
+    if protocol.ensembles:
+        click.echo("\n[ensembles]")
+        for name, members in protocol.ensembles.items():
+            click.echo(f"{name} = {_plain(members)}")
     for part in protocol.study:
         click.echo(f"\n[study: {part.name}]")
         _show_fields(part)

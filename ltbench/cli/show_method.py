@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from ltbench.cli.show_ensemble import show_copies
 from ltbench.cli.terminal import stdout_console
 from ltbench.errors import InputError
 from ltbench.hyper import asking_values
@@ -25,6 +26,8 @@ from ltbench.resolve.values import (
 def show_method(row: Row, protocol: Protocol | None, registries: Registries) -> None:
     plugin = registries.methods.get(row.method.name)
     cls = plugin.cls
+    if row.copies is not None:
+        show_copies(row)
     click.echo(f"{plugin.name}: {cls.title}")
     click.echo(f"from {plugin.origin}, version {cls.version}, own strategy: {cls.strategy}")
     if cls.reference is not None:

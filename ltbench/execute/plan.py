@@ -102,7 +102,8 @@ def make_plan(
         for reference in _with_references(row, protocol, registries, counts, offer, notes):
             if reference not in resolved:
                 resolved.append(reference)
-    joint = [row for row in resolved if is_ensemble(row.method)]
+    several = [row for row in resolved if is_ensemble(row.method)]
+    joint = _kept_once(several, protocol, registries, counts, notes)
     single = [row for row in resolved if not is_ensemble(row.method)]
     trainings = _group_by_training(single, protocol, registries, counts, notes)
     drafts = [
@@ -211,9 +212,7 @@ def _group_by_training(
             method = row.build_method(counts)
             shared = shared_row(row, method, protocol, registries)
             training = training_of(method, protocol, registries)
-        if shared.method.name != row.method.name:
-            notes.append(f"{row.label} equals {shared.label} and is reported as that")
-            row = shared
+        row = _as_shared(row, shared, notes)
         known = next((known for known in trainings if known.same_as(training)), None)
         if known is None:
             trainings.append(training)
@@ -221,3 +220,25 @@ def _group_by_training(
         if row not in known.rows:
             known.rows.append(row)
     return trainings
+
+
+def _kept_once(
+    ensembles: Sequence[ResolvedRow],
+    protocol: Protocol,
+    registries: Registries,
+    counts: torch.Tensor,
+    notes: list[str],
+) -> list[ResolvedRow]:
+    kept: list[ResolvedRow] = []
+    for row in ensembles:
+        with asking(row.method):
+            shared = shared_row(row, row.build_method(counts), protocol, registries)
+        if (found := _as_shared(row, shared, notes)) not in kept:
+            kept.append(found)
+    return kept
+
+
+def _as_shared(row: ResolvedRow, shared: ResolvedRow, notes: list[str]) -> ResolvedRow:
+    if shared.method.name != row.method.name:
+        notes.append(f"{row.label} equals {shared.label} and is reported as that")
+    return shared

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import glob
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
+from ltbench.contract.gate import IMPORTED
 from ltbench.errors import InputError
-from ltbench.names import Row
+from ltbench.names import Row, parse_member
 from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Registries
 from ltbench.resolve.rows import ResolvedRow, resolve_row
 from ltbench.trial import store
+from ltbench.trial.ensemble import FOLDER
+from ltbench.trial.ensemble_record import KEY
+
+_OF_IMPORTS = (
+    "imported outputs, which are no training and no member of an ensemble; import the logits of all "
+    "members as one array (N, E, C), as docs/ensembles.md shows"
+)
 
 
 def resolve_with_hint(
@@ -23,12 +32,26 @@ def resolve_with_hint(
     except InputError as error:
         known = registries.methods
         name = row.method.name
+        if name in protocol.ensembles:
+            raise _about_member(error, protocol.ensembles[name], registries, results) from error
         if name in known.plugins or name in known.broken or name in known.clashes:
             raise
         hint = _hint_from_results(name, results)
         if not hint:
             raise
         raise InputError(f"unknown method {name!r}: {hint}") from error
+
+
+def _about_member(
+    error: InputError, members: Sequence[str], registries: Registries, results: Path
+) -> InputError:
+    for text in members:
+        name = parse_member(text)[1].name
+        hint = "" if name in registries.methods.plugins else _hint_from_results(name, results)
+        if hint and f"unknown method {name!r}" in str(error):
+            told = str(error).partition(f"unknown method {name!r}")[0]
+            return InputError(f"{told}unknown method {name!r}: {hint}")
+    return error
 
 
 def plugin_hint(name: str, origin: str) -> str:
@@ -46,8 +69,22 @@ def _hint_from_results(name: str, results: Path) -> str:
         try:
             training = store.read_record(path)["training"]
             if training["name"] == name:
+                if training["origin"] == IMPORTED:
+                    return f"{path.parent.parent} holds {_OF_IMPORTS}"
                 hint = plugin_hint(name, str(training["origin"]))
                 return f"trials of it lie in {path.parent.parent}; {hint}"
         except (InputError, KeyError, TypeError):
             continue
+    return _hint_at_ensemble(name, results)
+
+
+def _hint_at_ensemble(name: str, results: Path) -> str:
+    """Where records of an ensemble of that name lie: how to name its members again."""
+    for path in sorted(results.glob(f"*/{FOLDER}{glob.escape(name)}/*/{store.TRIAL}")):
+        try:
+            labels = [str(entry["label"]) for entry in store.read_record(path)[KEY]["members"]]
+        except (InputError, KeyError, TypeError):
+            continue
+        again = shlex.quote(f"{name}={','.join(labels)}")
+        return f"an ensemble of that name lies in {path.parent.parent}; add --ensemble {again}"
     return ""

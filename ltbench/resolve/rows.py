@@ -225,11 +225,19 @@ def shared_row(
     """The row that gives the same result under the name of the method that does the training.
 
     A strategy that does not use ``predict`` sees only logits and bias, so post-hoc logit adjustment
-    with it equals cross-entropy with it.
+    with it equals cross-entropy with it, and an ensemble of it one of cross-entropy.
     """
+    if row.strategy.cls.uses_predict:
+        return row
+    if row.copies is not None:
+        if row._asked_name not in registries.methods.plugins:
+            return row  # a mixture is what its name says
+        from ltbench.resolve.ensembles import members_of
+
+        method = members_of(row.method)[0].build(method.counts)
     training, hyper = method.training_identity()
-    if training == row.method.name or row.strategy.cls.uses_predict:
+    if training == row._asked_name:
         return row
     text = {key: str(value) for key, value in hyper.items()}
     call = Call(row.strategy.name, {k: str(v) for k, v in row.strategy_hyper.to_json().items()})
-    return resolve_row(Row(Call(training, text), call), protocol, registries)
+    return resolve_row(Row(Call(training, text), call, row.copies), protocol, registries)

@@ -224,6 +224,15 @@ def test_an_ensemble_is_one_model_in_python(
         load_model(folder)
 
 
+def test_show_says_what_an_ensemble_is(ltbench_here: CommandLine) -> None:
+    told = ltbench_here("show", "2*ce").stdout
+    assert "2*ce: an ensemble of 2 networks of ce, which differ in their seeds" in told
+    assert "replicate r has the seeds 2 r to 2 r + 1" in " ".join(told.split())
+    under = ["--protocol", "digits-lt", "--set", "ensembles.mix=2*ce,sade"]
+    assert "ensemble mix: 2*ce, sade" in ltbench_here("show", "mix", *under).stdout
+    assert "mix = [2*ce, sade]" in ltbench_here("show", "digits-lt", *under[2:]).stdout
+
+
 def test_ensembles_by_name_from_python(trained: Path) -> None:
     settings: dict[str, Any] = {"recipe.epochs": 2, "test.draws": 2, "test.ratios": (2.0, 5.0)}
     other = settings | {"methods.balanced-softmax.recipe.epochs": 3}

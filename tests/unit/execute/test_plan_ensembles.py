@@ -120,3 +120,40 @@ def test_members_of_different_recipes_are_refused_unless_that_is_asked_for(tmp_p
         plan("mix", tmp_path, "mix=ce,sade", seeds=(0,), overrides=longer)
     made = plan("mix", tmp_path, "mix=ce,sade", seeds=(0,), overrides=longer, mixed_recipe=True)
     assert members(made.trials[-1]) == ["ce 0", "sade 0"]
+
+
+def test_rows_of_post_hoc_methods_that_give_the_same_are_kept_once(tmp_path: Path) -> None:
+    asked = "2*logit-adjustment+em,2*ce+em,2*logit-adjustment[tau=2],mix+em"
+    made = plan(asked, tmp_path, "mix=logit-adjustment,sade", seeds=(0,))
+    rows = {p.training: [row.label for row in p.rows] for p in made.trials if p.job.members}
+    assert rows["2*ce"].count("2*ce+em") == 1
+    assert {"2*ce", "2*ce+oracle"} <= set(rows["2*ce"])
+    assert "mix+em" in rows["mix"]
+    others = [label for name, labels in rows.items() if "logit" in name for label in labels]
+    assert not [label for label in others if label.endswith(("+em", "+oracle"))]
+    assert "2*logit-adjustment+em equals 2*ce+em and is reported as that" in made.notes
+
+
+def write_trial(folder: Path, record: dict[str, Any]) -> None:
+    folder.mkdir(parents=True)
+    (folder / "trial.json").write_text(json.dumps({"schema": 1, "status": "finished"} | record))
+
+
+def test_an_unknown_name_of_an_ensemble_there_is_hints_at_its_members(tmp_path: Path) -> None:
+    entries = [{"label": label} for label in ("ce", "ce", "sade[tau=1]")]
+    folder = tmp_path / "digits-lt" / "ensemble-plain"
+    write_trial(folder / "0-a", {"training": {"name": "plain"}, "ensemble": {"members": entries}})
+    with pytest.raises(InputError, match="unknown method 'plain': an ensemble of that") as caught:
+        plan("plain+em", tmp_path, seeds=(0,))
+    assert str(caught.value).endswith(f"{folder}; add --ensemble 'plain=ce,ce,sade[tau=1]'")
+    with pytest.raises(InputError, match="unknown method 'plane' "):
+        plan("plane", tmp_path, seeds=(0,))
+
+
+def test_an_imported_model_is_no_member(tmp_path: Path) -> None:
+    folder = tmp_path / "digits-lt" / "mine"
+    write_trial(folder / "0-a", {"training": {"name": "mine", "origin": "imported"}})
+    with pytest.raises(InputError, match="no member of an ensemble; import the logits") as caught:
+        plan("both", tmp_path, "both=ce,mine", seeds=(0,))
+    assert str(caught.value).startswith("ensemble 'both': member 'mine': unknown method 'mine': ")
+    assert "\n" not in str(caught.value)
