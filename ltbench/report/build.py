@@ -170,7 +170,9 @@ def _select(records: Records, protocol: str | None, results: Path) -> Records:
 
 
 def _unevaluated(records: Records) -> int:
+    """Trials without a row, their own or one of an ensemble that they are members of."""
     evaluated = {evaluation.trial.trial for evaluation in records.evaluations}
+    evaluated |= {name for e in records.evaluations for name in e.trial.member_trials}
     return sum(trial.trial not in evaluated for trial in records.trials)
 
 

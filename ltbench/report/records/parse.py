@@ -42,7 +42,6 @@ def parse_trial(root: Node) -> Trial:
     if status != "finished":
         raise Malformed(f"status is {status!r}, not 'finished'")
     environment, data = root.get("environment"), root.get("data")
-    ensemble = root.get(KEY)
     return Trial(
         trial=root.at("trial").text(),
         protocol=parse_protocol(root.at("protocol")),
@@ -55,7 +54,7 @@ def parse_trial(root: Node) -> Trial:
         source=optional_text(data, "source") if data else "",
         ltbench=optional_text(environment, "ltbench") if environment else "",
         cost=_cost(root.get("cost")),
-        members=len(list(ensemble.at("members").items())) if ensemble else 0,
+        member_trials=_member_trials(root.get(KEY)),
     )
 
 
@@ -198,6 +197,12 @@ def _training(node: Node, identity: Node | None) -> Training:
         origin=optional_text(node, "origin"),
         digest=_training_digest(node, identity),
     )
+
+
+def _member_trials(node: Node | None) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    return tuple(member.at("trial").text() for member in node.at("members").items())
 
 
 def _training_digest(node: Node, identity: Node | None) -> str | None:

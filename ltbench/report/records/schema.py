@@ -217,8 +217,13 @@ class Trial:
     """Which data set; empty where the record does not tell."""
     ltbench: str = ""
     cost: Cost = Cost()
-    members: int = 0
-    """Of an ensemble: how many networks; 0 for one network."""
+    member_trials: tuple[str, ...] = ()
+    """Of an ensemble: the trials of its networks; none for one network."""
+
+    @property
+    def members(self) -> int:
+        """Of an ensemble: how many networks; 0 for one network."""
+        return len(self.member_trials)
 
 
 @dataclass(frozen=True)
