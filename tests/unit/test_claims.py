@@ -1,7 +1,8 @@
-"""Key numbers of README, docs/tilt.md and the notes are those of the published records."""
+"""Key numbers of README, docs/tilt.md, docs/ensembles.md and the notes are those of the published records."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -80,8 +81,31 @@ def by_seed(*rows: str) -> list[float]:
     return [top1(row, seed=seed) for row in rows for seed in (0, 1)]
 
 
+ENSEMBLES = "docs/ensembles.md"
 FIVE = "{} / {} / {} / {} / {}"
 CLAIMS: list[tuple[str, str, Callable[[], list[float]]]] = [
+    (
+        README,
+        "at {} times the cost of `sade`, reach {} (`2*balanced-softmax+tilt`) and {} (`2*ce+tilt`). Four of "
+        "them, `plain+tilt`, reach {} at {} times the cost.",
+        lambda: [
+            cost("2*ce") / cost("sade"),
+            *(top1(f"{row}+tilt") for row in ("2*balanced-softmax", "2*ce", "plain")),
+            cost("plain") / cost("sade"),
+        ],
+    ),
+    (
+        ENSEMBLES,
+        "at {} times the cost of `sade`, stay {} (`2*balanced-softmax+tilt`) and {} (`2*ce+tilt`) points "
+        "behind it in the mean. `plain+tilt`, at {} times the cost, comes to {} where `sade` has {}.",
+        lambda: [
+            cost("2*ce") / cost("sade"),
+            *(top1("sade") - top1(f"2*{row}+tilt") for row in ("balanced-softmax", "ce")),
+            cost("plain") / cost("sade"),
+            top1("plain+tilt"),
+            top1("sade"),
+        ],
+    ),
     (
         TILT,
         "with its own `stability` has {} and `sade+tilt` {}. **On one head it still helps**: `ce+tilt` "
@@ -249,6 +273,33 @@ def test_a_sentence_has_the_numbers_of_the_records(
     expected = words.format(*(f"{number:.1f}" for number in numbers()))
     assert words.count("{}") == len(numbers())
     assert expected in text_of(page)
+
+
+def cost(row: str) -> float:
+    """Multiply-accumulates relative to one network of ``ce``."""
+
+    def macs(training: str) -> float:
+        (path, *_) = sorted(
+            (ROOT / "results/published/cifar100-lt").glob(f"{training}/0-*/trial.json")
+        )
+        return float(json.loads(path.read_text(encoding="utf-8"))["model"]["macs"])
+
+    name = row.partition("+")[0]
+    several = "*" in name or name == "plain"
+    training = "ensemble-" + name.replace("*", "x") if several else name
+    return macs(training) / macs("ce")
+
+
+def test_the_table_of_ensembles_is_that_of_the_records() -> None:
+    lines = (ROOT / ENSEMBLES).read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| row | cost"))
+    rows = [line for line in lines[start + 2 : start + 20] if line.startswith("| `")]
+    assert len(rows) == 11
+    for line in rows:
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        row = name.strip("`")
+        found = [f"{cost(row):.2f}", f"{top1(row):.1f}", f"{top1(row, 'partial'):.1f}"]
+        assert cells == found, row
 
 
 def test_the_table_of_tilt_is_that_of_the_records() -> None:
