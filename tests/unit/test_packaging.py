@@ -98,7 +98,7 @@ def package_files() -> set[str]:
     for top, pattern in (("methods", "*.py"), ("protocols", "*.py"), ("protocols", "*.toml")):
         found |= {f"ltbench/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / top).rglob(pattern)}
     for pattern in ("*.toml", "*.jinja", "*.css", "*.js"):  # the page and the quoted figures
-        report = (ROOT / "ltbench" / "report").glob(pattern)
+        report = (ROOT / "ltbench" / "report").rglob(pattern)
         found |= {path.relative_to(ROOT).as_posix() for path in report}
     return found | {"ltbench/py.typed", "ltbench/plugins/shipped_code.json"}
 
