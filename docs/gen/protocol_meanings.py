@@ -10,6 +10,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "methods": "`[methods.NAME]`: hyper-parameters of one method; `[methods.NAME.recipe]`: its recipe",
         "strategies": "`[strategies.NAME]`: settings of one strategy",
         "seeds": "a count (5 is 0 to 4) or a list",
+        "ensembles": "`[ensembles]`: name to methods whose networks predict together; `2*ce` counts two",
         "study": '`[[study]]` tables, see below; or `"inherit"` beside `extends`',
     },
     "data": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from ltbench.errors import InputError
 from ltbench.files import write_text
 from ltbench.report.records.read import read_records
+from ltbench.report.records.schema import Evaluation
 from ltbench.version import __version__
 
 if TYPE_CHECKING:
@@ -104,7 +106,9 @@ def write_bibliography(results: Path, file: Path, protocol: str | None = None) -
     used = [e for e in records.evaluations if protocol in (None, e.protocol.name)]
     if not used:
         raise InputError(f"no readable evaluation under {results}; there is nothing to cite")
-    rows = sorted({(e.method, e.strategy, e.trial.training.origin) for e in used})
+    rows = sorted(
+        {(name, e.strategy, e.trial.training.origin) for e in used for name in _methods(e)}
+    )
     sources = {(e.protocol.name, e.trial.source) for e in used}
     entries, missing = _of_rows(rows)
     for name, source in sorted(sources):
@@ -146,6 +150,14 @@ def entry_of(reference: Reference, used_by: str = "") -> Entry:
         kind, authors, reference.title, reference.venue, reference.year, reference.url,
         (used_by,) if used_by else (),
     )  # fmt: skip
+
+
+def _methods(evaluation: Evaluation) -> list[str]:
+    """The method; of an ensemble those of its members."""
+    if not evaluation.trial.training.ensemble:
+        return [evaluation.method]
+    labels = json.loads(evaluation.trial.training.hyper)["members"]
+    return sorted({str(label).partition("[")[0] for label in labels})
 
 
 def _of_rows(rows: Sequence[tuple[str, str, str]]) -> tuple[list[Entry], list[str]]:

@@ -194,6 +194,7 @@ def _training(node: Node, identity: Node | None) -> Training:
         version="" if version is None else str(version.value),
         origin=optional_text(node, "origin"),
         digest=_training_digest(node, identity),
+        ensemble=identity is not None and identity.get("ensemble") is not None,
     )
 
 

@@ -176,6 +176,8 @@ class Training:
     version: str
     origin: str = field(compare=False)
     digest: str | None = None
+    ensemble: bool = False
+    """Whether it is several trainings met as one; ``hyper`` then tells the labels of its members."""
 
     def matches(self, other: Training) -> bool:
         """Equal in all that both records tell: that of a failed trial may tell less, or more."""

@@ -158,7 +158,7 @@ def test_every_format_underlines(tmp_path: Path) -> None:
     )
     print_table(table, console)
     assert "\x1b[4m60.0\x1b[0m" in console.file.getvalue()  # type: ignore[attr-defined]
-    page = render_html([Part("x", "x", (table,), ())], [], [], "9")
+    page = render_html([Part("x", "x", (table,), ())], [], [], "9", {})
     assert "<u>60.0</u>" in page
 
 
