@@ -176,7 +176,7 @@ def test_again_computes_nothing_and_more_strategies_are_added(
         (["--counts", "n.csv", "--set", "groups.many_abov=3"], "did you mean"),
         (
             ["--counts", "n.csv", "--test-ratios", "61", "--set", "test.size=smallest-class"],
-            "smallest class would have no image: class 9 has 60 test images",
+            "smallest class would have no image: class 0 has 60 test images",
         ),
         (["--counts", "n.csv", "--seed", "-1"], "must be at least 0"),
         (["--counts", "n.csv", "--seed", "9999999999999999999"], "must be at least 0 and below"),
