@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.row import Row
 from benchmarks.timing import Spread, seconds_of
+from ltbench.trial.ensemble import FOLDER
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT / "results" / "published" / "digits-lt"
@@ -52,8 +53,16 @@ def interface(rounds: int) -> Row:
 
 
 def many_trials(results: Path, trials: int = TRIALS) -> int:
-    """Copies of the published digits-lt records, each under a seed of its own."""
-    sources = sorted(PUBLISHED.glob("*/*/trial.json"))
+    """Copies of the published digits-lt records, each under a seed of its own.
+
+    Of single networks that have rows: an ensemble is nothing without its members.
+    """
+    places = sorted(PUBLISHED.glob("*/*/trial.json"))
+    sources = [
+        place
+        for place in places
+        if (place.parent / "evaluations").is_dir() and not place.parts[-3].startswith(FOLDER)
+    ]
     for number in range(trials):
         source = sources[number % len(sources)].parent
         seed = number // len(sources) * 5 + json.loads((source / "trial.json").read_text())["seed"]

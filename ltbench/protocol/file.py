@@ -49,7 +49,8 @@ def load_protocol_config(
     _adopt_profile_of_overrides(table, overrides)
     if "data.source" in overrides:
         there = {"data": {"source": overrides["data.source"]}}
-        _leave_what_is_of_other_images(table, foreign_keys(table, there, path, path), name)
+        left = [key for key in foreign_keys(table, there, path, path) if key != "data.image_size"]
+        _leave_what_is_of_other_images(table, left, name)
     for key, value in overrides.items():
         _override(table, key, value)
     _draw_a_subset_where_asked(table, overrides)

@@ -429,6 +429,12 @@ PROTOCOL_FAULTS = [
         "did you mean 'sade'",
     ),
     (
+        "other_images_have_their_own_settings",
+        'title = "Mine"',
+        'title = "Mine"\n[data]\nsource = "cifar10"\nimage_size = 32',
+        "not taken over from digits-lt",
+    ),
+    (
         "images_are_here",
         'extends = "digits-lt"',
         'extends = "cifar10-lt"',
