@@ -19,3 +19,11 @@ def members(package: str, name: str) -> list[Any]:
     ):
         found += getattr(import_module(f"{package}.{module.name}"), name, ())
     return found
+
+
+def placed_members(package: str, name: str) -> tuple[Any, ...]:
+    """:func:`members` in the order of their ``place``; two of one place would have no order."""
+    found = sorted(members(package, name), key=lambda member: member.place)
+    places = [member.place for member in found]
+    assert len(set(places)) == len(places), f"two of {name} in {package} have one place: {places}"
+    return tuple(found)

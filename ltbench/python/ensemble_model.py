@@ -19,7 +19,7 @@ from ltbench.python.model import TrainedModel
 from ltbench.registry import load_registries
 from ltbench.resolve.ensembles import Member, ensemble_plugin
 from ltbench.trial.asked_code import Code
-from ltbench.trial.ensemble_record import KEY, changed_member, member_folder
+from ltbench.trial.ensemble_record import KEY, sound_members
 
 
 class EnsembleModel(TrainedModel):
@@ -79,9 +79,5 @@ def load_ensemble(
 
     Raises :class:`InputError` where a member is missing, another one now or without weights.
     """
-    changed = changed_member(record, folder)
-    if changed:
-        raise InputError(f"{folder}: the ensemble is stale: {changed}")
-    places = [member_folder(entry, folder) for entry in record[KEY]["members"]]
-    models = [load(place) for place in places]
+    models = [load(place) for place in sound_members(record, folder)]
     return EnsembleModel(record, models, plugins)

@@ -17,7 +17,7 @@ from ltbench.python.arguments import AnyPath, optional_path
 from ltbench.settings import read
 from ltbench.shift.trainset import select_training
 from ltbench.trial import store
-from ltbench.trial.ensemble_record import KEY, changed_member, member_folder
+from ltbench.trial.ensemble_record import KEY, sound_members
 from ltbench.trial.locate import locate_trial
 
 if TYPE_CHECKING:
@@ -87,13 +87,7 @@ def load_logits(
 
 def _of_members(folder: Path, record: dict[str, Any], data_dir: AnyPath | None) -> StoredLogits:
     """Those of all members on the expert axis, in the order of the record."""
-    changed = changed_member(record, folder)
-    if changed:
-        raise InputError(f"{folder}: the ensemble is stale: {changed}")
-    parts = [
-        load_logits(member_folder(entry, folder), data_dir=data_dir)
-        for entry in record[KEY]["members"]
-    ]
+    parts = [load_logits(place, data_dir=data_dir) for place in sound_members(record, folder)]
     held = [part.holdout for part in parts if part.holdout is not None]
     biases = [part.bias for part in parts if part.bias is not None]
     whole = len(held) == len(parts)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ltbench.errors import InputError
 from ltbench.trial import store
 
 KEY = "ensemble"
@@ -52,6 +53,14 @@ def _changed(members: Sequence[Mapping[str, Any]], folder: Path) -> str:
         if _mark(found) != entry["weights"]:
             return f"{name} was trained again"
     return ""
+
+
+def sound_members(record: Mapping[str, Any], folder: Path) -> list[Path]:
+    """The folders of the members; raises :class:`InputError` where :func:`changed_member` tells of one."""
+    changed = changed_member(record, folder)
+    if changed:
+        raise InputError(f"{folder}: the ensemble is stale: {changed}")
+    return [member_folder(entry, folder) for entry in record[KEY]["members"]]
 
 
 def member_folder(entry: Mapping[str, Any], folder: Path) -> Path:

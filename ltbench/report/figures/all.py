@@ -7,7 +7,7 @@ from functools import cache
 
 import matplotlib
 
-from ltbench.plugins.members import members
+from ltbench.plugins.members import placed_members
 from ltbench.report.figures.drawing import Drawing
 from ltbench.report.figures.kind import FigureKind
 from ltbench.report.figures.style import RC, Look
@@ -23,8 +23,5 @@ def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
 
 @cache
 def figure_kinds() -> tuple[FigureKind, ...]:
-    """In the order of their places; two of one place would have no order."""
-    kinds = sorted(members("ltbench.report.figures", "FIGURES"), key=lambda kind: kind.place)
-    places = [kind.place for kind in kinds]
-    assert len(set(places)) == len(places), f"two figures have one place: {places}"
-    return tuple(kinds)
+    """In the order of the report."""
+    return placed_members("ltbench.report.figures", "FIGURES")

@@ -18,7 +18,7 @@ from ltbench.report.figures.lines import (
     shift_rows,
     within_per_cent,
 )
-from ltbench.report.figures.panels import LINES, drawable, is_own, left_out, mean_accuracy
+from ltbench.report.figures.panels import LINES, drawable, left_out, mean_accuracy
 from ltbench.report.figures.style import Look
 from ltbench.report.rows.position import position
 from ltbench.report.rows.rows import Row
@@ -35,7 +35,7 @@ def methods_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | Non
     Nothing where ``accuracy-over-shift`` is this picture already, or there are no two methods.
     """
     rows = drawable(section.rows)
-    own = [row for row in rows if is_own(row) and not row.uses_true_prior]
+    own = [row for row in rows if row.is_own and not row.uses_true_prior]
     if len(section.shifts) < 2 or len(own) < 2 or one_row_each(rows):
         return None
     shown = with_best_oracle(own, section)

@@ -39,11 +39,6 @@ def mean_accuracy(row: Row, tests: Sequence[TestSet]) -> float:
     return -1.0 if mean is None else round(mean, 9)
 
 
-def is_own(row: Row) -> bool:
-    """A method as its paper has it: its own strategy, no setting changed."""
-    return row.label == row.method
-
-
 def drawable(rows: Sequence[Row]) -> list[Row]:
     """Rows with results, without an oracle whose prior of the training posterior is a guess."""
     return [row for row in rows if row.seeds and (not row.uses_true_prior or _exact(row))]
@@ -70,7 +65,7 @@ def panels_of(rows: Sequence[Row], tests: Sequence[TestSet]) -> list[Panel]:
 def _title(rows: Sequence[Row]) -> str:
     """The training's own row where there is one, else what stands before the strategy."""
     name = rows[0].training.name
-    own = [row.label for row in rows if row.method == name and is_own(row)]
+    own = [row.label for row in rows if row.method == name and row.is_own]
     stems = [found.group() for row in rows if (found := _STEM.match(row.label))]
     same = [stem for stem in stems if stem.startswith(name)]
     return (own or sorted(same or stems, key=lambda stem: (len(stem), stem)) or [name])[0]
@@ -90,7 +85,7 @@ def leading(rows: Sequence[Row], tests: Sequence[TestSet], most: int = LINES) ->
         (row for row in rows if not row.uses_true_prior),
         key=lambda row: (
             row.strategy != "none" or row.method != row.training.name,
-            not is_own(row),
+            not row.is_own,
             _changed(row),
             -mean_accuracy(row, tests),
             row.label,

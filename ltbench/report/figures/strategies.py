@@ -20,7 +20,7 @@ from ltbench.report.figures.lines import (
     within_per_cent,
 )
 from ltbench.report.figures.methods import band_text
-from ltbench.report.figures.panels import Panel, is_own, left_out
+from ltbench.report.figures.panels import Panel, left_out
 from ltbench.report.figures.style import COLUMN_WIDTH, Look
 from ltbench.report.rows.position import position
 from ltbench.report.rows.rows import Row
@@ -82,7 +82,7 @@ def _draw_panel(
         name = panel.name(row)
         look = KNOWING if row.uses_true_prior else PLAIN if _plain(row) else looks[name]
         points = points_of(row, tests)
-        bold = is_own(row) and not _plain(row) and row.method == row.training.name
+        bold = row.is_own and not _plain(row) and row.method == row.training.name
         band = points.band if _banded(row) else None
         draw_line(axes, tests, points.y, look, band, width=1.7 if bold else None)
         ends.append(line_end(name, x, points.y, look.colour, bold=bold))
@@ -96,7 +96,7 @@ def _plain(row: Row) -> bool:
 
 def _banded(row: Row) -> bool:
     """More bands would hide one another; strategies of one training share the spread over seeds."""
-    return not row.uses_true_prior and (_plain(row) or is_own(row))
+    return not row.uses_true_prior and (_plain(row) or row.is_own)
 
 
 def _strategy_looks(panels: Sequence[Panel]) -> dict[str, Look]:

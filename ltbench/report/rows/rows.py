@@ -59,6 +59,11 @@ class Row:
     """Seeds with records of different numbers of which no clock tells the latest."""
 
     @property
+    def is_own(self) -> bool:
+        """A method as its paper has it: its own strategy, no setting changed."""
+        return self.label == self.method
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(sorted({seed for found in self.results.values() for seed in found}))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from ltbench.plugins.members import members
+from ltbench.plugins.members import placed_members
 from ltbench.report.rows.sections import Section
 from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.table import Table
@@ -18,8 +18,5 @@ def build_tables(section: Section, ltbench_version: str) -> list[Table]:
 
 @cache
 def table_kinds() -> tuple[TableKind, ...]:
-    """In the order of their places; two of one place would have no order."""
-    kinds = sorted(members("ltbench.report.tables", "TABLES"), key=lambda kind: kind.place)
-    places = [kind.place for kind in kinds]
-    assert len(set(places)) == len(places), f"two tables have one place: {places}"
-    return tuple(kinds)
+    """In the order of the report."""
+    return placed_members("ltbench.report.tables", "TABLES")

@@ -68,7 +68,7 @@ def classes_table(section: Section, ltbench_version: str) -> Table | None:
 
 def _shown(row: Row) -> bool:
     """Other strategies of a training repeat its classes; they are for the tables over the shift."""
-    return (row.strategy == "none" or row.label == row.method) and not row.uses_true_prior
+    return (row.strategy == "none" or row.is_own) and not row.uses_true_prior
 
 
 def _blocks(
