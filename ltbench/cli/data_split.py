@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from pathlib import Path
 
 import click
@@ -54,42 +52,29 @@ def split(
       ltbench data split photos -o photos.csv
       ltbench data split scans.csv --group patient --test 0.3 -o split.csv
     """
-    from ltbench.data.class_order import ordered_classes
     from ltbench.data.findings import DataProblems, error_lines, note_lines, shown
-    from ltbench.data.split import SplitRule, split_files
-    from ltbench.data.table_file import write_table
-    from ltbench.data.to_split import labelled_files
+    from ltbench.data.split import SplitRule
+    from ltbench.data.split_table import draw_table
     from ltbench.errors import DataError, InputError
 
     if output.exists() and source.exists() and output.samefile(source):
         raise InputError(f"{shown(output)} is what is read; choose another name with -o")
     try:
-        files = labelled_files(source, group)
+        drawn = draw_table(source, SplitRule(share, smallest, seed), group, output)
     except DataProblems as problems:
         for line in error_lines(problems.findings):
             click.echo(line)
         raise DataError(f"{shown(source)} cannot be split: see above") from None
-    test = split_files(files.labels, files.bound, SplitRule(share, smallest, seed))
-    names = [_below(path, output) for path in files.paths]
-    sides = ["test" if one else "train" for one in test]
-    write_table(output, sorted(zip(names, files.labels, sides, strict=True)))
-    counts = Counter(zip(files.labels, sides, strict=True))
-    classes = ordered_classes(files.labels)
     click.echo(f"{shown(output)}: images of each class, train and test:")
-    for name in classes:
+    for name in drawn.classes:
+        counts = drawn.counts
         click.echo(f"  {shown(name)}: {counts[name, 'train']:,}, {counts[name, 'test']:,}")
-    if files.identical:
-        click.echo(f"note: files with one content, kept on one side: {files.identical:,}")
-    for line in note_lines(files.findings.tallies()):
+    if drawn.identical:
+        click.echo(f"note: files with one content, kept on one side: {drawn.identical:,}")
+    for line in note_lines(drawn.findings.tallies()):
         click.echo(line)
-    name = f'source = "table", path = "{shown(output.name)}", classes = {len(classes)}'
-    click.echo(f"In [data] of a protocol beside it: {name}")
-
-
-def _below(path: Path, output: Path) -> str:
-    """As the table names it: from the table's own folder, or in full on another drive."""
-    whole = Path(os.path.abspath(path))
-    try:
-        return Path(os.path.relpath(whole, os.path.abspath(output.parent))).as_posix()
-    except ValueError:
-        return whole.as_posix()
+    click.echo(
+        f'In [data] of a protocol beside it: source = "table", path = "{shown(output.name)}", '
+        f"classes = {len(drawn.classes)}"
+    )
+    click.echo(f"`ltbench new protocol NAME --table {shown(output)}` writes that protocol")

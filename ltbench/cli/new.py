@@ -11,6 +11,7 @@ Examples:
   ltbench new method focal
   ltbench new strategy my-em --output plugins
   ltbench new protocol digits-hard
+  ltbench new protocol birds --images photos/birds
 """
 
 
@@ -22,14 +23,44 @@ Examples:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
     metavar="DIR",
-    help="Where the two files go.  [default: here]",
+    help="Where the files go.  [default: here]",
 )
-def command(kind: str, name: str, output: Path) -> None:
-    """Write a method, strategy or protocol that works, and its test, for you to change."""
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Of a protocol: for these images, <class>/* or train/<class>/* and test/<class>/*.",
+)
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Of a protocol: for the images of a table with the columns file,label[,split].",
+)
+def command(kind: str, name: str, output: Path, images: Path | None, table: Path | None) -> None:
+    """Write a method, strategy or protocol that works, and its test, for you to change.
+
+    With --images or --table a protocol is written for your own images: classes, groups, ratios and a
+    budget for this machine are taken from them. Where they have no test set, a fifth of each class is
+    drawn (by `ltbench data split`) and written as a table; nothing is copied.
+    """
     import shlex
 
+    from ltbench.errors import InputError
     from ltbench.scaffold.write import write_plugin
 
+    own = images if images is not None else table
+    if own is not None:
+        if kind != "protocol":
+            raise InputError(f"--images and --table are for protocols, not for a {kind}")
+        if images is not None and table is not None:
+            raise InputError("give --images or --table, not both")
+        if images is not None and images.is_file():
+            raise InputError(f"{images} is a file; give its folder, or --table {images}")
+        if table is not None and table.is_dir():
+            raise InputError(f"{table} is a folder; give --images {table}")
+        _for_own_images(name, own, output)
+        return
     plugin, test = (shlex.quote(str(path)) for path in write_plugin(kind, name, output))
     click.echo(f"{plugin}: works as it stands; change it")
     click.echo(f"{test}: its test (python -m pytest {test})\n")
@@ -41,4 +72,34 @@ def command(kind: str, name: str, output: Path) -> None:
         "protocol": f"--methods ce --protocol {plugin}",
     }[kind]
     click.echo(f"  ltbench run {tried}")
+    click.echo("  ltbench report")
+
+
+def _for_own_images(name: str, source: Path, output: Path) -> None:
+    import shlex
+
+    from ltbench.data.findings import note_lines, shown
+    from ltbench.scaffold.write_own import RULE, write_own_protocol
+
+    written = write_own_protocol(name, source, output)
+    data = written.data
+    if written.table is not None:
+        click.echo(
+            f"{shown(written.table)}: a test set drawn from images that have none, {RULE.share:.0%} of "
+            f"each class and {RULE.smallest} images at least"
+        )
+        click.echo(
+            "  images of one patient or source belong on one side: `ltbench data split TABLE --group "
+            "COLUMN` keeps them there"
+        )
+    click.echo(
+        f"{shown(written.protocol)}: {len(data.classes)} classes of {data.train.min():,} to "
+        f"{data.train.max():,} training images; works as it stands; change it"
+    )
+    for line in note_lines(data.findings.tallies()):
+        click.echo(f"  {line}")
+    protocol = shlex.quote(shown(written.protocol))
+    click.echo("\nThen:")
+    click.echo(f"  ltbench data check {protocol}")
+    click.echo(f"  ltbench run --methods ce,sade --protocol {protocol}")
     click.echo("  ltbench report")

@@ -13,6 +13,10 @@ from ltbench.errors import DataError
 _ATTEMPTS = 50  # other orders, where groups over several classes do not fit at once
 
 
+class CannotSplit(DataError):
+    """A class is too small for the rule, or its files belong together in too few pieces."""
+
+
 @dataclass(frozen=True)
 class SplitRule:
     """``share`` of each class for the test set, rounded, but ``smallest`` images at least."""
@@ -32,13 +36,13 @@ def split_files(
     long as no class gets more than its share; a class that is then below ``rule.smallest`` takes its
     smallest units beyond. Every class keeps a training image.
 
-    Raises :class:`DataError` naming the class where that cannot be.
+    Raises :class:`CannotSplit` naming the class where that cannot be.
     """
     totals = Counter(labels)
     targets = {name: max(rule.smallest, round(rule.share * n)) for name, n in totals.items()}
     for name in sorted(totals):
         if totals[name] <= rule.smallest:
-            raise DataError(
+            raise CannotSplit(
                 f"class {name!r} has {totals[name]} images, too few for {rule.smallest} test images and "
                 "one for training; lower --min-per-class, or add images"
             )
@@ -54,7 +58,7 @@ def split_files(
             test = {place for unit in chosen for place in units[unit]}
             return [place in test for place in range(len(labels))]
         failed = failed or short
-    raise DataError(
+    raise CannotSplit(
         f"class {failed!r} cannot have {rule.smallest} test images and one for training: its "
         f"{totals[failed]} images belong together (identical files, or one group) in too few pieces; "
         "lower --min-per-class, or add images"

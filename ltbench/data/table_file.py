@@ -24,6 +24,15 @@ class Line:
     cells: tuple[str, ...]
 
 
+def columns_of(path: Path) -> list[str]:
+    """Names of the columns. Raises :class:`DataError` where the file cannot be read."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            return [name.strip() for name in next(csv.reader(file), [])]
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{shown(path)} cannot be read as a CSV table: {error}") from error
+
+
 def read_table(path: Path, columns: Sequence[str]) -> list[Line]:
     """The named columns of every row, without blanks around, labels in one spelling (NFC).
 

@@ -47,6 +47,15 @@ def gpu_step(experts: int, *, graph: bool) -> float:
     return one + (experts - 1) * (three - one) / 2
 
 
+def cpu_training(macs: int, images: int, steps: int, experts: int, threads: int) -> float:
+    """Seconds to train on ``images`` images in ``steps`` steps on a CPU; macs: of one forward pass."""
+    return 3 * macs * images / _cpu_rate(threads) + steps * _CPU_STEP_SECONDS * experts
+
+
+def _cpu_rate(threads: int) -> float:
+    return float(_CPU_MACS * threads**_CPU_SCALING)
+
+
 def estimate_trial(
     trial: Trial,
     architecture: Architecture,
@@ -74,10 +83,10 @@ def estimate_trial(
     running = sum(row.first_draw_only for row in rows) * _NETWORK_PASSES
     passes = test_size * (running + (state != "finished") + 2 * protocol.views.pairs * views)
     if device.type == "cpu":
-        rate = _CPU_MACS * settings.threads**_CPU_SCALING
-        training = 3 * macs * train_size * trial.recipe.epochs / rate
-        training += steps * _CPU_STEP_SECONDS * architecture.experts
-        rest = passes * macs / rate
+        training = cpu_training(
+            macs, train_size * trial.recipe.epochs, steps, architecture.experts, settings.threads
+        )
+        rest = passes * macs / _cpu_rate(settings.threads)
     else:
         training = steps * gpu_step(architecture.experts, graph=settings.cuda_graph)
         rest = passes * macs / 1e13

@@ -24,8 +24,7 @@ def write_plugin(kind: str, name: str, folder: Path) -> tuple[Path, Path]:
 
     Raises :class:`InputError` for a name that is unusable or taken, and for files that are there.
     """
-    check_name(name, f"{kind} name")
-    _check_free(kind, name)
+    check_free(kind, name)
     plugin, test, suffix = _TEMPLATES[kind]
     module = name.replace("-", "_").replace(".", "_")
     paths = (folder / f"{module}{suffix}", folder / f"test_{module}.py")
@@ -53,7 +52,9 @@ def _class_name(module: str) -> str:
     return name if name[:1].isalpha() else f"Plugin{name}"
 
 
-def _check_free(kind: str, name: str) -> None:
+def check_free(kind: str, name: str) -> None:
+    """Raises :class:`InputError` for a ``name`` that is unusable or that a ``kind`` here has already."""
+    check_name(name, f"{kind} name")
     registries = load_registries()
     taken = {
         "method": set(registries.methods.plugins),

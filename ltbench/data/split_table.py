@@ -1,0 +1,47 @@
+"""A table of training and test images, drawn from images that have no test set."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ltbench.data.class_order import ordered_classes
+from ltbench.data.findings import Findings
+from ltbench.data.split import SplitRule, split_files
+from ltbench.data.table_file import write_table
+from ltbench.data.to_split import labelled_files
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """``counts``: of a class and side (``train`` or ``test``); ``identical``: files of one content."""
+
+    classes: tuple[str, ...]
+    counts: Counter[tuple[str, str]]
+    identical: int
+    findings: Findings
+
+
+def draw_table(source: Path, rule: SplitRule, group: str | None, output: Path) -> Drawn:
+    """Splits ``source`` (class folders, or a table) by ``rule`` and writes the table ``output``.
+
+    Raises what :func:`labelled_files`, :func:`split_files` and :func:`write_table` raise.
+    """
+    files = labelled_files(source, group)
+    test = split_files(files.labels, files.bound, rule)
+    names = [_below(path, output) for path in files.paths]
+    sides = ["test" if one else "train" for one in test]
+    write_table(output, sorted(zip(names, files.labels, sides, strict=True)))
+    counts = Counter(zip(files.labels, sides, strict=True))
+    return Drawn(ordered_classes(files.labels), counts, files.identical, files.findings)
+
+
+def _below(path: Path, output: Path) -> str:
+    """As the table names it: from the table's own folder, or in full on another drive."""
+    whole = Path(os.path.abspath(path))
+    try:
+        return Path(os.path.relpath(whole, os.path.abspath(output.parent))).as_posix()
+    except ValueError:
+        return whole.as_posix()

@@ -1,0 +1,73 @@
+"""Writes a protocol for a user's own images, with a table of training and test images where needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ltbench.data.findings import shown
+from ltbench.data.folder_scan import SPLITS
+from ltbench.data.split import CannotSplit, SplitRule
+from ltbench.data.split_table import draw_table
+from ltbench.data.table_file import HEAD, columns_of
+from ltbench.errors import DataError, InputError
+from ltbench.files import write_text
+from ltbench.scaffold.own_data import OwnData, look_at_folder, look_at_table
+from ltbench.scaffold.own_protocol import protocol_text
+from ltbench.scaffold.write import check_free
+
+RULE = SplitRule(share=0.2, smallest=5, seed=0)
+
+
+@dataclass(frozen=True)
+class Written:
+    """``table``: of the test set that was drawn, None where the images had one."""
+
+    protocol: Path
+    table: Path | None
+    data: OwnData
+
+
+def write_own_protocol(name: str, source: Path, home: Path) -> Written:
+    """``<name>.toml`` in ``home`` for a folder or table of images; nothing there is overwritten.
+
+    Images without a test set get one by :data:`RULE`, as ``<name>.csv`` beside it. Raises
+    :class:`InputError` for a name that is unusable or taken and for files that are there,
+    :class:`DataError` where ``source`` holds no labelled images.
+    """
+    check_free("protocol", name)
+    module = name.replace("-", "_").replace(".", "_")
+    protocol, table = home / f"{module}.toml", home / f"{module}.csv"
+    if protocol.exists():
+        raise InputError(f"{protocol} exists; choose another name or --output DIR")
+    if not source.exists():
+        raise DataError(f"{shown(source)} does not exist; give a folder or a table of images")
+    drawn = not _is_split(source)
+    if drawn:
+        if table.exists():
+            raise InputError(f"{shown(table)} exists; choose another name or --output DIR")
+        home.mkdir(parents=True, exist_ok=True)
+        _draw(source, table)
+    table_given = drawn or source.is_file()
+    data = look_at_table(table if drawn else source) if table_given else look_at_folder(source)
+    try:
+        write_text(protocol, protocol_text(name, data, home))
+    except OSError as error:
+        raise InputError(f"{protocol} cannot be written: {error.strerror or error}") from None
+    return Written(protocol, table if drawn else None, data)
+
+
+def _is_split(source: Path) -> bool:
+    if source.is_dir():
+        return any((source / split).is_dir() for split in SPLITS)
+    return HEAD[2] in columns_of(source)
+
+
+def _draw(source: Path, table: Path) -> None:
+    try:
+        draw_table(source, RULE, None, table)
+    except CannotSplit as error:
+        raise DataError(
+            f"{error}; to split otherwise: `ltbench data split {shown(source)} -o {shown(table)}`, "
+            "then --table with that file"
+        ) from None
