@@ -7,12 +7,34 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ltbench.data.dataset import Splits
-from ltbench.protocol.protocol import Protocol
+from ltbench.data.dataset import Dataset, Images, Splits
+from ltbench.errors import InputError
+from ltbench.protocol.protocol import VALIDATION, Protocol, TrainConfig
 from ltbench.shift.groups import class_groups
 from ltbench.shift.profiles import Counts
+from ltbench.shift.sampling import Indices
 from ltbench.shift.testsets import TestSet, plan_test_sets
 from ltbench.shift.trainset import TrainSet, select_training
+
+
+@dataclass(frozen=True)
+class HoldOutImages:
+    """Labelled images beside training and test images: ``indices`` into ``images``, in that order."""
+
+    images: Dataset
+    indices: Indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> Indices:
+        """``(H,)`` int64."""
+        return self.images.labels[self.indices]
+
+    def read(self) -> Images:
+        """``(H, 3, S, S)`` uint8."""
+        return self.images.read(self.indices)
 
 
 @dataclass(frozen=True)
@@ -27,6 +49,23 @@ class Task:
     test_sets: list[TestSet]
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Why a test set that the protocol lists is not there, by its name."""
+
+    @property
+    def holdout(self) -> HoldOutImages:
+        """By ``train.holdout``: a share of the training images, or the source's validation images."""
+        return held_out(self.splits, self.train, self.protocol.train)
+
+
+def held_out(splits: Splits, train: TrainSet, config: TrainConfig) -> HoldOutImages:
+    """The hold-out of ``config``; raises :class:`InputError` where the source has no validation images."""
+    if config.holdout != VALIDATION:
+        return HoldOutImages(splits.train, train.holdout)
+    if splits.holdout is None:
+        raise InputError(
+            f'train.holdout = "{VALIDATION}": {splits.origin} has no validation images (a folder or split '
+            "named val, valid, validation or dev)"
+        )
+    return HoldOutImages(splits.holdout, np.arange(len(splits.holdout), dtype=np.int64))
 
 
 def missing_sets(task: Task) -> list[str]:
@@ -54,6 +93,7 @@ def build_task(protocol: Protocol, splits: Splits) -> Task:
     """Raises :class:`ltbench.errors.InputError` where the protocol asks for more than there is."""
     classes = protocol.data.used_classes
     train = select_training(splits.train.labels, classes, protocol.train)
+    held_out(splits, train, protocol.train)  # told before any work
     groups = class_groups(train.full_counts, protocol.groups)
     available = np.bincount(splits.test.labels, minlength=classes).astype(np.int64)
     names = splits.test.class_names

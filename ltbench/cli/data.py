@@ -155,7 +155,9 @@ def _summarise(config: DataConfig, splits: Splits) -> None:
     from ltbench.data.findings import note_lines
 
     click.echo(f"{config.source}: {splits.origin}")
-    for name, dataset in (("train", splits.train), ("test", splits.test)):
+    for name, dataset in (("train", splits.train), ("test", splits.test), ("val", splits.holdout)):
+        if dataset is None:
+            continue
         counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
         click.echo(
             f"  {name:5} {len(dataset):7,} images of {dataset.image_size} x {dataset.image_size} "

@@ -81,9 +81,8 @@ def _load(entry: Path, origin: str) -> Splits | None:
         if meta["format"] != _FORMAT:
             return None
         notes = meta.get("notes", {})  # entries of an older ltbench have none
-        return Splits(
-            _load_split(entry, "train", meta), _load_split(entry, "test", meta), origin, notes
-        )
+        found = {name: _load_split(entry, name, meta) for name in meta["fingerprints"]}
+        return Splits(found["train"], found["test"], origin, notes, holdout=found.get("holdout"))
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 
@@ -109,7 +108,7 @@ def _build(entry: Path, found: Found, report: Report | None) -> None:
         finished = temporary / "entry"  # mkdtemp's own folder is private, this one obeys the umask
         finished.mkdir()
         raw = found.read()
-        needed = (raw.train.count + raw.test.count) * (3 * raw.image_size**2 + 8)
+        needed = raw.count * (3 * raw.image_size**2 + 8)
         _write(finished, raw, found, report, told)
         _publish(finished, entry, temporary)
     except OSError as error:
@@ -131,9 +130,9 @@ def _build(entry: Path, found: Found, report: Report | None) -> None:
 
 def _write(folder: Path, raw: Raw, found: Found, report: Report | None, told: set[str]) -> None:
     origin = found.origin
-    total = raw.train.count + raw.test.count
+    before = 0
     fingerprints = {}
-    for split, stream, before in (("train", raw.train, 0), ("test", raw.test, raw.train.count)):
+    for split, stream in raw.splits.items():
         labels: list[Any] = []
         shape = (stream.count, 3, raw.image_size, raw.image_size)
         digest = FingerprintDigest(shape, raw.class_names)
@@ -148,7 +147,7 @@ def _write(folder: Path, raw: Raw, found: Found, report: Report | None, told: se
                 labels.append(part)
                 done += len(part)
                 if report is not None:
-                    report("decoding images", before + done, total)
+                    report("decoding images", before + done, raw.count)
         joined = np.concatenate([np.zeros(0, dtype=np.int64), *labels]).astype(np.int64)
         if len(joined) != stream.count:
             raise DataError(
@@ -157,6 +156,7 @@ def _write(folder: Path, raw: Raw, found: Found, report: Report | None, told: se
         check_labels(joined, len(raw.class_names), f"{origin}, {split} images")
         np.save(folder / f"{split}-labels.npy", joined, allow_pickle=False)
         fingerprints[split] = digest.finish(joined)
+        before += stream.count
     found.findings.refuse()  # only now: all files that cannot be read are told together
     meta = {
         "format": _FORMAT,

@@ -109,6 +109,7 @@ class FileNames:
     root: Path
     train: tuple[tuple[str, int], ...]
     test: tuple[tuple[str, int], ...]
+    holdout: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Splits:
     ``notes``: what was done to images, to how many and the first of them (``[2, "a.png", "b.png"]``).
     ``files``: of a source whose images are files of their own, of all its classes.
     ``warnings``: what is probably a mistake, a line for each case, where it was looked for.
+    ``holdout``: validation images that the source comes with; ``train.holdout = "val"`` uses them.
     """
 
     train: Dataset
@@ -126,6 +128,7 @@ class Splits:
     notes: Mapping[str, list[object]] = field(default_factory=dict)
     files: FileNames | None = None
     warnings: Mapping[str, list[str]] = field(default_factory=dict)
+    holdout: Dataset | None = None
 
 
 class FingerprintDigest:

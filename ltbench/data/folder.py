@@ -13,7 +13,7 @@ from ltbench.data.class_order import BY_VALUE, ordered_classes
 from ltbench.data.dataset import FileNames, Images, Labels
 from ltbench.data.decode import Decoded, collect, decode_resized, mapper, try_decoding
 from ltbench.data.findings import Findings, shown
-from ltbench.data.folder_scan import Split, check_splits, scan
+from ltbench.data.folder_scan import VALIDATION_USE, Split, check_splits, scan, validation_folder
 from ltbench.data.raw import Found, Raw, Stream
 from ltbench.errors import nearest
 
@@ -37,18 +37,23 @@ def find_folder(root: Path, image_size: int) -> Found:
     findings = Findings()
     train: Split = {}
     test: Split = {}
+    held: Split = {}
     if check_splits(root, findings):
         train, test = scan(root, "train", findings), scan(root, "test", findings)
+        if (validation := validation_folder(root)) is not None:
+            held = scan(root, validation.name, findings)
     names = ordered_classes(train)
     by_value = names != tuple(sorted(train))
     if by_value:
         findings.note(BY_VALUE, f"{shown(names[0])} to {shown(names[-1])}")
     _check_classes(root, train, test, findings)
-    files = [path for split in (train, test) for paths in split.values() for path in paths]
-    parts = (_labelled(train, names), _labelled(test, names))
+    _check_validation(root, held, train, findings)
+    files = [path for split in (train, test, held) for paths in split.values() for path in paths]
+    parts = [_labelled(split, names) for split in (train, test, held)]
 
     def read() -> Raw:
-        return Raw(names, image_size, *(file_stream(p, image_size, findings) for p in parts))
+        streams = [file_stream(part, image_size, findings) for part in parts]
+        return Raw(names, image_size, streams[0], streams[1], streams[2] if parts[2] else None)
 
     return Found(
         kind="folder",
@@ -59,6 +64,7 @@ def find_folder(root: Path, image_size: int) -> Found:
             "image_size": image_size,
             "reader": 2,  # 2: with what was done to the images
             **({"order": "value"} if by_value else {}),
+            **({"holdout": 1} if parts[2] else {}),
         },
         findings=findings,
         names=FileNames(root, *(tuple(_below(root, *one) for one in p) for p in parts)),
@@ -88,6 +94,18 @@ def _check_classes(root: Path, train: Split, test: Split, findings: Findings) ->
             findings.error(
                 "test classes that are unknown in train",
                 f"{shown(root / 'test' / name)} is a class without a folder in "
+                f"{shown(root / 'train')}{nearest(name, train)}",
+            )
+
+
+def _check_validation(root: Path, held: Split, train: Split, findings: Findings) -> None:
+    for name in sorted(held):
+        for path in held[name]:
+            findings.note(VALIDATION_USE, shown(path))
+        if train and name not in train:
+            findings.error(
+                "validation classes that are unknown in train",
+                f"{shown(name)} is a class of the validation images without a folder in "
                 f"{shown(root / 'train')}{nearest(name, train)}",
             )
 

@@ -12,7 +12,8 @@ from ltbench.data.findings import Findings, shown
 Split: TypeAlias = dict[str, list[Path]]
 """Class name (NFC) to its files, sorted by name."""
 SPLITS = ("train", "test")
-VALIDATION = ("val", "valid", "validation", "dev")  # named where seen; ltbench has no use for it
+VALIDATION = ("val", "valid", "validation", "dev")
+VALIDATION_USE = 'validation images, used by train.holdout = "val" alone'
 # What systems, archives and notebooks leave in folders of images.
 _LITTER = frozenset(
     {
@@ -100,10 +101,20 @@ def _validation(root: Path) -> str:
     return f"; its folder {found[0]!r} is not used: rename it to 'test' if that is your test set"
 
 
+def validation_folder(root: Path) -> Path | None:
+    """The folder of validation images beside ``train`` and ``test``; None where none has class folders."""
+    for name in VALIDATION:
+        folder = root / name
+        inside = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+        if any(any(path.iterdir()) for path in inside if not is_litter(path)):
+            return folder
+    return None
+
+
 def note_beside(root: Path, findings: Findings) -> None:
     """Tells what lies beside ``train`` and ``test`` and is not read."""
     for path in _listed(root, findings):
-        if path.name not in SPLITS and path.is_dir():
+        if path.name not in SPLITS and path.is_dir() and path != validation_folder(root):
             findings.note(f"folders beside {' and '.join(SPLITS)}, not used", shown(path))
 
 

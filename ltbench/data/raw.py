@@ -32,6 +32,18 @@ class Raw:
     image_size: int
     train: Stream
     test: Stream
+    holdout: Stream | None = None
+    """Validation images, where the source comes with some."""
+
+    @property
+    def splits(self) -> dict[str, Stream]:
+        """By name, in the order in which they are decoded."""
+        found = {"train": self.train, "test": self.test}
+        return found if self.holdout is None else {**found, "holdout": self.holdout}
+
+    @property
+    def count(self) -> int:
+        return sum(stream.count for stream in self.splits.values())
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,8 @@ def open_data(
 def _read_all(config: DataConfig, found: Found, report: Report | None) -> None:
     """Reads every image for what is wrong with it; it goes into ``found.findings``."""
     raw = found.read()
-    total, done = raw.train.count + raw.test.count, 0
-    for stream in (raw.train, raw.test):
+    total, done = raw.count, 0
+    for stream in raw.splits.values():
         for images, _ in stream.batches():
             done += len(images)
             if report is not None:

@@ -52,8 +52,12 @@ def take_classes(splits: Splits, subset: Sequence[str]) -> Splits:
     if not subset:
         return splits
     classes = class_numbers(subset, splits.train.class_names)
+    held = splits.holdout
     return replace(
-        splits, train=ClassSubset(splits.train, classes), test=ClassSubset(splits.test, classes)
+        splits,
+        train=ClassSubset(splits.train, classes),
+        test=ClassSubset(splits.test, classes),
+        holdout=None if held is None else ClassSubset(held, classes),
     )
 
 

@@ -11,17 +11,19 @@ from ltbench.data.class_order import BY_VALUE, ordered_classes
 from ltbench.data.dataset import FileNames
 from ltbench.data.findings import Findings, shown
 from ltbench.data.folder import file_stream
-from ltbench.data.folder_scan import SPLITS, VALIDATION
+from ltbench.data.folder_scan import SPLITS, VALIDATION, VALIDATION_USE
 from ltbench.data.raw import Found, Raw
 from ltbench.data.table_file import HEAD, Line, read_table
 from ltbench.errors import nearest
+
+_HELD = VALIDATION[0]
 
 
 def find_table(table: Path, base: Path, image_size: int) -> Found:
     """The images that ``table`` lists, its file names below ``base``.
 
     Labels are texts, classes those of the training images: whole numbers by value, others by name.
-    Rows of a validation split are left out and counted. What is wrong is gathered in the result's
+    Rows of a validation split are the source's validation images. What is wrong is gathered in the result's
     ``findings``: other splits, files that are missing, empty or listed twice, a test class unknown
     in training, a split without images. Raises :class:`DataError` where it is no such table.
     """
@@ -41,14 +43,17 @@ def find_table(table: Path, base: Path, image_size: int) -> Found:
             ),
             key=lambda one: (one[1], one[0]),
         )
-        for split in SPLITS
+        for split in (*SPLITS, _HELD)
     }
-    parts = [[(base / name, label) for name, label in listed[split]] for split in SPLITS]
+    parts = [[(base / name, label) for name, label in listed[split]] for split in listed]
 
     def read() -> Raw:
-        return Raw(names, image_size, *(file_stream(part, image_size, findings) for part in parts))
+        streams = [file_stream(part, image_size, findings) for part in parts]
+        return Raw(names, image_size, streams[0], streams[1], streams[2] if parts[2] else None)
 
     # The rows, not the table: a table written anew with the same rows is the same data.
+    if not listed[_HELD]:
+        del listed[_HELD]  # as it was before there were any
     rows = hashlib.sha256(json.dumps([names, listed]).encode()).hexdigest()
     return Found(
         kind="table",
@@ -57,12 +62,18 @@ def find_table(table: Path, base: Path, image_size: int) -> Found:
         read=read,
         options={"image_size": image_size, "rows": rows},
         findings=findings,
-        names=FileNames(base, *(tuple(listed[split]) for split in SPLITS)),
+        names=FileNames(base, *map(tuple, listed.values())),
     )
 
 
 def _of(line: Line, split: str, numbers: dict[str, int]) -> bool:
     return line.cells[2] == split and line.cells[1] in numbers
+
+
+def _named(line: Line) -> Line:
+    """With one name for a validation split, whatever it is called."""
+    name, label, split = line.cells
+    return Line(line.where, (name, label, _HELD if split in VALIDATION else split))
 
 
 def _sound(lines: list[Line], base: Path, findings: Findings) -> list[Line]:
@@ -71,9 +82,7 @@ def _sound(lines: list[Line], base: Path, findings: Findings) -> list[Line]:
     seen: dict[str, str] = {}
     for line in lines:
         name, _, split = line.cells
-        if split in VALIDATION:
-            findings.note(f"rows of the split {split!r}, not used", shown(name))
-        elif split not in SPLITS:
+        if split not in (*SPLITS, *VALIDATION):
             findings.error(
                 "rows of unknown splits",
                 f"{line.where}: split {shown(split)!r} is neither 'train' nor 'test'"
@@ -90,7 +99,9 @@ def _sound(lines: list[Line], base: Path, findings: Findings) -> list[Line]:
                 "empty files", f"{shown(base / name)} is not a readable image (an empty file)"
             )
         else:
-            sound.append(line)
+            if split in VALIDATION:
+                findings.note(VALIDATION_USE, shown(name))
+            sound.append(_named(line))
         seen.setdefault(name, line.where)
     return sound
 
@@ -106,11 +117,14 @@ def _check_classes(
                 "splits without images", f"{shown(table)} has no rows of split {split!r}"
             )
     tested = {line.cells[1]: line for line in reversed(lines) if line.cells[2] == "test"}
-    for name in sorted(tested.keys() - set(names)) if names else ():
-        findings.error(
-            "test classes that are unknown in train",
-            f"{tested[name].where}: label {shown(name)!r} has no training image{nearest(name, names)}",
-        )
+    held = {line.cells[1]: line for line in reversed(lines) if line.cells[2] == _HELD}
+    for what, found in (("test", tested), ("validation", held)):
+        for name in sorted(found.keys() - set(names)) if names else ():
+            findings.error(
+                f"{what} classes that are unknown in train",
+                f"{found[name].where}: label {shown(name)!r} has no training image"
+                f"{nearest(name, names)}",
+            )
     for name in names:
         if name not in tested and tested:
             findings.note("classes without test images, in no test set", shown(name))

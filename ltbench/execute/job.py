@@ -9,7 +9,7 @@ from typing import Any
 
 from ltbench.data.dataset import Splits
 from ltbench.hyper import Hyper
-from ltbench.protocol.protocol import Protocol
+from ltbench.protocol.protocol import VALIDATION, Protocol
 from ltbench.registry import Plugin, Registries
 from ltbench.resolve.rows import ResolvedRow, row_from_json
 from ltbench.settings import read
@@ -118,7 +118,14 @@ def build_trial(
         precision=precision,
         train_fingerprint=splits.train.fingerprint if splits else "",
         test_fingerprint=splits.test.fingerprint if splits else "",
+        holdout_fingerprint=_holdout_fingerprint(protocol, splits),
     )
+
+
+def _holdout_fingerprint(protocol: Protocol, splits: Splits | None) -> str:
+    """Of the validation images that are the hold-out; what is held out of training images is theirs."""
+    asked = protocol.train.holdout == VALIDATION and splits is not None
+    return splits.holdout.fingerprint if asked and splits and splits.holdout else ""
 
 
 def trial_folder(settings: Settings, trial: Trial) -> Path:

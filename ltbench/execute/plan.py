@@ -93,7 +93,7 @@ def make_plan(
     notes = schedule_warnings(protocol.recipe)
     if task is not None:
         notes += missing_sets(task)
-    holdout = protocol.train.holdout > 0 if task is None else len(task.train.holdout) > 0
+    holdout = protocol.train.holds_out if task is None else len(task.holdout) > 0
     offer = Offer(holdout, network=settings.mode == "clean")
     resolved: list[ResolvedRow] = []
     for row in rows:

@@ -58,8 +58,8 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
             context.task.splits.test, lambda i, n: context.report("test images", i, n)
         )
     }
-    if len(context.task.train.holdout):
-        held = context.task.splits.train.read(context.task.train.holdout)
+    if len(context.task.holdout):
+        held = context.task.holdout.read()
         outputs["holdout"] = inference(held.__getitem__, len(held))
     for logits in outputs.values():
         check_outputs(job, logits, progress.history)

@@ -69,7 +69,7 @@ class TrialFiles:
 
     def check(self, row: ResolvedRow, outputs: TrialOutputs) -> None:
         """Raises where ``row`` stands on held-out images whose logits this copy lacks."""
-        held = len(self.context.task.train.holdout)
+        held = len(self.context.task.holdout)
         if not held or outputs.holdout is not None:
             return
         needs = row.needs
@@ -87,11 +87,11 @@ class TrialFiles:
 
     @property
     def _holdout(self) -> HoldOut | None:
-        held = self.context.task.train.holdout
+        held = self.context.task.holdout
         logits = self._stored.get("holdout")
         if logits is None or not len(held) or len(logits) != len(held):
             return None
-        return HoldOut(logits, torch.from_numpy(self.context.task.splits.train.labels[held]))
+        return HoldOut(logits, torch.from_numpy(held.labels))
 
     @cached_property
     def _network(self) -> ExpertResNet:

@@ -94,12 +94,12 @@ def plan_tuning(request: Request, method: str, grid: Sequence[str], report: Any 
     """
     overrides: Mapping[str, Any] = request.overrides
     command = tune_command(request, method, grid)
-    if request.load_protocol().train.holdout == 0:
+    if not request.load_protocol().train.holds_out:
         overrides = {**overrides, "train.holdout": str(DEFAULT_HOLDOUT)}
     rows = grid_rows(method, grid, load_registries(request.plugins))
     text = ",".join(map(row_text, rows))
     request = replace(request, methods=text, overrides=overrides, command=command)
-    if request.load_protocol().train.holdout == 0:
+    if not request.load_protocol().train.holds_out:
         raise InputError("tune chooses on held-out training images: train.holdout must be above 0")
     plan = prepare(request, report)
     found: dict[str, list[PlannedTrial]] = {}
@@ -137,7 +137,7 @@ def choose(tune: TunePlan) -> Choice:
     protocol = tune.plan.protocol
     data_dir = tune.request.data_dir
     task = build_task(protocol, open_data(protocol.data, data_dir, download=False))
-    if not len(task.train.holdout):
+    if not len(task.holdout):
         raise InputError("the hold-out is empty: no class has two training images")
     sets = tuple(s for s in task.test_sets if s.kind in ("forward", "uniform", "backward"))
     scored = tuple(replace(c, score=_score(c, task, sets)) for c in tune.candidates)
@@ -156,7 +156,7 @@ def choose(tune: TunePlan) -> Choice:
 
 
 def _score(candidate: Candidate, task: Task, sets: Sequence[TestSet]) -> HoldOutScore | None:
-    labels = torch.from_numpy(task.splits.train.labels[task.train.holdout])
+    labels = torch.from_numpy(task.holdout.labels)
     held = np.bincount(labels.numpy(), minlength=len(task.train.counts)).astype(np.float64)
     method = candidate.row.build_method(torch.from_numpy(task.train.counts))
     hits = []
@@ -182,7 +182,7 @@ def _record_path(tune: TunePlan) -> Path:
 
 
 def _record(tune: TunePlan, task: Task, choice: Choice) -> dict[str, Json]:
-    labels = task.splits.train.labels[task.train.holdout]
+    labels = task.holdout.labels
     held: list[Json] = np.bincount(labels, minlength=len(task.train.counts)).tolist()
     seeds: list[Json] = [*sorted({p.trial.seed for p in tune.plan.trials})]
     facts: dict[str, Json] = {**tune.plan.protocol.facts()}

@@ -18,6 +18,7 @@ from ltbench.protocol.study import StudyPart
 from ltbench.settings import check_ranges, convert, identity_of, read, setting
 
 SMALLEST_CLASS, LARGEST = "smallest-class", "largest"
+VALIDATION = "val"
 PROFILES = ("exponential", "step", "pareto", "counts", "all")
 
 
@@ -47,6 +48,16 @@ def read_ensembles(value: Any, where: str) -> dict[str, tuple[str, ...]]:
             parse_member(member)
         found[name] = listed
     return found
+
+
+def read_holdout(value: Any, where: str) -> float | str:
+    """A share of the training set, or the word for the validation images that a source comes with."""
+    if value == VALIDATION:
+        return VALIDATION
+    try:
+        return float(convert(value, float, where))
+    except InputError as error:
+        raise InputError(f'{error}, or "{VALIDATION}"') from None
 
 
 class _Checked:
@@ -103,7 +114,24 @@ class TrainConfig(_Checked):
     split_seed: int = setting(
         0, low=0, high=2**32 - 1, help="which subset is drawn; 0 is the published one"
     )
-    holdout: float = setting(0.0, low=0, high=0.5, help="share of the training set held out")
+    holdout: float | str = setting(
+        0.0,
+        low=0,
+        high=0.5,
+        reader=read_holdout,
+        help='share of the training set held out; "val": the validation images of the source instead',
+    )
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether there are labelled images beside training and test images."""
+        return self.holdout == VALIDATION or self.holdout_share > 0
+
+    @property
+    def holdout_share(self) -> float:
+        """Of the training images: 0 where validation images take their place."""
+        return self.holdout if isinstance(self.holdout, float | int) else 0.0
+
     power: float = setting(
         6.0, low=0.1, high=100, later=True, help="of profile pareto: less is a heavier head"
     )

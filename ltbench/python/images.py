@@ -81,8 +81,10 @@ def load_images(
     dataset = splits.test if split == "test" else splits.train
     if split == "test":
         indices = np.arange(len(splits.test), dtype=np.int64)
+    elif split == "holdout":
+        dataset, indices = task.holdout.images, np.array(task.holdout.indices)
     else:
-        indices = np.array(task.train.indices if split == "train" else task.train.holdout)
+        indices = np.array(task.train.indices)
     labels = np.array(dataset.labels[indices])
     counts = np.bincount(labels, minlength=len(dataset.class_names)).astype(np.int64)
     return ImageSet(dataset.read(indices), labels, indices, counts, dataset.class_names)

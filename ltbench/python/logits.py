@@ -12,10 +12,11 @@ from torch import Tensor
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError, LtbenchError
 from ltbench.execute.context import load_tensors
-from ltbench.protocol.protocol import DataConfig, TrainConfig
+from ltbench.protocol.protocol import VALIDATION, DataConfig, TrainConfig
 from ltbench.python.arguments import AnyPath, optional_path
 from ltbench.settings import read
 from ltbench.shift.trainset import select_training
+from ltbench.task import held_out
 from ltbench.trial import store
 from ltbench.trial.ensemble_record import KEY, sound_members
 from ltbench.trial.locate import locate_trial
@@ -112,14 +113,17 @@ def _labels(
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / store.TRIAL} does not name its images: {error!r}") from None
     splits = open_data(config, data_dir, download=False)
-    if [splits.train.fingerprint, splits.test.fingerprint] != fingerprints:
+    here = [splits.train, splits.test]
+    if train.holdout == VALIDATION and splits.holdout is not None:
+        here.append(splits.holdout)
+    if [dataset.fingerprint for dataset in here] != fingerprints:
         raise InputError(f"{splits.origin} are not the images of {folder}: fingerprints differ")
     return _as_tensor(splits.test.labels), _held_labels(splits, classes, train) if held else None
 
 
 def _held_labels(splits: Splits, classes: int, train: TrainConfig) -> Tensor:
-    chosen = select_training(splits.train.labels, classes, train).holdout
-    return _as_tensor(splits.train.labels[chosen])
+    selected = select_training(splits.train.labels, classes, train)
+    return _as_tensor(held_out(splits, selected, train).labels)
 
 
 def _as_tensor(labels: Any) -> Tensor:

@@ -25,13 +25,17 @@ _LOOKED_AT = 100  # headers read: sizes of a data set are alike
 
 @dataclass(frozen=True)
 class OwnData:
-    """``train``, ``test`` ``(C,)``: images of each class; ``sides``: short sides in pixels of a sample."""
+    """``train``, ``test`` ``(C,)``: images of each class; ``validation``: how many there are.
+
+    ``sides``: short sides in pixels of a sample.
+    """
 
     source: str
     path: Path
     classes: tuple[str, ...]
     train: Counts
     test: Counts
+    validation: int
     sides: tuple[int, ...]
     findings: Findings
 
@@ -88,7 +92,8 @@ def _own(source: str, path: Path, found: Found) -> OwnData:
         for part in (found.names.train, found.names.test)
     )
     sides = _short_sides(found.files)
-    return OwnData(source, path, names, train, test, sides, found.findings)
+    held = len(found.names.holdout)
+    return OwnData(source, path, names, train, test, held, sides, found.findings)
 
 
 def _short_sides(files: tuple[Path, ...]) -> tuple[int, ...]:

@@ -76,8 +76,14 @@ profile = "all"          # the images as they are: largest over smallest class {
 # profile = "exponential"  # or a long-tailed subset, the largest class being its head
 # imbalance = 50
 # class_order = "size"
-# holdout = 0.1          # share held out: for calibrated strategies and `ltbench tune`
-"""
+{_holdout(data)}"""
+
+
+def _holdout(data: OwnData) -> str:
+    use = "for calibrated strategies and `ltbench tune`"
+    if data.validation:
+        return f'holdout = "val"          # {data.validation:,} validation images, {use}\n'
+    return f"# holdout = 0.1          # share held out: {use}\n"
 
 
 def _groups(data: OwnData) -> str:

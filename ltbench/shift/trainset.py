@@ -91,6 +91,6 @@ def select_training(labels: Indices, classes: int, config: TrainConfig) -> Train
         indices = np.arange(len(labels), dtype=np.int64)
     else:
         indices = draw_indices(labels, counts, config.split_seed)
-    kept, held = split_holdout(indices, labels, config.holdout)
+    kept, held = split_holdout(indices, labels, config.holdout_share)
     kept_counts = np.bincount(labels[kept], minlength=classes).astype(np.int64)
     return TrainSet(kept, held, kept_counts, counts)

@@ -64,6 +64,7 @@ def ensemble_trial(
         precision=first.precision,
         train_fingerprint=first.train_fingerprint,
         test_fingerprint=first.test_fingerprint,
+        holdout_fingerprint=first.holdout_fingerprint,
         members=tuple(members),
     )
 

@@ -38,6 +38,8 @@ class Trial:
     precision: str
     train_fingerprint: str
     test_fingerprint: str
+    holdout_fingerprint: str = ""
+    """Of validation images, where ``train.holdout`` asks for them."""
 
     def identity(self) -> dict[str, Any]:
         """Everything that is hashed. Names and titles are not: they change no weight.
@@ -60,7 +62,10 @@ class Trial:
             "recipe": identity_of(self.recipe),
             "seed": self.seed,
             "precision": self.precision,
-            "fingerprints": [self.train_fingerprint, self.test_fingerprint],
+            "fingerprints": [
+                *(self.train_fingerprint, self.test_fingerprint),
+                *([self.holdout_fingerprint] if self.holdout_fingerprint else []),
+            ],
         }
 
     def training_facts(self, origin: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from ltbench.data.findings import DataProblems
+from ltbench.data.folder_scan import VALIDATION_USE
 from ltbench.data.sources import describe, open_data
 from ltbench.errors import DataError
 from ltbench.protocol.protocol import DataConfig
@@ -206,7 +207,7 @@ def test_everything_wrong_in_a_table_is_told_at_once(photos: Path, tmp_path: Pat
     table = tmp_path / "mine.csv"
     used = {"file": "my photos/1/8, x.png", "label": "1", "split": "val"}
     write(table, [*good, used])
-    assert open_data(config(table)).notes["rows of the split 'val', not used"] == [1, used["file"]]
+    assert open_data(config(table)).notes[VALIDATION_USE] == [1, used["file"]]
     bad = [
         {"file": "my photos/1/8, x.png", "label": "1", "split": "trian"},
         {"file": "my photos/1/0, x.png", "label": "2", "split": "test"},
