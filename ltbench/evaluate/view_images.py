@@ -11,7 +11,8 @@ step with parameters of its own for every image and view:
 
 The views depend on no model. Crop and flip only move pixels and are done on arrays; everything
 that computes pixel values is done by torchvision on PIL images, in one thread: on images this small
-a second one only contends for the interpreter (measured: a third slower).
+a second one only contends for the interpreter (measured: a third slower). Many are made in several
+processes (:mod:`ltbench.evaluate.view_processes`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,8 @@ VIEWS_VERSION = 1
 """Raised when the views that the same settings give change."""
 
 Progress = Callable[[int, int], None]
+Over = Callable[[Callable[["Chunk"], Images], Iterable["Chunk"]], Iterable[Images]]
+"""As ``map``: applies a function to chunks and gives the results in their order."""
 
 _CHUNK = 500  # images rendered between two writes and two calls of progress
 _ORDERS = np.array(list(itertools.permutations(range(4))))
@@ -56,13 +59,33 @@ class ViewParameters:
     sigma: NDArray[np.float64]  # (N, 2) blur in pixels, 0 where there is none
     flip: NDArray[np.bool_]  # (N, 2)
 
+    def of(self, start: int, stop: int) -> ViewParameters:
+        """Those of the images ``start`` to ``stop - 1``."""
+        return ViewParameters(*(getattr(self, field.name)[start:stop] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Images (B, 3, H, W) of which ``view`` (0 or 1) is asked, and their parameters."""
+
+    images: Images
+    view: int
+    views: ViewsConfig
+    parameters: ViewParameters
+
 
 def view_pair(
-    test: Dataset, views: ViewsConfig, k: int, *, progress: Progress | None = None
+    test: Dataset,
+    views: ViewsConfig,
+    k: int,
+    *,
+    progress: Progress | None = None,
+    over: Over = map,
 ) -> Images:
     """Pair ``k`` of views of all test images: (2, N, 3, H, W) uint8, read-only, memory-mapped.
 
-    Made where the cache lacks it or holds a damaged file; ``progress(done, total)`` counts views.
+    Made where the cache lacks it or holds a damaged file; ``progress(done, total)`` counts views;
+    ``over`` may render several chunks of images at once.
     Processes may race: they write the same bytes. Raises ``IndexError`` for ``k`` outside
     0..pairs-1, :class:`InputError` where the cache folder cannot be written,
     :class:`LtbenchError` where the disk is full.
@@ -70,13 +93,15 @@ def view_pair(
     if not 0 <= k < views.pairs:
         raise IndexError(f"view pair {k} is outside 0..{views.pairs - 1}")
     shape = (2, len(test), 3, test.image_size, test.image_size)
-    path = cache_root() / "views" / _key(test, views) / f"pair{k}.npy"
+    path = _path(test, views, k)
     stored = _open(path, shape)
     if stored is not None:
         return stored
     parameters = draw_view_parameters(views, len(test), k)
     try:
-        write_atomically(path, lambda file: _write(file, shape, test, views, parameters, progress))
+        write_atomically(
+            path, lambda file: _write(file, shape, _chunks(test, views, parameters), progress, over)
+        )
     except OSError as error:
         raise InputError(
             f"cannot write views to {path.parent}: {error}; "
@@ -86,6 +111,16 @@ def view_pair(
     if stored is None:
         raise LtbenchError(f"{path} is damaged right after it was written; is the disk in order?")
     return stored
+
+
+def missing_pairs(test: Dataset, views: ViewsConfig) -> list[int]:
+    """Pairs that the cache lacks."""
+    shape = (2, len(test), 3, test.image_size, test.image_size)
+    return [k for k in range(views.pairs) if _open(_path(test, views, k), shape) is None]
+
+
+def _path(test: Dataset, views: ViewsConfig, k: int) -> Path:
+    return cache_root() / "views" / _key(test, views) / f"pair{k}.npy"
 
 
 def draw_view_parameters(views: ViewsConfig, n: int, k: int) -> ViewParameters:
@@ -139,46 +174,51 @@ def _open(path: Path, shape: tuple[int, ...]) -> Images | None:
     return stored if whole and fits else None
 
 
+def _chunks(test: Dataset, views: ViewsConfig, parameters: ViewParameters) -> Iterator[Chunk]:
+    n = len(test)
+    for view in range(2):
+        for start in range(0, n, _CHUNK):
+            stop = min(start + _CHUNK, n)
+            images = test.read(np.arange(start, stop))
+            yield Chunk(images, view, views, parameters.of(start, stop))
+
+
 def _write(
     path: Path,
     shape: tuple[int, ...],
-    test: Dataset,
-    views: ViewsConfig,
-    parameters: ViewParameters,
+    chunks: Iterator[Chunk],
     progress: Progress | None,
+    over: Over,
 ) -> None:
-    n = len(test)
+    done = 0
     # Plain writes, not a writable memory map: there a full disk would kill the process.
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for view in range(2):
-            for start in range(0, n, _CHUNK):
-                chosen = np.arange(start, min(start + _CHUNK, n))
-                rendered = _render(test.read(chosen), chosen, view, views, parameters)
-                file.write(rendered.tobytes())
-                if progress is not None:
-                    progress(view * n + start + len(chosen), 2 * n)
+        for rendered in over(render, chunks):
+            file.write(rendered.tobytes())
+            done += len(rendered)
+            if progress is not None:
+                progress(done, shape[0] * shape[1])
 
 
-def _render(
-    images: Images, chosen: NDArray[np.int64], view: int, views: ViewsConfig, p: ViewParameters
-) -> Images:
-    """Images (B,3,H,W) of the indices ``chosen`` (B,) -> their views (B,3,H,W)."""
+def render(chunk: Chunk) -> Images:
+    """The views (B, 3, H, W) that ``chunk`` asks for."""
+    images, view, views, p = chunk.images, chunk.view, chunk.views, chunk.parameters
     size, margin = images.shape[2], (views.crop_padding, views.crop_padding)
     padded = np.pad(images.transpose(0, 2, 3, 1), ((0, 0), margin, margin, (0, 0)))
     strengths = (views.brightness, views.contrast, views.saturation, views.hue)
     # Strength 0 skips the step, as torchvision does: even a hue change of 0 rounds colours.
     active = frozenset(i for i in range(4) if strengths[i] > 0)
     out = np.empty((len(images), size, size, 3), dtype=np.uint8)
-    for row, i in enumerate(chosen):
+    for i in range(len(images)):
         top, left = p.top[i, view], p.left[i, view]
-        crop = padded[row, top : top + size, left : left + size]
+        crop = padded[i, top : top + size, left : left + size]
         factor, sigma = p.factor[i, view], float(p.sigma[i, view])
         order = p.order[i, view] if p.jitter[i, view] else ()
         steps = [(step, float(factor[step])) for step in order if step in active]
         seen = _recolour(crop, steps, bool(p.gray[i, view]), sigma)
-        out[row] = seen[:, ::-1] if p.flip[i, view] else seen
+        out[i] = seen[:, ::-1] if p.flip[i, view] else seen
     return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Dataset
 from ltbench.evaluate.view_images import VIEWS_VERSION, view_pair
+from ltbench.evaluate.view_processes import render_missing
 from ltbench.files import write_atomically
 from ltbench.protocol.protocol import ViewsConfig
 from ltbench.train.infer import Inference
@@ -54,6 +55,12 @@ class ViewLogits:
         except (OSError, SafetensorError, KeyError):
             pass  # not there yet, or damaged: made again below
         inference = self._inference()  # before images are made: there may be no network
+        render_missing(
+            self._test,
+            self._views,
+            torch.get_num_threads(),
+            progress=lambda i, n: self._report("view images", i, n),
+        )
         images = view_pair(
             self._test, self._views, k, progress=lambda i, n: self._report("view images", i, n)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ltbench.execute.context import Emit, TrialContext
+from ltbench.execute.early_views import rendered_early
 from ltbench.execute.ensemble_context import EnsembleContext
 from ltbench.execute.ensemble_files import EnsembleFiles
 from ltbench.execute.ensemble_record import renewed_record
@@ -39,7 +40,8 @@ def run_trial(context: TrialContext) -> None:
     store.sweep_temporaries(context.folder)
     record = store.finished_trial(context.folder)
     if record is None:
-        record = train_trial(context)
+        with rendered_early(context):
+            record = train_trial(context)
     else:
         store.clear_attempt(context.folder)  # what a kill right after the record left
     evaluate(context, TrialFiles(context, record))

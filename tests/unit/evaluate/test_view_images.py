@@ -183,7 +183,7 @@ def test_second_call_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> Images:
         raise AssertionError("rendered again")
 
-    monkeypatch.setattr(view_images, "_render", refuse)
+    monkeypatch.setattr(view_images, "render", refuse)
     assert np.array_equal(view_pair(dataset(), CIFAR, 0), first)
     for other, views in ((dataset(seed=1), CIFAR), (dataset(), dataclasses.replace(CIFAR, seed=1))):
         with pytest.raises(AssertionError, match="rendered again"):
