@@ -225,9 +225,9 @@ def plan_trials(
 
 
 def _carry_out(request: Request, quiet: bool) -> Outcome:
-    from ltbench.python.execution import execute_plan, plan_request
+    from ltbench.python.execution import carry_out
 
-    return execute_plan(plan_request(request, quiet=quiet), quiet=quiet)
+    return carry_out(request, quiet=quiet)
 
 
 def _arrivals(arrival: str | Iterable[str]) -> tuple[str, ...]:

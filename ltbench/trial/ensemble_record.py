@@ -51,7 +51,8 @@ def _changed(members: Sequence[Mapping[str, Any]], folder: Path) -> str:
         if found is None:
             return f"{name} is not there, or not finished ({place})"
         if _mark(found) != entry["weights"]:
-            return f"{name} was trained again"
+            origin = dict(entry.get("method", {})).get("origin")
+            return f"{name} was {'imported' if origin == 'imported' else 'trained'} again"
     return ""
 
 
