@@ -73,7 +73,7 @@ class EnsembleFiles:
         held = len(self.context.task.train.holdout)
         if not held or outputs.holdout is not None:
             return
-        needs = row.strategy.cls.needs
+        needs = row.needs
         method = row.build_method(torch.from_numpy(self.context.task.train.counts))
         fitted = "bias" in needs and exact_bias(method, outputs.shape).kind == "none"
         if fitted or "holdout" in needs:

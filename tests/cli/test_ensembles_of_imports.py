@@ -231,7 +231,7 @@ def test_no_import_gets_the_name_of_an_ensemble_of_imports(
     ltbench_here: CommandLine, imported: Path, labels: Array
 ) -> None:
     assert ltbench_here("evaluate", *BOTH, *OPTIONS, "--results", imported).returncode == 0
-    with pytest.raises(ValueError, match="--name 'both' is that of an ensemble of imports"):
+    with pytest.raises(ValueError, match="name='both' is that of an ensemble of imports"):
         import_outputs(
             made_up(labels, 6), labels, name="both", protocol="digits-lt", results=imported
         )
