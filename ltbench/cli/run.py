@@ -157,7 +157,7 @@ def _score_imports(split: SplitRequest, console: Console, *, quiet: bool, dry_ru
         for one in split.joint:
             members = ", ".join(member.told for member in one.members)
             console.print(
-                f"{one.trial.training} {one.trial.seed}: ensemble of imports: {members}",
+                f"{one.trial.training} {one.trial.seed}: {one.state}, ensemble of imports: {members}",
                 markup=False,
             )
         return

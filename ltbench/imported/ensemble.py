@@ -12,12 +12,13 @@ import torch
 from ltbench.contract.gate import refuse_unsound
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
+from ltbench.evaluate.stored import evaluation_path, is_complete
 from ltbench.execute.ensemble_record import standing_record, write_anew
 from ltbench.execute.request import Request
 from ltbench.imported.ensemble_trial import ImportedEnsemble, joint_outputs, joint_trial
 from ltbench.imported.members import Scored, StoredImport, is_import, stored_imports
 from ltbench.imported.outputs import ModelOutputs
-from ltbench.imported.score import score_row, trial_outputs, trial_record
+from ltbench.imported.score import MODE, score_row, trial_outputs, trial_record
 from ltbench.imported.stand_in import MARK, label, named_rows, stand_in
 from ltbench.imported.task import PROTOCOL, free_task
 from ltbench.method import Method, NoHyper
@@ -60,9 +61,27 @@ class Joint:
     rows: tuple[ResolvedRow, ...]
     results: Path
 
+    @property
+    def folder(self) -> Path:
+        return self.trial.folder(self.results)
+
+    @property
+    def state(self) -> str:
+        """``new``, ``stale`` (a member is another one now) or ``finished``."""
+        if standing_record(self.folder) is not None:
+            return "finished"
+        return "new" if store.finished_trial(self.folder) is None else "stale"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is there."""
+        paths = (evaluation_path(self.folder, self.trial, row, MODE) for row in self.rows)
+        sets, left_out = self.task.test_sets, self.task.left_out
+        return self.state == "finished" and all(is_complete(p, sets, left_out) for p in paths)
+
     def score(self, on_row: OnRow) -> None:
         """Writes what is missing. Raises :class:`InputError` where that is not possible."""
-        folder = self.trial.folder(self.results)
+        folder = self.folder
         try:
             with store.claim(folder):
                 self._score(folder, on_row)
@@ -111,7 +130,7 @@ def prepare_joint(
     for one in wanted:
         _check_name(one.name, request.results, home, registries)
         there = {name: list(stored_imports(request.results, home, name)) for name in one.names}
-        replicates, left_out = _replicates(one, there, request.seeds)
+        replicates, left_out = _replicates(one, there, _seeds(request, task))
         notes += left_out
         known = None if task is None else _scored_of(task)
         for replicate in replicates:
@@ -158,6 +177,15 @@ def _scored_of(task: Task) -> Scored:
         task.train.counts.tolist(),
         (task.splits.train.fingerprint, test.fingerprint),
     )
+
+
+def _seeds(request: Request, task: Task | None) -> Sequence[int] | None:
+    """Those asked for; a protocol's own are for trainings, and imports have those that they have."""
+    if task is not None and "seeds" in request.overrides:
+        if request.seeds is not None:
+            raise InputError("seeds are given twice, by the request and as an override; give one")
+        return task.protocol.seeds
+    return request.seeds
 
 
 def _replicates(

@@ -38,11 +38,14 @@ def split_request(request: Request) -> SplitRequest:
     if not free and not any(row.copies or row.method.name in named for row in rows):
         return SplitRequest(request)
     home = PROTOCOL if free else request.load_protocol().name
+    members_of = [_members(row, named) for row in rows]
+    names = {call.name for members in members_of for call in members}
+    if not free and not any(is_import(request.results, home, name) for name in names):
+        return SplitRequest(request)  # no plugin is loaded for nothing
     registries = load_registries(request.plugins)
     found: dict[str, Wanted] = {}
     others = []
-    for text, row in zip(split_list(request.methods), rows, strict=True):
-        members = _members(row, named)
+    for text, row, members in zip(split_list(request.methods), rows, members_of, strict=True):
         if members and all(_is_member(call, request, home, registries) for call in members):
             name = row.method.name if row.copies is None else f"{row.copies}*{row.method.name}"
             before = found[name].strategies if name in found else ()

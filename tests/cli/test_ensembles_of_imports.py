@@ -227,6 +227,29 @@ def test_what_is_wrong_is_one_line_and_writes_nothing(
     assert not list(imported.glob("digits-lt/ensemble-*"))
 
 
+def test_ensembles_belong_to_no_import(
+    ltbench_here: CommandLine, imported: Path, labels: Array
+) -> None:
+    np.save(imported / "z.npy", made_up(labels, 7))
+    np.save(imported / "y.npy", labels)
+    given = ["--logits", imported / "z.npy", "--labels", imported / "y.npy", "--name", "other"]
+    told = ltbench_here("evaluate", *given, "--ensemble", "both=mine,theirs", *OPTIONS)
+    assert told.returncode == 2
+    assert "import each model, then `ltbench evaluate --methods both" in told.stderr
+    done = ltbench_here("evaluate", *BOTH, *OPTIONS, "--set", "seeds=2", "--results", imported)
+    assert done.returncode == 0, done.stderr
+    assert "note: both has no replicate 1: mine seed 1 is not imported" in done.stderr
+    nothing = ltbench_here(
+        *("run", "--methods", "ce", "--protocol", "imported", "--results", imported)
+    )
+    assert nothing.returncode == 2
+    assert "'ce' is no ensemble: rows of the protocol 'imported'" in nothing.stderr
+    words = ["--methods", "x", "--ensemble", "x=mine,nobody", "--protocol", "imported"]
+    nobody = ltbench_here("evaluate", *words, "--results", imported)
+    assert nobody.returncode == 2
+    assert "its member 'mine' is not imported under" in nobody.stderr
+
+
 def test_no_import_gets_the_name_of_an_ensemble_of_imports(
     ltbench_here: CommandLine, imported: Path, labels: Array
 ) -> None:
@@ -243,9 +266,18 @@ def test_a_dry_run_lists_the_members_beside_the_plan(
     words = ["--methods", "ce,both", "--ensemble", "both=mine,theirs", *OPTIONS]
     told = ltbench_here("run", *words, "--results", imported, "--dry-run")
     assert told.returncode == 0, told.stderr
-    assert "both 0: ensemble of imports: mine seed 0, theirs seed 0" in told.stdout
+    assert "both 0: new, ensemble of imports: mine seed 0, theirs seed 0" in told.stdout
     assert "ce" in told.stdout
     assert not list(imported.glob("digits-lt/ensemble-*"))
+    asked: dict[str, Any] = {"ensembles": {"both": "mine,theirs"}, "results": imported, **QUICK}
+    states = []
+    for _ in range(2):
+        plan = ltbench.plan_trials("ce,both", "digits-lt", seeds=1, **asked).set_index("training")
+        assert list(plan.index) == ["ce", "both"]
+        states.append((plan.loc["both", "state"], bool(plan.loc["both", "complete"])))
+        evaluate_trials("both", "digits-lt", **asked)
+    assert states == [("new", False), ("finished", True)]
+    assert plan.loc["both", "labels"] == "both (imported)"
 
 
 def test_the_snippet_of_the_page_runs(
