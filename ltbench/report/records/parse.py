@@ -210,8 +210,8 @@ def _member_trials(node: Node | None) -> tuple[str, ...]:
 def _member_codes(node: Node | None) -> tuple[Code, ...]:
     found: dict[Code, None] = {}
     for member in [] if node is None else node.at("members").items():
-        method = member.at("method")
-        if optional_text(method, "origin") == "imported":
+        method = member.get("method")
+        if method is None or optional_text(method, "origin") == "imported":
             continue
         codes = codes_of_member(
             method.at("name").text(),
