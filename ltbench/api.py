@@ -137,8 +137,8 @@ def run(
     methods: rows such as ``"sade,ce+oracle"`` or a list of them; seeds: a count or a list;
     arrival: ``"batch:64"`` or ``"single"``, to meet every test set as a stream, too; ensembles:
     rows of several networks by name, ``{"plain": ["ce", "ce", "balanced-softmax"]}`` (``"3*ce"``
-    needs none); mixed_recipe: let their members be trained by different recipes; quiet: tell
-    failures only; overrides as for :func:`load_protocol`.
+    needs none), or of imports with one another; mixed_recipe: let their members be trained by
+    different recipes; quiet: tell failures only; overrides as for :func:`load_protocol`.
 
     Works in processes of its own: a script needs no ``if __name__ == "__main__"``, and a running
     event loop (a notebook) does not matter. Returns what finished and what failed
@@ -212,6 +212,7 @@ def plan_trials(
     ``seconds`` and ``bytes`` (rough estimates of what is left), ``trial`` (hash, empty where
     unknown) and ``folder``. Raises :class:`ValueError` for wrong input.
     """
+    from ltbench.imported.split_request import split_request
     from ltbench.python.execution import plan_request
     from ltbench.python.trials import plan_frame
 
@@ -221,13 +222,15 @@ def plan_trials(
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         dry_run=True,
     )  # fmt: skip
-    return plan_frame(plan_request(request, quiet=True))
+    split = split_request(request)
+    plan = None if split.trials is None else plan_request(split.trials, quiet=True)
+    return plan_frame(plan, split.joint)
 
 
 def _carry_out(request: Request, quiet: bool) -> Outcome:
-    from ltbench.python.execution import execute_plan, plan_request
+    from ltbench.python.execution import carry_out
 
-    return execute_plan(plan_request(request, quiet=quiet), quiet=quiet)
+    return carry_out(request, quiet=quiet)
 
 
 def _arrivals(arrival: str | Iterable[str]) -> tuple[str, ...]:

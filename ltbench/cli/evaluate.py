@@ -18,6 +18,7 @@ Examples:
   ltbench evaluate --methods ce --protocol cifar100-lt --mode augmented
   ltbench evaluate --methods sade --protocol digits-lt --arrival batch:64
   ltbench evaluate --methods plain+tilt --ensemble plain=ce,ce,sade --protocol digits-lt
+  ltbench evaluate --methods both --ensemble both=mine,theirs --protocol imported
   ltbench evaluate --logits z.npy --labels y.npy --counts n.csv --name mine
   ltbench evaluate --logits z.pt --labels y.txt --counts n.csv --name mine --title "Ours"
   ltbench evaluate --logits z.npy --labels y.npy --name mine --protocol cifar100-lt --bias b.npy
@@ -109,7 +110,8 @@ def _score(arguments: dict[str, Any], **given: Any) -> int:
         raise click.UsageError("--mode and --precision are for trials of ltbench, not for --logits")
     if arguments["ensembles"] or arguments["mixed_recipe"]:
         raise click.UsageError(
-            "--ensemble and --mixed-recipe are for trials of ltbench, not for --logits"
+            "--ensemble and --mixed-recipe are not for --logits; import each model, then `ltbench "
+            "evaluate --methods both --ensemble both=mine,theirs` scores them together"
         )
     for option in ("labels", "name"):
         if given[option] is None:

@@ -60,7 +60,8 @@ def ensemble_options(function: F) -> F:
         "ensembles",
         multiple=True,
         metavar="NAME=LIST",
-        help="A row of several networks, e.g. plain=ce,ce,balanced-softmax; may be repeated.",
+        help="A row of several networks, e.g. plain=ce,ce,balanced-softmax, or of several imports; "
+        "may be repeated.",
     )
     mixed = click.option(
         "--mixed-recipe",

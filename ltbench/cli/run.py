@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ltbench.execute.local import Outcome
     from ltbench.execute.plan import Plan
     from ltbench.execute.process import Spare
+    from ltbench.imported.split_request import SplitRequest
 
 EPILOG = """\b
 Examples:
@@ -97,6 +98,7 @@ def _execute(
     from ltbench.cli.terminal import stdout_console
     from ltbench.execute.prepare import prepare
     from ltbench.execute.request import Request
+    from ltbench.imported.split_request import split_request
     from ltbench.protocol.seed_list import parse_seeds
 
     console = stdout_console(soft_wrap=True)
@@ -120,21 +122,51 @@ def _execute(
         mixed_recipe=mixed_recipe,
         dry_run=dry_run,
     )
-    with DataProgress(console, quiet=quiet) as report:
-        plan = prepare(request, report)
-    if not quiet or dry_run:
-        print_plan(plan, console)
+    split = split_request(request)
+    code = 0
+    if split.trials is not None:
+        with DataProgress(console, quiet=quiet) as report:
+            plan = prepare(split.trials, report)
+        if not quiet or dry_run:
+            print_plan(plan, console)
+        if not dry_run:
+            outcome = run_plan(plan, console, quiet=quiet, spare=spare)
+            code = outcome.exit_code
+            if outcome.signal:
+                return code
+            if not quiet:
+                told = f"{len(outcome.finished)} of {len(plan.trials)} trials done"
+                console.print(_done(told, results), markup=False)
+    if split.joint:
+        _score_imports(split, console, quiet=quiet, dry_run=dry_run)
+        if not quiet and not dry_run:
+            told = f"{len(split.joint)} of {len(split.joint)} ensembles of imports done"
+            console.print(_done(told, results), markup=False)
+    return code
+
+
+def _done(told: str, results: Path) -> str:
+    where = "" if str(results) == "results" else f" --results {_quoted(str(results))}"
+    return f"{told}; `ltbench report{where}` writes tables and figures"
+
+
+def _score_imports(split: SplitRequest, console: Console, *, quiet: bool, dry_run: bool) -> None:
+    for note in split.notes:
+        click.echo(f"note: {note}", err=True)
     if dry_run:
-        return 0
-    outcome = run_plan(plan, console, quiet=quiet, spare=spare)
-    if not outcome.signal and not quiet:
-        where = "" if str(results) == "results" else f" --results {_quoted(str(results))}"
-        console.print(
-            f"{len(outcome.finished)} of {len(plan.trials)} trials done; `ltbench report{where}` "
-            "writes tables and figures",
-            markup=False,
-        )
-    return outcome.exit_code
+        for one in split.joint:
+            members = ", ".join(member.told for member in one.members)
+            console.print(
+                f"{one.trial.training} {one.trial.seed}: {one.state}, ensemble of imports: {members}",
+                markup=False,
+            )
+        return
+
+    def told(row: str, top1: float) -> None:
+        if not quiet:
+            console.print(f"{row}: uniform top-1 {top1:.1f}", markup=False)
+
+    split.score(told)
 
 
 def run_plan(plan: Plan, console: Console, *, quiet: bool, spare: Spare | None = None) -> Outcome:

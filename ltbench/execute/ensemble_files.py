@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ from ltbench.execute.trial_files import TrialFiles
 from ltbench.models.side_by_side import SideBySide
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
+from ltbench.trial.ensemble_record import changed_member
+
+Read = TypeVar("Read")
 
 
 class EnsembleFiles:
@@ -36,24 +39,41 @@ class EnsembleFiles:
         first = outputs[0]
         same = all(one.shifted_logits is one.logits for one in outputs)
         logits = torch.cat([one.logits for one in outputs], dim=1)
-        return TrialOutputs(
+        joint = TrialOutputs(
             self.context.trial,
             first.task,
             logits,
             logits if same else torch.cat([one.shifted_logits for one in outputs], dim=1),
             first.labels,
-            lambda k: torch.cat([one.views(k) for one in outputs], dim=2),
+            lambda k: self._whole(torch.cat([one.views(k) for one in outputs], dim=2)),
             holdout=_holdout([one.holdout for one in outputs]),
-            network=_network([one.network for one in outputs]),
+            network=self._network([one.network for one in outputs]),
             images=first.images,
         )
+        return self._whole(joint)
+
+    def _whole(self, read: Read) -> Read:
+        """``read`` where the members are still those of the record: it was not read while one was
+        trained again, which takes the member's ``trial.json`` away before its arrays change."""
+        changed = changed_member(self.record, self.context.folder)
+        if changed:
+            raise LtbenchError(f"{changed} while it was read; the same command evaluates it anew")
+        return read
+
+    def _network(
+        self, parts: Sequence[Callable[[], nn.Module] | None]
+    ) -> Callable[[], nn.Module] | None:
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        return lambda: self._whole(SideBySide([part() for part in known]).eval())
 
     def check(self, row: ResolvedRow, outputs: TrialOutputs) -> None:
         """Raises where a member lacks the logits of held-out images that ``row`` stands on."""
         held = len(self.context.task.train.holdout)
         if not held or outputs.holdout is not None:
             return
-        needs = row.strategy.cls.needs
+        needs = row.needs
         method = row.build_method(torch.from_numpy(self.context.task.train.counts))
         fitted = "bias" in needs and exact_bias(method, outputs.shape).kind == "none"
         if fitted or "holdout" in needs:
@@ -70,10 +90,3 @@ def _holdout(parts: Sequence[HoldOut | None]) -> HoldOut | None:
     if len(known) < len(parts):
         return None
     return HoldOut(torch.cat([part.logits for part in known], dim=1), known[0].labels)
-
-
-def _network(parts: Sequence[Callable[[], nn.Module] | None]) -> Callable[[], nn.Module] | None:
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return None
-    return lambda: SideBySide([part() for part in known]).eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ltbench.errors import LtbenchError
@@ -24,14 +25,21 @@ def renewed_record(context: EnsembleContext) -> dict[str, Any]:
     its own. Raises :class:`LtbenchError` where a member is not there.
     """
     members = [_finished(context, i) for i in range(len(context.parts))]
-    record = store.finished_trial(context.folder)
-    if record is not None and not changed_member(record, context.folder):
-        return record
+    return standing_record(context.folder) or write_anew(context.folder, _record(context, members))
+
+
+def standing_record(folder: Path) -> dict[str, Any] | None:
+    """``trial.json`` of the ensemble in ``folder`` where its members are still those it names."""
+    record = store.finished_trial(folder)
+    return None if record is None or changed_member(record, folder) else record
+
+
+def write_anew(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Writes ``record``, after removing what was evaluated on the former members."""
     for name in _OF_ROWS:
-        if (context.folder / name).exists():
-            shutil.rmtree(context.folder / name)
-    record = _record(context, members)
-    write_json(context.folder / store.TRIAL, record)
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    write_json(folder / store.TRIAL, record)
     return record
 
 

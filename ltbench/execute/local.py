@@ -24,6 +24,7 @@ from ltbench.execute.process import Spare, WorkerProcess, start_worker
 from ltbench.execute.resources import visible_gpus
 from ltbench.execute.worker import record_failure
 from ltbench.trial.asked_code import Code, note_asked
+from ltbench.trial.ensemble import EnsembleTrial
 
 _BUSY_WAIT = 1.0  # seconds between looks at a trial that another process holds
 
@@ -131,7 +132,8 @@ def note_asked_code(plan: Plan) -> None:
     for planned in plan.trials:
         trial = planned.trial
         found = codes.setdefault(planned.job.settings.results, set())
-        found.add(Code("method", trial.training, trial.digest))
+        members = trial.members if isinstance(trial, EnsembleTrial) else ()
+        found.update(Code("method", t.training, t.digest) for t in (trial, *members))
         found.update(code for row in planned.rows for code in row.codes())
     for results, asked in codes.items():
         note_asked(Path(results), asked)

@@ -11,6 +11,7 @@ import msgspec
 
 from ltbench.trial import store
 from ltbench.trial.asked_code import Asked, Code, read_asked
+from ltbench.trial.ensemble_record import codes_of_member
 
 
 class _Training(msgspec.Struct):
@@ -22,6 +23,21 @@ class _Identity(msgspec.Struct):
     training: _Training = msgspec.field(default_factory=_Training)
 
 
+class _Method(msgspec.Struct):
+    name: str = ""
+    digest: str = ""
+
+
+class _Member(msgspec.Struct):
+    method: _Method = msgspec.field(default_factory=_Method)
+    training: str = ""
+    training_digest: str = ""
+
+
+class _Ensemble(msgspec.Struct):
+    members: list[_Member] = msgspec.field(default_factory=list)
+
+
 class _Head(msgspec.Struct):
     """What a trial, a stream or an evaluation says about its code; the rest is passed over."""
 
@@ -29,6 +45,7 @@ class _Head(msgspec.Struct):
     training: _Training = msgspec.field(default_factory=_Training)
     identity: _Identity | None = None
     imported: object = None
+    ensemble: _Ensemble | None = None
     method: str = ""
     method_digest: str | None = None
     strategy: str = ""
@@ -95,7 +112,7 @@ def _coded(folder: Path) -> Iterator[Coded]:
         told = trial.identity.training.digest if trial.identity is not None else None
     codes: tuple[Code, ...] = ()
     if told is not None and not trial.imported:
-        codes = (Code("method", trial.training.name, told),)
+        codes = (Code("method", trial.training.name, told), *_codes_of_members(trial))
     yield Coded(folder, codes, trial.created, is_trial=True)
     for path in sorted(folder.glob("evaluations/*.json")) + sorted(folder.glob("streams/*.json")):
         head = _head(path)
@@ -107,6 +124,14 @@ def _coded(folder: Path) -> Iterator[Coded]:
             digest = own if head.method_digest is None else head.method_digest
             codes = (Code("method", head.method, digest or ""), *codes)
         yield Coded(path, codes, head.created, is_trial=False)
+
+
+def _codes_of_members(trial: _Head) -> Iterator[Code]:
+    for member in trial.ensemble.members if trial.ensemble is not None else ():
+        method = member.method
+        yield from codes_of_member(
+            method.name, method.digest, member.training, member.training_digest
+        )
 
 
 def _head(path: Path) -> _Head | None:

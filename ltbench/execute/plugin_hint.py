@@ -18,8 +18,8 @@ from ltbench.trial.ensemble import FOLDER
 from ltbench.trial.ensemble_record import KEY
 
 _OF_IMPORTS = (
-    "imported outputs, which are no training and no member of an ensemble; import the logits of all "
-    "members as one array (N, E, C), as docs/ensembles.md shows"
+    "imported outputs, which are no training: `ltbench evaluate --logits` makes their rows, and they are "
+    "members of ensembles with other imports alone (import the networks' logits, too: docs/ensembles.md)"
 )
 
 

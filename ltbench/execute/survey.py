@@ -89,8 +89,12 @@ def _code_note(folder: Path, survey: CodeSurvey) -> str:
     own = survey.trial_code(folder)
     if own is not None and survey.is_other(own):
         return f"code {own.short}, not the current one"
+    others = survey.others(folder)
+    if others and others[0][0].is_trial:
+        code = others[0][1]
+        return f"its member {code.name} has code {code.short}, not the current one"
     told = [f"code {own.short}"] if own is not None and own.digest else []
-    if rows := len(survey.others(folder)):
+    if rows := len(others):
         told.append(f"{rows} of its rows of code that is not the current one")
     return ", ".join(told)
 

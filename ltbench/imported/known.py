@@ -17,6 +17,7 @@ from ltbench.imported.outputs import ModelOutputs
 from ltbench.imported.task import ImportedTrial
 from ltbench.task import Task
 from ltbench.trial import store
+from ltbench.trial.ensemble import FOLDER
 
 _ALIKE = 1e-2
 """Relative distance of log-probabilities below which outputs are the same but for rounding."""
@@ -43,6 +44,7 @@ def check_known(results: Path, trial: ImportedTrial, outputs: ModelOutputs, task
     name has one array of logits and one bias on one training set. Raises :class:`InputError`.
     """
     _check_case(results, trial)
+    _check_no_ensemble(results, trial)
     counts = task.train.counts.tolist()
     for earlier in _earlier(results, trial):
         same = _same_logits(earlier, trial, outputs)
@@ -93,6 +95,17 @@ def _check_case(results: Path, trial: ImportedTrial) -> None:
             raise InputError(
                 f"--name {home.name!r} differs in case alone from {other!r}, which is there "
                 f"({home.parent / other}); write it alike or choose another name"
+            )
+
+
+def _check_no_ensemble(results: Path, trial: ImportedTrial) -> None:
+    """An ensemble of imports of that name would be told by the same label."""
+    home = trial.folder(results).parent
+    for folder in sorted((home.parent / f"{FOLDER}{home.name}").glob("*")):
+        record = store.finished_trial(folder)
+        if record is not None and "imported" in record:
+            raise InputError(
+                f"--name {home.name!r} is that of an ensemble of imports ({folder}); choose another one"
             )
 
 

@@ -102,17 +102,10 @@ def score_outputs(
             if store.finished_trial(folder) is None:
                 _write_trial(folder, trial, outputs, task)
             rename(request.results, trial, title)
-            scored = TrialOutputs(
-                trial=trial,
-                task=task,
-                logits=outputs.logits,
-                shifted_logits=outputs.logits,
-                labels=outputs.labels,
-                views=_no_views,
-            )
+            scored = trial_outputs(trial, outputs, task)
             note_asked(request.results, {row.codes()[1] for row in rows})
             for row in rows:
-                uniform[label(row)] = _row(folder, row, scored)
+                uniform[label(row)] = score_row(folder, row, scored)
                 on_row(label(row), uniform[label(row)])
     except store.BusyError:
         raise InputError(f"{folder} is in use by another process; try again later") from None
@@ -132,6 +125,18 @@ def _task(request: ImportRequest, outputs: ModelOutputs) -> Task:
     )
 
 
+def trial_outputs(trial: ImportedTrial, outputs: ModelOutputs, task: Task) -> TrialOutputs:
+    """What rows are evaluated on: logits alone, without views, hold-out and network."""
+    return TrialOutputs(
+        trial=trial,
+        task=task,
+        logits=outputs.logits,
+        shifted_logits=outputs.logits,
+        labels=outputs.labels,
+        views=_no_views,
+    )
+
+
 def _no_views(k: int) -> NoReturn:
     raise InputError("imported logits come without augmented views")
 
@@ -141,7 +146,12 @@ def _write_trial(folder: Path, trial: ImportedTrial, outputs: ModelOutputs, task
     if outputs.bias is not None:
         tensors["bias"] = outputs.bias
     save_tensors(folder / store.LOGITS, tensors)
-    record = {
+    write_json(folder / store.TRIAL, trial_record(trial, outputs, task))
+
+
+def trial_record(trial: ImportedTrial, outputs: ModelOutputs, task: Task) -> dict[str, Any]:
+    """``trial.json`` of an import, or of an ensemble of imports."""
+    return {
         "schema": SCHEMA,
         "status": "finished",
         "trial": trial.hash,
@@ -172,14 +182,13 @@ def _write_trial(folder: Path, trial: ImportedTrial, outputs: ModelOutputs, task
         "scored_on": environment(torch.device("cpu")),
         "created": now(),
     }
-    write_json(folder / store.TRIAL, record)
 
 
 def _model(logits: Tensor) -> dict[str, Any]:
     return {"backbone": None, "experts": logits.shape[1], "parameters": None}
 
 
-def _row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
+def score_row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
     """Top-1 on the uniform set, per cent, after writing what was missing."""
     task, trial = outputs.task, outputs.trial
     path = evaluation_path(folder, trial, row, MODE)

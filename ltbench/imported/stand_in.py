@@ -93,19 +93,41 @@ def resolve_rows(
 
     Raises :class:`InputError` for a strategy that needs more than there is.
     """
+    if asked is not None:
+        return named_rows(_parse(asked), plugin, counts, protocol, registries)
+    names = sorted(registries.strategies.plugins, key=lambda name: (name != "none", name))
+    method = plugin.cls(counts, NoHyper())
+    rows = _resolved([Call(name) for name in names], plugin, protocol, registries)
+    return [row for row in rows if _is_applicable(row, method)]
+
+
+def named_rows(
+    calls: Sequence[Call | None],
+    plugin: Plugin[Method[Any]],
+    counts: Tensor,
+    protocol: Protocol,
+    registries: Registries,
+) -> list[ResolvedRow]:
+    """Rows of ``calls``, None for the strategy of the stand-in's own; refused as by :func:`resolve_rows`."""
+    rows = _resolved(calls, plugin, protocol, registries)
+    method = plugin.cls(counts, NoHyper())
+    for row in rows:
+        _check(row, method)
+    return rows
+
+
+def _resolved(
+    calls: Sequence[Call | None],
+    plugin: Plugin[Method[Any]],
+    protocol: Protocol,
+    registries: Registries,
+) -> list[ResolvedRow]:
     methods: Registry[Method[Any]] = Registry(
         "method", {**registries.methods.plugins, plugin.name: plugin}
     )
     here = replace(registries, methods=methods)
-    method = plugin.cls(counts, NoHyper())
-    names = sorted(registries.strategies.plugins, key=lambda name: (name != "none", name))
-    calls = [Call(name) for name in names] if asked is None else _parse(asked)
-    rows = [resolve_row(Row(Call(plugin.name), call), protocol, here) for call in calls]
-    if asked is None:
-        return [row for row in rows if _is_applicable(row, method)]
-    for row in rows:
-        _check(row, method)
-    return rows
+    alone = replace(protocol, ensembles={})  # one of imports is the stand-in itself
+    return [resolve_row(Row(Call(plugin.name), call), alone, here) for call in calls]
 
 
 def label(row: ResolvedRow) -> str:

@@ -80,4 +80,5 @@ def load_ensemble(
     Raises :class:`InputError` where a member is missing, another one now or without weights.
     """
     models = [load(place) for place in sound_members(record, folder)]
+    sound_members(record, folder)  # nor was one trained again meanwhile
     return EnsembleModel(record, models, plugins)

@@ -84,3 +84,16 @@ def execute_plan(plan: Plan, *, quiet: bool) -> Outcome:
     if outcome.signal:
         raise InterruptedRun(f"stopped by signal {outcome.signal}; the same call continues")
     return outcome
+
+
+def carry_out(request: Request, *, quiet: bool) -> Outcome:
+    """What was asked for: trials, then ensembles of imports. Both are checked before any work."""
+    from ltbench.execute.local import Outcome
+    from ltbench.imported.split_request import split_request
+
+    split = split_request(request)
+    outcome = Outcome()
+    if split.trials is not None:
+        outcome = execute_plan(plan_request(split.trials, quiet=quiet), quiet=quiet)
+    outcome.finished += split.score()
+    return outcome

@@ -89,6 +89,7 @@ def load_logits(
 def _of_members(folder: Path, record: dict[str, Any], data_dir: AnyPath | None) -> StoredLogits:
     """Those of all members on the expert axis, in the order of the record."""
     parts = [load_logits(place, data_dir=data_dir) for place in sound_members(record, folder)]
+    sound_members(record, folder)  # nor was one trained again meanwhile
     held = [part.holdout for part in parts if part.holdout is not None]
     biases = [part.bias for part in parts if part.bias is not None]
     whole = len(held) == len(parts)

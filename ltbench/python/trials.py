@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from ltbench.python.arguments import AnyPath
 
 if TYPE_CHECKING:
     from ltbench.execute.plan import Plan
+    from ltbench.imported.ensemble import Joint
 
 PLAN_COLUMNS = {
     "protocol": "str",
@@ -46,9 +48,14 @@ LEFTOVER_COLUMNS = {
 }
 
 
-def plan_frame(plan: Plan) -> pd.DataFrame:
-    """One row per planned trial; see :func:`ltbench.plan_trials`."""
-    rows = [
+def plan_frame(plan: Plan | None, joint: Sequence[Joint] = ()) -> pd.DataFrame:
+    """One row per planned trial and ensemble of imports; see :func:`ltbench.plan_trials`."""
+    rows = [*([] if plan is None else _of_trials(plan)), *_of_imports(joint)]
+    return pd.DataFrame(rows, columns=list(PLAN_COLUMNS)).astype(PLAN_COLUMNS)
+
+
+def _of_trials(plan: Plan) -> list[dict[str, object]]:
+    return [
         {
             "protocol": plan.protocol.name,
             "variant": plan.protocol.variant,
@@ -65,7 +72,28 @@ def plan_frame(plan: Plan) -> pd.DataFrame:
         }
         for planned in plan.trials
     ]
-    return pd.DataFrame(rows, columns=list(PLAN_COLUMNS)).astype(PLAN_COLUMNS)
+
+
+def _of_imports(joint: Sequence[Joint]) -> list[dict[str, object]]:
+    from ltbench.imported.stand_in import label
+
+    return [
+        {
+            "protocol": one.task.protocol.name,
+            "variant": one.task.protocol.variant,
+            "training": one.trial.training,
+            "seed": one.trial.seed,
+            "state": one.state,
+            "complete": one.complete,
+            "rows": len(one.rows),
+            "labels": ",".join(label(row) for row in one.rows),
+            "seconds": 0.0,  # nothing is trained and no logits are kept
+            "bytes": 0,
+            "trial": one.trial.hash,
+            "folder": str(one.folder),
+        }
+        for one in joint
+    ]
 
 
 def list_trials(results: AnyPath = "results") -> pd.DataFrame:

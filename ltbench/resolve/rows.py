@@ -107,11 +107,15 @@ class ResolvedRow:
             "strategy_origin": self.strategy.origin,
         }
 
-    def codes(self) -> tuple[Code, Code]:
+    def codes(self) -> tuple[Code, ...]:
+        """Of the method, of the strategy, and of an ensemble's members."""
+        from ltbench.resolve.ensembles import members_of
+
         method, strategy = self.method, self.strategy
         return (
             Code("method", method.name, method.digest),
             Code("strategy", strategy.name, strategy.digest),
+            *(Code("method", m.method.name, m.method.digest) for m in members_of(method)),
         )
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 from ltbench.errors import InputError
 from ltbench.trial import store
+from ltbench.trial.asked_code import Code
 
 KEY = "ensemble"
 """The key of a ``trial.json`` that only an ensemble's has."""
@@ -18,16 +19,30 @@ def member_entry(
 ) -> dict[str, Any]:
     """One member. method: as what it is evaluated, called ``label`` alone; record: its ``trial.json``.
 
-    ``weights`` tells which network exactly it is.
+    ``weights`` tells which network exactly it is, ``training_digest`` of which code, where that is
+    not ltbench's own.
     """
+    training = record["training"]
+    code = {"training_digest": training["digest"]} if training.get("digest") else {}
     return {
         "label": label,
         "method": dict(method),
-        "training": record["training"]["name"],
+        "training": training["name"],
         "seed": record["seed"],
         "trial": record["trial"],
         "weights": _mark(record),
+        **code,
     }
+
+
+def codes_of_member(
+    method: str, digest: str, training: str, training_digest: str
+) -> tuple[Code, ...]:
+    """Whose code a member stands on: of the method it is evaluated as, and of that which trained it."""
+    own = Code("method", method, digest)
+    if training == method or not training_digest:
+        return (own,)
+    return own, Code("method", training, training_digest)
 
 
 def changed_member(record: Mapping[str, Any], folder: Path) -> str:
@@ -51,7 +66,8 @@ def _changed(members: Sequence[Mapping[str, Any]], folder: Path) -> str:
         if found is None:
             return f"{name} is not there, or not finished ({place})"
         if _mark(found) != entry["weights"]:
-            return f"{name} was trained again"
+            origin = dict(entry.get("method", {})).get("origin")
+            return f"{name} was {'imported' if origin == 'imported' else 'trained'} again"
     return ""
 
 

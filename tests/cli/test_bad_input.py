@@ -179,6 +179,8 @@ def test_dry_run_and_evaluate_refuse_the_same(
         ("run", r"[Mm]issing option '--methods'"),
         ("run --methods ce", r"[Mm]issing option '--protocol'"),
         ("run --methods ce --protocol digit-lt", r"did you mean 'digits-lt'\?"),
+        ("run --methods ce --protocol imported", r"'ce' is no ensemble: rows of the protocol"),
+        ("run --methods 2*x --protocol imported", r"its member 'x' is not imported under"),
         ("run --methods ce --protocol nosuch.toml", r"protocol file nosuch\.toml does not exist"),
         ("list nonsense", r"'nonsense' is not one of 'methods', 'strategies', 'protocols'"),
         ("list methods --plugin nowhere.py", r"no such file"),

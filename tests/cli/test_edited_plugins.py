@@ -142,3 +142,31 @@ def test_an_edited_strategy_is_evaluated_again_without_training(lab: Lab) -> Non
     assert len(list(lab.results.glob("*/ce/*/evaluations/ce+none-*.json"))) == 2
     assert lab.trials() == 2
     assert lab(["report", "--strict", "--no-figures"]).returncode == 0
+
+
+def test_an_ensemble_of_edited_code_is_told_as_its_member_is(lab: Lab) -> None:
+    lab.run(0, "mine,2*mine")
+    assert lab.shown("2*mine") == {0}
+    assert "not the current one" not in lab(["status"]).stdout
+    lab.write("mine.py", METHOD.replace("1.0", "2.0"))
+    lab.run(0, "mine")  # nobody asks for the ensemble again
+    assert lab.shown("mine") == {0}
+    assert lab.shown("2*mine") == set()
+    told = lab(["report", "--no-figures"])
+    assert told.returncode == 0
+    words = " ".join(told.stdout.split())
+    assert "method mine: only its current code" in words
+    status = lab(["status"]).stdout
+    (line,) = (line for line in status.splitlines() if "2xmine" in line)
+    assert "its member mine has code" in line
+    assert "not the current one" in line
+    lab.write("mine.py", METHOD)
+    lab.run(0, "2*mine")  # the code asked for last is the former again, for the member, too
+    assert lab.shown("2*mine") == {0}
+    assert "its member" not in lab(["status"]).stdout
+    lab.write("mine.py", METHOD.replace("1.0", "2.0"))
+    lab.run(0, "mine")
+    gone = lab(["clean", "--no-cache", "--other-code", "--yes"])
+    assert gone.returncode == 0
+    assert not list(lab.results.glob("digits-lt/ensemble-2xmine/*/trial.json"))
+    assert lab.shown("mine") == {0}

@@ -24,7 +24,8 @@ from ltbench.report.records.schema import (
     Trial,
 )
 from ltbench.report.records.scores import canonical, parse_distribution
-from ltbench.trial.ensemble_record import KEY
+from ltbench.trial.asked_code import Code
+from ltbench.trial.ensemble_record import KEY, codes_of_member
 
 SCHEMA = 1
 
@@ -55,6 +56,7 @@ def parse_trial(root: Node) -> Trial:
         ltbench=optional_text(environment, "ltbench") if environment else "",
         cost=_cost(root.get("cost")),
         member_trials=_member_trials(root.get(KEY)),
+        member_codes=_member_codes(root.get(KEY)),
     )
 
 
@@ -203,6 +205,22 @@ def _member_trials(node: Node | None) -> tuple[str, ...]:
     if node is None:
         return ()
     return tuple(member.at("trial").text() for member in node.at("members").items())
+
+
+def _member_codes(node: Node | None) -> tuple[Code, ...]:
+    found: dict[Code, None] = {}
+    for member in [] if node is None else node.at("members").items():
+        method = member.get("method")
+        if method is None or optional_text(method, "origin") == "imported":
+            continue
+        codes = codes_of_member(
+            method.at("name").text(),
+            optional_text(method, "digest"),
+            member.at("training").text(),
+            optional_text(member, "training_digest"),
+        )
+        found |= dict.fromkeys(codes)
+    return tuple(found)
 
 
 def _training_digest(node: Node, identity: Node | None) -> str | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ltbench.report.records.bias import BiasEstimate
+from ltbench.trial.asked_code import Code
 
 GROUPS = ("many", "medium", "few")
 EVERY_IMAGE = ("uniform", "natural", "partial")
@@ -219,6 +220,8 @@ class Trial:
     cost: Cost = Cost()
     member_trials: tuple[str, ...] = ()
     """Of an ensemble: the trials of its networks; none for one network."""
+    member_codes: tuple[Code, ...] = ()
+    """Of an ensemble: the code that its members stand on; none for imports and for one network."""
 
     @property
     def members(self) -> int:

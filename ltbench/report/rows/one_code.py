@@ -34,6 +34,7 @@ def codes_of(record: Record) -> Iterator[Code]:
     if training.digest is not None and not is_imported:
         yield Code("method", training.name, training.digest)
     if not isinstance(record, Failure):
+        yield from record.trial.member_codes
         if not is_imported:
             yield Code("method", record.method, record.method_digest)
         yield Code("strategy", record.strategy, record.strategy_digest)

@@ -150,10 +150,10 @@ def test_an_unknown_name_of_an_ensemble_there_is_hints_at_its_members(tmp_path: 
         plan("plane", tmp_path, seeds=(0,))
 
 
-def test_an_imported_model_is_no_member(tmp_path: Path) -> None:
+def test_an_imported_model_is_no_member_beside_a_network(tmp_path: Path) -> None:
     folder = tmp_path / "digits-lt" / "mine"
     write_trial(folder / "0-a", {"training": {"name": "mine", "origin": "imported"}})
-    with pytest.raises(InputError, match="no member of an ensemble; import the logits") as caught:
+    with pytest.raises(InputError, match="members of ensembles with other imports") as caught:
         plan("both", tmp_path, "both=ce,mine", seeds=(0,))
     assert str(caught.value).startswith("ensemble 'both': member 'mine': unknown method 'mine': ")
     assert "\n" not in str(caught.value)
