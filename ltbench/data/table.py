@@ -10,14 +10,14 @@ from pathlib import Path
 from ltbench.data.class_order import BY_VALUE, ordered_classes
 from ltbench.data.dataset import FileNames
 from ltbench.data.findings import Findings, shown
-from ltbench.data.folder import file_stream
+from ltbench.data.folder import file_stream, fit_option
 from ltbench.data.folder_scan import SPLITS, VALIDATION
 from ltbench.data.raw import Found, Raw
 from ltbench.data.table_file import HEAD, Line, read_table
 from ltbench.errors import nearest
 
 
-def find_table(table: Path, base: Path, image_size: int) -> Found:
+def find_table(table: Path, base: Path, image_size: int, fit: str = "crop") -> Found:
     """The images that ``table`` lists, its file names below ``base``.
 
     Labels are texts, classes those of the training images: whole numbers by value, others by name.
@@ -46,7 +46,9 @@ def find_table(table: Path, base: Path, image_size: int) -> Found:
     parts = [[(base / name, label) for name, label in listed[split]] for split in SPLITS]
 
     def read() -> Raw:
-        return Raw(names, image_size, *(file_stream(part, image_size, findings) for part in parts))
+        return Raw(
+            names, image_size, *(file_stream(part, image_size, findings, fit) for part in parts)
+        )
 
     # The rows, not the table: a table written anew with the same rows is the same data.
     rows = hashlib.sha256(json.dumps([names, listed]).encode()).hexdigest()
@@ -55,7 +57,7 @@ def find_table(table: Path, base: Path, image_size: int) -> Found:
         origin=f"{shown(table)} (table of image files, {len(names)} classes)",
         files=tuple(path for part in parts for path, _ in part),
         read=read,
-        options={"image_size": image_size, "rows": rows},
+        options={"image_size": image_size, "rows": rows, **fit_option(fit)},
         findings=findings,
         names=FileNames(base, *(tuple(listed[split]) for split in SPLITS)),
     )
