@@ -133,11 +133,11 @@ def _recalls(node: Node, classes: int) -> Recalls:
     per_class = node.at("per_class")
     return Recalls(
         per_class=tuple(_none_or_per_cent(item) for item in per_class.items(classes)),
-        groups=_one_number({name: _maybe(groups.get(name), 100.0) for name in (*GROUPS, "all")}),
+        groups=one_number({name: _maybe(groups.get(name), 100.0) for name in (*GROUPS, "all")}),
     )
 
 
-def _one_number(groups: dict[str, float | None]) -> dict[str, float | None]:
+def one_number(groups: dict[str, float | None]) -> dict[str, float | None]:
     """A group of all classes has the number of ``all``: a mean of recalls and a share of images differ
     in the last bits, which a printed decimal may show."""
     whole = groups["all"]
