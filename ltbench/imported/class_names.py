@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +34,14 @@ def read_classes(source: Source) -> Names:
     ``{number: name}``. Raises :class:`InputError` for whatever else.
     """
     where = source_name("classes", source)
+    found: object
     if isinstance(source, InMemory):
-        found: object = source.value
-        found = found.tolist() if isinstance(found, np.ndarray) else found
-        found = found if isinstance(found, dict | str) else list(found)  # type: ignore[call-overload]
+        found = source.value
+        if isinstance(found, Iterable) and not isinstance(found, str | Mapping):
+            found = [item.item() if isinstance(item, np.generic) else item for item in found]
     else:
         found = _of_file(source, where)
-    if isinstance(found, dict):
+    if isinstance(found, Mapping):
         found = _by_number(found, where)
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise InputError(f"{where} must hold names: one a line, a JSON list, or numbers of names")
@@ -68,7 +69,7 @@ def _of_file(path: Path, where: str) -> object:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _by_number(found: dict[object, object], where: str) -> object:
+def _by_number(found: Mapping[object, object], where: str) -> object:
     """``{name: number}`` or ``{number: name}`` as a list of names."""
     pairs = list(found.items())
     if all(isinstance(name, str) for _, name in pairs):
@@ -102,7 +103,7 @@ def _of_numerals(labels: Tensor, names: Names | None, where: str) -> tuple[Tenso
         return labels, False
     if names == tuple(map(str, range(len(names)))):
         return labels, False
-    told = {str(label) for label in labels.unique().tolist()}
+    told = {str(label) for label in set(labels.tolist())}
     if not told <= set(names):
         return labels, False
     if told <= set(map(str, range(len(names)))):

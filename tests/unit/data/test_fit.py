@@ -96,3 +96,16 @@ def test_where_it_means_nothing_or_is_mistyped() -> None:
         config("stretch")
     with pytest.raises(InputError, match="those of digits have their size"):
         ltbench.load_protocol("digits-lt", data={"fit": "pad"})
+
+
+def test_another_source_does_not_take_it_over(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        "name='own'\nversion='1'\ntitle='Own'\n[data]\nsource='image-folder'\npath='x'\nclasses=10\n"
+        "image_size=8\nfit='pad'\n[train]\nprofile='all'\n[recipe]\nepochs=1\nbatch_size=8\nlr=0.1\n"
+    )
+    (tmp_path / "child.toml").write_text(
+        "extends='own.toml'\nname='child'\n[data]\nsource='digits'\nimage_size=8\n"
+    )
+    (tmp_path / "other.toml").write_text("extends='own.toml'\nname='other'\n[data]\npath='y'\n")
+    assert ltbench.load_protocol(str(tmp_path / "child.toml")).data.fit == "crop"
+    assert ltbench.load_protocol(str(tmp_path / "other.toml")).data.fit == "pad"
