@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -49,7 +50,18 @@ def command(target: str, plugins: tuple[str, ...], quiet: bool) -> int:
     parts += [f"{missing} missing"] if missing else []
     parts += [f"{advice} to consider"] if advice else []
     click.echo(", ".join(parts))
+    if not quiet and not missing and target.endswith(".toml"):
+        _tell_how_to_name(Path(target), plugins)
     return 1 if missing else 0
+
+
+def _tell_how_to_name(file: Path, plugins: tuple[str, ...]) -> None:
+    """A file that lies anywhere is no name that ``run`` knows."""
+    from ltbench.protocol.registry import find_protocols
+
+    if not find_protocols(plugins).knows(file):
+        name = file.stem.replace("_", "-")
+        click.echo(f"use: --protocol {file}; the name {name} is known beside --plugin {file} alone")
 
 
 def _tell(found: Sequence[Finding]) -> None:

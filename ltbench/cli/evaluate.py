@@ -22,6 +22,10 @@ Examples:
   ltbench evaluate --logits z.npy --labels y.npy --counts n.csv --name mine
   ltbench evaluate --logits z.pt --labels y.txt --counts n.csv --name mine --title "Ours"
   ltbench evaluate --logits z.npy --labels y.npy --name mine --protocol cifar100-lt --bias b.npy
+  ltbench evaluate --predictions p.csv --name mine --protocol cifar100-lt
+  ltbench evaluate --logits z.npy --labels names.txt --classes classes.txt --counts n.csv --name mine
+  ltbench evaluate --logits z.npy --labels y.npy --counts n.csv --name mine --holdout-logits h.npy \
+      --holdout-labels hy.npy
 """
 
 _FILE = click.Path(path_type=Path)
@@ -33,10 +37,31 @@ _TRAINED = ("methods", "seeds", "jobs")
     "--methods", metavar="LIST", help="Rows by commas: ce,'sade[tau=1]+none'; of finished trials."
 )
 @click.option("--logits", type=_FILE, help="Your own model's test logits, (N, C) or (N, E, C).")
-@click.option("--labels", type=_FILE, help="With --logits: test labels (N,).")
+@click.option("--labels", type=_FILE, help="With --logits: test labels (N,), numbers or names.")
+@click.option(
+    "--predictions",
+    type=_FILE,
+    help="Instead of both a .csv or .parquet: index or file, label, one column a class.",
+)
+@click.option(
+    "--classes",
+    type=_FILE,
+    help="With --logits: names of your model's classes in its own order, one a line or JSON.",
+)
 @click.option("--counts", type=_FILE, help="With --logits: training images per class (C,).")
 @click.option(
     "--bias", type=_FILE, help="With --logits: softmax(z + bias) is the training posterior."
+)
+@click.option(
+    "--holdout-logits",
+    type=_FILE,
+    help="With --logits: those of training images that were held out, (H, C) or (H, E, C).",
+)
+@click.option("--holdout-labels", type=_FILE, help="With --holdout-logits: their labels (H,).")
+@click.option(
+    "--view-logits",
+    type=_FILE,
+    help="With --logits: those of V views of each test image, (V, N, C) or (V, N, E, C).",
 )
 @click.option("--name", metavar="NAME", help="With --logits: the name of your model.")
 @click.option(
@@ -57,8 +82,13 @@ _TRAINED = ("methods", "seeds", "jobs")
 def command(
     logits: Path | None,
     labels: Path | None,
+    predictions: Path | None,
+    classes: Path | None,
     counts: Path | None,
     bias: Path | None,
+    holdout_logits: Path | None,
+    holdout_labels: Path | None,
+    view_logits: Path | None,
     name: str | None,
     title: str | None,
     seed: int,
@@ -71,28 +101,25 @@ def command(
     with --protocol the labels must be that protocol's test labels in order and the row joins its
     table, marked as imported; without it the protocol is called `imported`.
     """
-    if logits is not None:
-        return _score(
-            arguments,
-            logits=logits,
-            labels=labels,
-            counts=counts,
-            bias=bias,
-            name=name,
-            title=title,
-            seed=seed,
-            strategies=strategies,
-        )
-    for option, value in (
-        ("--labels", labels),
-        ("--counts", counts),
-        ("--bias", bias),
-        ("--name", name),
-        ("--title", title),
-        ("--strategies", strategies),
-    ):
+    given = {
+        "labels": labels,
+        "counts": counts,
+        "bias": bias,
+        "classes": classes,
+        "holdout_logits": holdout_logits,
+        "holdout_labels": holdout_labels,
+        "view_logits": view_logits,
+        "name": name,
+        "title": title,
+        "strategies": strategies,
+    }
+    if logits is not None or predictions is not None:
+        return _score(arguments, logits=logits, predictions=predictions, seed=seed, **given)
+    for option, value in given.items():
         if value is not None:
-            raise click.UsageError(f"{option} belongs to --logits FILE, which is missing")
+            raise click.UsageError(
+                f"--{option.replace('_', '-')} belongs to --logits FILE, which is missing"
+            )
     for option in ("methods", "protocol"):
         if arguments[option] is None:
             raise click.UsageError(f"Missing option '--{option}' (or --logits FILE).")
@@ -113,9 +140,11 @@ def _score(arguments: dict[str, Any], **given: Any) -> int:
             "--ensemble and --mixed-recipe are not for --logits; import each model, then `ltbench "
             "evaluate --methods both --ensemble both=mine,theirs` scores them together"
         )
-    for option in ("labels", "name"):
-        if given[option] is None:
-            raise click.UsageError(f"--logits needs --{option} too")
+    if given["predictions"] is None and given["labels"] is None:
+        raise click.UsageError("--logits needs --labels too")
+    if given["name"] is None:
+        which = "logits" if given["predictions"] is None else "predictions"
+        raise click.UsageError(f"--{which} needs --name too")
     request = ImportRequest(
         **given,
         protocol=arguments["protocol"],

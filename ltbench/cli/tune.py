@@ -1,4 +1,4 @@
-"""``ltbench tune``: chooses hyper-parameters on held-out training images."""
+"""``ltbench tune``: chooses hyper-parameters and recipe fields on held-out training images."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ Examples:
   ltbench tune logit-adjustment --protocol digits-lt --grid tau=0.5,1,2
   ltbench tune sade --protocol cifar100-lt-short --grid tau=1,2,3 --seeds 1
   ltbench tune ride --protocol digits-lt --grid experts=2,3 --grid diversity_factor=-0.45,0
+  ltbench tune ce --protocol digits-lt --grid recipe.lr=0.05,0.1 --grid recipe.epochs=10,20
 """
 
 
@@ -36,7 +37,7 @@ Examples:
     multiple=True,
     required=True,
     metavar="KEY=V,V",
-    help="Values of one hyper-parameter; repeated: every combination.",
+    help="Values of one hyper-parameter, or of recipe.lr, recipe.epochs, ...; repeated: all combinations.",
 )
 @protocol_options
 @training_options
@@ -58,10 +59,11 @@ def command(
     dry_run: bool,
     **running: Any,
 ) -> int:
-    """Choose hyper-parameters of METHOD on held-out training images; no test image is looked at.
+    """Choose hyper-parameters of METHOD, or its recipe, on held-out training images alone.
 
     Trains every point of the grid with a hold-out (train.holdout, 0.1 unless the protocol has one),
-    scores the hold-out under the label distributions of the protocol and records choice and cost.
+    scores the hold-out under the label distributions of the protocol and records choice and cost. No test
+    image is looked at.
     """
 
     from ltbench.cli.data_progress import DataProgress
@@ -101,7 +103,9 @@ def command(
         return outcome.exit_code
     choice = choose(tune)
     print_choice(choice, console)
-    use = shown(run_command(replace(request, methods=choice.chosen.label)), results)
+    chosen = choice.chosen
+    asked = {**request.overrides, **chosen.recipe}
+    use = shown(run_command(replace(request, methods=chosen.method, overrides=asked)), results)
     console.print(f"use: {use}", markup=False, highlight=False)
     console.print(f"recorded in {choice.path}", markup=False, highlight=False)
     return outcome.exit_code

@@ -45,7 +45,7 @@ def has_version_and_title(case: ProtocolCase) -> None:
 
 
 def file_is_named_after_it(case: ProtocolCase) -> None:
-    """Its file has its name, so that `--protocol NAME` finds it; `_` and `-` are the same there."""
+    """Its file has its name, which `--protocol NAME` finds once installed or beside `--plugin FILE`."""
     protocol = case.load()
     stem = Path(protocol.origin).stem
     require(

@@ -109,9 +109,8 @@ def decode_exact(content: bytes, size: int, where: str) -> Decoded:
         return Decoded(pixels, (*done, *_frames(image)))
 
 
-def decode_resized(path: Path, size: int) -> Decoded:
-    """Image file to (3, size, size): short side to ``size`` (bilinear, antialiased), then the
-    middle square, as torchvision's Resize and CenterCrop do. A camera's rotation mark is obeyed.
+def decode_resized(path: Path, size: int, fit: str = "crop") -> Decoded:
+    """Image file to (3, size, size) by :func:`square`. A camera's rotation mark is obeyed.
 
     Raises :class:`UnreadableImage` naming the file where it is no readable image.
     """
@@ -121,15 +120,34 @@ def decode_resized(path: Path, size: int) -> Decoded:
         # Before anything asks for the metadata, which may be broken where the pixels are sound.
         _load(opened, where)
         colour = _rgb(_upright(opened, done), where, done)
-        width, height = colour.size
-        short = min(width, height)
-        scaled = colour.resize(
-            (max(size, size * width // short), max(size, size * height // short)),
-            Image.Resampling.BILINEAR,
-        )
-        left, top = round((scaled.width - size) / 2), round((scaled.height - size) / 2)
-        pixels = _to_array(scaled.crop((left, top, left + size, top + size)))
-        return Decoded(pixels, (*done, *_frames(opened)))
+        return Decoded(_to_array(square(colour, size, fit)), (*done, *_frames(opened)))
+
+
+def square(image: Image.Image, size: int, fit: str) -> Image.Image:
+    """``image`` as a square of ``size`` pixels a side, bilinear and antialiased.
+
+    ``crop``: the short side becomes ``size``, then the middle square, as torchvision's Resize and
+    CenterCrop do. ``pad``: the long side becomes ``size``, the rest is black, equal on both sides up to
+    one pixel. ``squash``: both sides become ``size``.
+    """
+    if fit == "squash":
+        return image.resize((size, size), Image.Resampling.BILINEAR)
+    if fit == "pad":
+        long = max(image.size)
+        # Not ImageOps.pad, which fails where the short side would be less than half a pixel.
+        width, height = (max(1, round(size * side / long)) for side in image.size)
+        whole = Image.new("RGB", (size, size))
+        scaled = image.resize((width, height), Image.Resampling.BILINEAR)
+        whole.paste(scaled, ((size - width) // 2, (size - height) // 2))
+        return whole
+    width, height = image.size
+    short = min(width, height)
+    scaled = image.resize(
+        (max(size, size * width // short), max(size, size * height // short)),
+        Image.Resampling.BILINEAR,
+    )
+    left, top = round((scaled.width - size) / 2), round((scaled.height - size) / 2)
+    return scaled.crop((left, top, left + size, top + size))
 
 
 def _upright(image: Image.Image, done: list[str]) -> Image.Image:

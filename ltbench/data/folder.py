@@ -22,7 +22,7 @@ _BATCH = 256
 LabelledFile: TypeAlias = tuple[Path, int]
 
 
-def find_folder(root: Path, image_size: int) -> Found:
+def find_folder(root: Path, image_size: int, fit: str = "crop") -> Found:
     """The images below ``root``. Classes are those of ``train``, in :func:`ordered_classes`.
 
     A class has one name whether an accent is stored as one character or two (Unicode NFC). Hidden
@@ -52,7 +52,7 @@ def find_folder(root: Path, image_size: int) -> Found:
     parts = [_labelled(split, names) for split in (train, test, held)]
 
     def read() -> Raw:
-        streams = [file_stream(part, image_size, findings) for part in parts]
+        streams = [file_stream(part, image_size, findings, fit) for part in parts]
         return Raw(names, image_size, streams[0], streams[1], streams[2] if parts[2] else None)
 
     return Found(
@@ -63,6 +63,7 @@ def find_folder(root: Path, image_size: int) -> Found:
         options={
             "image_size": image_size,
             "reader": 2,  # 2: with what was done to the images
+            **fit_option(fit),
             **({"order": "value"} if by_value else {}),
             **({"holdout": 1} if parts[2] else {}),
         },
@@ -110,19 +111,26 @@ def _check_validation(root: Path, held: Split, train: Split, findings: Findings)
             )
 
 
-def file_stream(pairs: Sequence[LabelledFile], size: int, findings: Findings) -> Stream:
+def fit_option(fit: str) -> dict[str, str]:
+    """Its part of a cache key; none for the usual one, which keys had before there were others."""
+    return {} if fit == "crop" else {"fit": fit}
+
+
+def file_stream(
+    pairs: Sequence[LabelledFile], size: int, findings: Findings, fit: str = "crop"
+) -> Stream:
     """Image files as :func:`decode_resized` reads them, several at once."""
 
     def batches() -> Iterator[tuple[Images, Labels]]:
         with mapper(threaded=True) as over:
             for start in range(0, len(pairs), _BATCH):
                 part = pairs[start : start + _BATCH]
-                decoded = over(partial(_decode, size=size), [path for path, _ in part])
+                decoded = over(partial(_decode, size=size, fit=fit), [path for path, _ in part])
                 images = collect(decoded, [shown(path) for path, _ in part], findings)
                 yield images, np.array([label for _, label in part], dtype=np.int64)
 
     return Stream(len(pairs), batches)
 
 
-def _decode(path: Path, size: int) -> Decoded:
-    return try_decoding(partial(decode_resized, path, size), size)
+def _decode(path: Path, size: int, fit: str) -> Decoded:
+    return try_decoding(partial(decode_resized, path, size, fit), size)

@@ -82,8 +82,8 @@ def find(config: DataConfig, folder: Path | None, data_dir: Path | None) -> Foun
         if config.source == "table":
             below = data_dir.expanduser() if data_dir is not None else folder
             base = below if below.is_dir() else folder.parent
-            return find_table(folder, base, config.image_size)
-        return find_folder(folder, config.image_size)
+            return find_table(folder, base, config.image_size, config.fit)
+        return find_folder(folder, config.image_size, config.fit)
     except OSError as error:
         raise DataError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
 

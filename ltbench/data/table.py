@@ -10,7 +10,7 @@ from pathlib import Path
 from ltbench.data.class_order import BY_VALUE, ordered_classes
 from ltbench.data.dataset import FileNames
 from ltbench.data.findings import Findings, shown
-from ltbench.data.folder import file_stream
+from ltbench.data.folder import file_stream, fit_option
 from ltbench.data.folder_scan import SPLITS, VALIDATION, VALIDATION_USE
 from ltbench.data.raw import Found, Raw
 from ltbench.data.table_file import HEAD, Line, read_table
@@ -19,7 +19,7 @@ from ltbench.errors import nearest
 _HELD = VALIDATION[0]
 
 
-def find_table(table: Path, base: Path, image_size: int) -> Found:
+def find_table(table: Path, base: Path, image_size: int, fit: str = "crop") -> Found:
     """The images that ``table`` lists, its file names below ``base``.
 
     Labels are texts, classes those of the training images: whole numbers by value, others by name.
@@ -48,7 +48,7 @@ def find_table(table: Path, base: Path, image_size: int) -> Found:
     parts = [[(base / name, label) for name, label in listed[split]] for split in listed]
 
     def read() -> Raw:
-        streams = [file_stream(part, image_size, findings) for part in parts]
+        streams = [file_stream(part, image_size, findings, fit) for part in parts]
         return Raw(names, image_size, streams[0], streams[1], streams[2] if parts[2] else None)
 
     # The rows, not the table: a table written anew with the same rows is the same data.
@@ -60,7 +60,7 @@ def find_table(table: Path, base: Path, image_size: int) -> Found:
         origin=f"{shown(table)} (table of image files, {len(names)} classes)",
         files=tuple(path for part in parts for path, _ in part),
         read=read,
-        options={"image_size": image_size, "rows": rows},
+        options={"image_size": image_size, "rows": rows, **fit_option(fit)},
         findings=findings,
         names=FileNames(base, *map(tuple, listed.values())),
     )

@@ -113,7 +113,7 @@ def _unlabelled(
     return UnlabelledTest(
         logits,
         views=(lambda k: views(k)[:, chosen]) if "views" in needs else None,
-        pairs=outputs.task.protocol.views.pairs,
+        pairs=outputs.task.protocol.views.pairs if outputs.pairs is None else outputs.pairs,
         true_prior=frequencies if "true_prior" in needs else None,
         images=(lambda: images(chosen)) if "network" in needs and images is not None else None,
     )

@@ -73,6 +73,8 @@ class TrialOutputs:
     holdout: HoldOut | None = None
     network: Callable[[], nn.Module] | None = None
     images: Callable[[Tensor], Tensor] | None = None
+    pairs: int | None = None
+    """How many pairs of views there are; None: as many as the protocol says."""
     biases: dict[str, KnownBias] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,4 @@
-"""Chooses hyper-parameters on held-out training images; no test image has a say.
+"""Chooses hyper-parameters and recipe fields on held-out training images; no test image has a say.
 
 Every grid point is an ordinary trial with a hold-out, trained and not evaluated on the test set; points
 that training cannot tell apart share one. The score of a point is the accuracy of ``predict`` on the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ltbench.evaluate.holdout_score import HoldOutScore, hits_per_class, score_u
 from ltbench.execute.command import tune_command
 from ltbench.execute.context import load_tensors, now
 from ltbench.execute.estimate import Estimate
-from ltbench.execute.grid import grid_rows, row_text
+from ltbench.execute.grid import grid_rows, recipe_points, row_text, split_axes
 from ltbench.execute.plan import Plan, PlannedTrial
 from ltbench.execute.prepare import prepare
 from ltbench.execute.request import Request
@@ -43,15 +43,23 @@ OBJECTIVE = "mean over forward, uniform and backward of the hold-out accuracy un
 
 @dataclass(frozen=True)
 class Candidate:
-    """A grid point. score: None where a trial of it failed; trials: one for each seed."""
+    """A grid point. score: None where a trial of it failed; trials: one for each seed; recipe: what
+    of the recipe is overridden."""
 
     row: ResolvedRow
     trials: tuple[PlannedTrial, ...]
     score: HoldOutScore | None = None
+    recipe: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """As ``run`` takes it: ``sade[tau=1]``."""
+        return format_call(self.row.method.name, self.row.method_params)
 
     @property
     def label(self) -> str:
-        return format_call(self.row.method.name, self.row.method_params)
+        """``sade[tau=1] recipe.lr=0.05``."""
+        return " ".join((self.method, *(f"{key}={value}" for key, value in self.recipe.items())))
 
 
 @dataclass(frozen=True)
@@ -96,32 +104,77 @@ def plan_tuning(request: Request, method: str, grid: Sequence[str], report: Any 
     command = tune_command(request, method, grid)
     if not request.load_protocol().train.holds_out:
         overrides = {**overrides, "train.holdout": str(DEFAULT_HOLDOUT)}
-    rows = grid_rows(method, grid, load_registries(request.plugins))
+    if not grid:
+        raise InputError("tune needs --grid, as in --grid 'tau=0.5,1,2' or 'recipe.lr=0.05,0.1'")
+    hyper_axes, recipe_axes = split_axes(grid)
+    rows = grid_rows(method, hyper_axes, load_registries(request.plugins))
+    points = recipe_points(recipe_axes)
+    for key in points[0]:
+        if key in overrides:
+            raise InputError(f"{key} is given twice, by --grid and as an override; give one")
     text = ",".join(map(row_text, rows))
     request = replace(request, methods=text, overrides=overrides, command=command)
-    if not request.load_protocol().train.holds_out:
+    protocol = request.load_protocol()
+    if not protocol.train.holds_out:
         raise InputError("tune chooses on held-out training images: train.holdout must be above 0")
-    plan = prepare(request, report)
+    plans = [
+        prepare(replace(request, overrides={**overrides, **point}), report) for point in points
+    ]
+    candidates: list[Candidate] = []
+    for plan, point in zip(plans, points, strict=True):
+        candidates += _candidates(plan, point, len(rows))
+    if recipe_axes:
+        _check_recipes(candidates, method)
+    trials = [
+        _training_only(planned, point)
+        for plan, point in zip(plans, points, strict=True)
+        for planned in plan.trials
+    ]
+    notes = [note for plan in plans for note in plan.notes if "is reported as that" not in note]
+    whole = replace(
+        plans[0],
+        protocol=protocol,
+        trials=trials,
+        jobs=min(max(plan.jobs for plan in plans), len(trials)),
+        notes=list(dict.fromkeys(notes)),  # no row is reported
+    )
+    return TunePlan(whole, tuple(candidates), request)
+
+
+def _candidates(plan: Plan, point: Mapping[str, str], rows: int) -> list[Candidate]:
+    """The grid points of one recipe. Raises :class:`InputError` where two are the same."""
     found: dict[str, list[PlannedTrial]] = {}
     points: dict[str, ResolvedRow] = {}
     for planned in plan.trials:
         for row in planned.rows:
             if row.strategy.name == "none":
                 points[row.label] = row
-                found.setdefault(row.label, []).append(_training_only(planned))
-    if len(points) < len(rows):
-        raise InputError(f"--grid names {len(rows)} points, of which only {len(points)} differ")
-    candidates = tuple(Candidate(row, tuple(found[label])) for label, row in points.items())
-    trials = [_training_only(planned) for planned in plan.trials]
-    notes = [note for note in plan.notes if "is reported as that" not in note]  # no row is reported
-    return TunePlan(replace(plan, trials=trials, notes=notes), candidates, request)
+                found.setdefault(row.label, []).append(_training_only(planned, point))
+    if len(points) < rows:
+        raise InputError(f"--grid names {rows} points, of which only {len(points)} differ")
+    return [Candidate(row, tuple(found[label]), recipe=point) for label, row in points.items()]
 
 
-def _training_only(planned: PlannedTrial) -> PlannedTrial:
+def _check_recipes(candidates: Sequence[Candidate], method: str) -> None:
+    """Raises :class:`InputError` where two recipes of the grid are one: of equal values, or because
+    the protocol gives the method a value of its own, which goes before the recipe's."""
+    seen: dict[tuple[str, ...], Candidate] = {}
+    for candidate in candidates:
+        key = (candidate.method, *(planned.trial.hash for planned in candidate.trials))
+        other = seen.setdefault(key, candidate)
+        if other is not candidate:
+            raise InputError(
+                f"--grid: {other.label} and {candidate.label} are the same training; are two values "
+                f"equal, or does [methods.{method.partition('[')[0]}.recipe] set the field for itself?"
+            )
+
+
+def _training_only(planned: PlannedTrial, recipe: Mapping[str, str]) -> PlannedTrial:
     """Without rows: nothing of the test set is scored, so nobody can look there while choosing."""
     finished = planned.state == "finished"
     return replace(
         planned,
+        training=" ".join((planned.training, *(f"{k}={v}" for k, v in recipe.items()))),
         rows=(),
         job=replace(planned.job, rows=()),
         complete=finished,
@@ -213,6 +266,7 @@ def _candidate(candidate: Candidate, sets: Sequence[TestSet]) -> dict[str, Json]
     return {
         "row": candidate.label,
         "hyper": candidate.row.hyper.to_json(),
+        **({"recipe": {**candidate.recipe}} if candidate.recipe else {}),
         "score": None if score is None else score.mean,
         "error": None if score is None else score.error,
         "distributions": by_set,

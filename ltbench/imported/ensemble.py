@@ -269,7 +269,7 @@ def _joint(
     lacking = next((m.told for m in members if m.outputs.bias is None), "")
     counts = torch.from_numpy(task.train.counts)
     try:
-        rows = named_rows(one.strategies, plugin, counts, task.protocol, registries)
+        rows = named_rows(one.strategies, plugin, counts, task.protocol, registries, outputs)
     except InputError as error:
         if lacking and "--bias" in str(error):
             told = str(error).partition(";")[0]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ltbench.errors import InputError
+from ltbench.evaluate.outputs import HoldOut
 from ltbench.imported.members import StoredImport
 from ltbench.imported.outputs import ModelOutputs
 from ltbench.imported.task import ImportedTrial
@@ -37,15 +38,31 @@ class ImportedEnsemble(ImportedTrial):
 
 
 def joint_outputs(members: Sequence[StoredImport]) -> ModelOutputs:
-    """Logits ``(N, sum E_m, C)`` and biases ``(sum E_m, C)`` side by side; no bias where one lacks it."""
+    """Logits ``(N, sum E_m, C)`` and biases ``(sum E_m, C)`` side by side; no bias where one lacks it.
+
+    So with the logits of views, as many pairs as all have, and of a hold-out that all share.
+    """
     parts = [member.outputs for member in members]
     biases = [part.bias for part in parts if part.bias is not None]
+    views = [part.views for part in parts if part.views is not None]
+    pairs = min((len(each) for each in views), default=0)
     return ModelOutputs(
         logits=torch.cat([part.logits for part in parts], dim=1),
         labels=parts[0].labels,
         counts=parts[0].counts,
         bias=torch.cat(biases) if len(biases) == len(parts) else None,
+        holdout=_joint_holdout([part.holdout for part in parts]),
+        views=torch.cat([each[:pairs] for each in views], dim=2)
+        if len(views) == len(parts)
+        else None,
     )
+
+
+def _joint_holdout(parts: Sequence[HoldOut | None]) -> HoldOut | None:
+    held = [part for part in parts if part is not None]
+    if len(held) < len(parts) or any(not torch.equal(h.labels, held[0].labels) for h in held):
+        return None
+    return HoldOut(torch.cat([part.logits for part in held], dim=1), held[0].labels)
 
 
 def joint_trial(

@@ -22,6 +22,15 @@ from ltbench.trial.ensemble import FOLDER
 _ALIKE = 1e-2
 """Relative distance of log-probabilities below which outputs are the same but for rounding."""
 
+_ONCE = {
+    "bias": "--bias",
+    "holdout_logits": "--holdout-logits",
+    "holdout_labels": "--holdout-labels",
+    "view_logits": "--view-logits",
+    "classes": "--classes",
+}
+"""What the same logits cannot have twice in two ways, and the options that give it."""
+
 
 @dataclass(frozen=True)
 class _Earlier:
@@ -73,11 +82,14 @@ def check_known(results: Path, trial: ImportedTrial, outputs: ModelOutputs, task
                 f"the same logits are there as seed {seed}",
                 "the same outputs twice are no second training",
             )
-        if earlier.arrays.get("bias") != trial.arrays.get("bias"):
-            had = "another --bias" if "bias" in earlier.arrays else "no --bias"
-            raise _contradiction(
-                earlier, f"the same logits are there with {had}", "one model has one bias"
-            )
+        for key, option in _ONCE.items():
+            if earlier.arrays.get(key) != trial.arrays.get(key):
+                had = f"another {option}" if key in earlier.arrays else f"no {option}"
+                raise _contradiction(
+                    earlier,
+                    f"the same logits are there with {had}",
+                    "one model has one bias" if key == "bias" else "one model is imported once",
+                )
         if earlier.arrays["logits"] != trial.arrays["logits"]:
             raise _contradiction(
                 earlier,

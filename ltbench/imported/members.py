@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ltbench.contract.gate import IMPORTED
 from ltbench.errors import InputError, LtbenchError
+from ltbench.evaluate.outputs import HoldOut
 from ltbench.execute.context import load_tensors
 from ltbench.imported.outputs import ModelOutputs
 from ltbench.trial import store
@@ -90,11 +91,13 @@ class StoredImport:
                 counts=torch.tensor(self.record["data"]["train_counts"]),
                 bias=arrays.get("bias"),
                 floor=self.record["imported"].get("log_of_zero"),
+                holdout=_holdout(arrays),
+                views=arrays.get("views"),
             )
         except (LtbenchError, OSError, KeyError) as error:
             raise InputError(f"{self.told} cannot be a member: {error}") from None
         digests, named = read.digests(), self.record["imported"]["arrays"]
-        for key in ("logits", "labels", "bias"):
+        for key in ("logits", "labels", "bias", "holdout_logits", "holdout_labels", "view_logits"):
             if digests.get(key) != named.get(key):
                 raise InputError(
                     f"{self.told} cannot be a member: the {key} in {path} are not those that "
@@ -112,6 +115,12 @@ class StoredImport:
             data["train_counts"],
             (data["train_fingerprint"], data["test_fingerprint"]),
         )
+
+
+def _holdout(arrays: Mapping[str, Tensor]) -> HoldOut | None:
+    if "holdout" not in arrays:
+        return None
+    return HoldOut(arrays["holdout"], arrays["holdout_labels"])
 
 
 def stored_imports(results: Path, protocol: str, name: str) -> Iterator[StoredImport]:

@@ -17,7 +17,9 @@ FAR_BELOW = 5.0
 
 
 def second_looks(outputs: ModelOutputs, records: Mapping[str, Path]) -> Iterator[str]:
-    """Zeros that were replaced, and an oracle that does worse than no prior. records: by strategy."""
+    """What was decided while reading, zeros that were replaced, and an oracle that does worse than
+    no prior. records: by strategy."""
+    yield from outputs.notes
     if outputs.floor is not None:
         yield (
             "the logits hold minus infinity, a probability of 0; each is read as the log-probability "

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,12 +25,22 @@ from ltbench.evaluate.stored import (
 )
 from ltbench.execute.context import now, save_tensors
 from ltbench.files import write_json
+from ltbench.imported.class_names import read_classes
+from ltbench.imported.class_order import in_order_of
 from ltbench.imported.in_memory import Source
 from ltbench.imported.known import check_known, known_title, rename
 from ltbench.imported.notes import class_order_told, second_looks
-from ltbench.imported.outputs import ModelOutputs, read_outputs
+from ltbench.imported.outputs import Extras, ModelOutputs, read_outputs, with_extras
+from ltbench.imported.predictions import outputs_of, read_predictions
 from ltbench.imported.stand_in import ORIGIN, checked_title, label, resolve_rows, stand_in
-from ltbench.imported.task import ImportedTrial, build_trial, free_task, protocol_task
+from ltbench.imported.task import (
+    ImportedTrial,
+    build_trial,
+    check_classes,
+    check_fits,
+    free_task,
+    protocol_task,
+)
 from ltbench.registry import load_registries
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.task import Task, missing_sets
@@ -46,13 +56,21 @@ MODE = "clean"
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """Which files or arrays, under which name, scored how. protocol None: the protocol ``imported``."""
+    """Which files or arrays, under which name, scored how. protocol None: the protocol ``imported``.
 
-    logits: Source
-    labels: Source
+    Either logits and labels or a table of predictions. classes: names, in the order of the logits.
+    """
+
     name: str
+    logits: Source | None = None
+    labels: Source | None = None
+    predictions: Path | None = None
     counts: Source | None = None
     bias: Source | None = None
+    classes: Source | None = None
+    holdout_logits: Source | None = None
+    holdout_labels: Source | None = None
+    view_logits: Source | None = None
     strategies: str | None = None
     protocol: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -84,14 +102,13 @@ def score_outputs(
     if not 0 <= request.seed < 2**63:
         raise InputError(f"--seed {request.seed} must be at least 0 and below 2^63")
     title = checked_title(request.title)
-    outputs = read_outputs(request.logits, request.labels, request.counts, request.bias)
     registries = load_registries(request.plugins)
-    task = _task(request, outputs)
+    outputs, task, said = _prepare(request)
     trial = build_trial(request.name, request.seed, outputs, task)
     title = title or known_title(request.results, trial) or request.name
     plugin = stand_in(request.name, outputs, registries, title)
     counts = torch.from_numpy(task.train.counts)
-    rows = resolve_rows(request.strategies, plugin, counts, task.protocol, registries)
+    rows = resolve_rows(request.strategies, plugin, counts, task.protocol, registries, outputs)
     refuse_unsound(rows, registries)
     check_known(request.results, trial, outputs, task)
     folder = trial.folder(request.results)
@@ -113,38 +130,84 @@ def score_outputs(
         reason = error.strerror or str(error)
         raise InputError(f"results folder {request.results} is not writable: {reason}") from None
     found = {row.strategy.name: evaluation_path(folder, trial, row, MODE) for row in rows}
-    notes = (*missing_sets(task), *class_order_told(task), *second_looks(outputs, found))
+    notes = (*missing_sets(task), *said, *second_looks(outputs, found))
     return Imported(folder, uniform, notes)
 
 
-def _task(request: ImportRequest, outputs: ModelOutputs) -> Task:
-    if request.protocol is None:
-        return free_task(outputs, request.overrides)
-    return protocol_task(
-        request.protocol, request.overrides, request.plugins, request.data_dir, outputs
+def _prepare(request: ImportRequest) -> tuple[ModelOutputs, Task, tuple[str, ...]]:
+    """The outputs in the class order of the task that they are scored under, and what to tell."""
+    names = None if request.classes is None else read_classes(request.classes)
+    extras = Extras(
+        counts=request.counts,
+        bias=request.bias,
+        holdout_logits=request.holdout_logits,
+        holdout_labels=request.holdout_labels,
+        views=request.view_logits,
     )
+    table, outputs = None, None
+    if request.predictions is not None:
+        if request.logits is not None or request.labels is not None:
+            raise InputError(
+                "--predictions has scores and labels; --logits and --labels go without"
+            )
+        table = read_predictions(request.predictions, names)
+    elif request.logits is not None and request.labels is not None:
+        outputs = read_outputs(request.logits, request.labels, names=names, extras=extras)
+    else:
+        missing = "--labels" if request.logits is not None else "--logits"
+        raise InputError(
+            f"{missing} is missing: logits and labels of the test images belong together"
+        )
+    task = None
+    if request.protocol is not None:
+        task = protocol_task(request.protocol, request.overrides, request.plugins, request.data_dir)
+    if table is not None:
+        outputs = with_extras(outputs_of(table, task), extras)
+    assert outputs is not None  # read above, or refused
+    if task is None:
+        return outputs, free_task(outputs, request.overrides), ()
+    check_classes(outputs, task)
+    if outputs.names is None:
+        return outputs, task, (*check_fits(outputs, task), *class_order_told(task))
+    test = task.splits.test
+    outputs, said = in_order_of(outputs, test.class_names, test.labels, task.protocol.name)
+    return outputs, task, (*said, *check_fits(outputs, task))
 
 
 def trial_outputs(trial: ImportedTrial, outputs: ModelOutputs, task: Task) -> TrialOutputs:
-    """What rows are evaluated on: logits alone, without views, hold-out and network."""
+    """What rows are evaluated on: logits, and the hold-out and views that the model came with."""
     return TrialOutputs(
         trial=trial,
         task=task,
         logits=outputs.logits,
         shifted_logits=outputs.logits,
         labels=outputs.labels,
-        views=_no_views,
+        views=_views(outputs),
+        pairs=None if outputs.views is None else len(outputs.views) // 2,
+        holdout=outputs.holdout,
     )
 
 
-def _no_views(k: int) -> NoReturn:
-    raise InputError("imported logits come without augmented views")
+def _views(outputs: ModelOutputs) -> Callable[[int], Tensor]:
+    """Pair k to ``(2, N, E, C)``."""
+
+    def pair(k: int) -> Tensor:
+        if outputs.views is None:
+            raise InputError("imported logits come without augmented views")
+        return outputs.views[2 * k : 2 * k + 2]
+
+    return pair
 
 
 def _write_trial(folder: Path, trial: ImportedTrial, outputs: ModelOutputs, task: Task) -> None:
     tensors: dict[str, Tensor] = {"logits": outputs.logits, "labels": outputs.labels}
     if outputs.bias is not None:
         tensors["bias"] = outputs.bias
+    if outputs.holdout is not None:
+        tensors["holdout"] = outputs.holdout.logits
+        tensors["holdout_labels"] = outputs.holdout.labels
+    if outputs.views is not None:
+        tensors["views"] = outputs.views
     save_tensors(folder / store.LOGITS, tensors)
     write_json(folder / store.TRIAL, trial_record(trial, outputs, task))
 

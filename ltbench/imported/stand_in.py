@@ -23,11 +23,15 @@ ORIGIN = IMPORTED
 MARK = " (imported)"
 """Follows the label in every table and figure."""
 
-_UNKNOWABLE: dict[Need, str] = {
-    "views": "augmented views of the test images",
-    "network": "the network itself",
-    "holdout": "held-out training images",
+_NOT_LOGITS: dict[Need, tuple[str, str]] = {
+    "network": ("the network itself", ""),
+    "views": ("augmented views of the test images", "; --view-logits FILE gives them"),
+    "holdout": (
+        "held-out training images",
+        "; --holdout-logits FILE and --holdout-labels FILE give them",
+    ),
 }
+"""What logits and labels of the test images do not bring, and the options that do."""
 
 
 def checked_title(title: str | None) -> str | None:
@@ -88,17 +92,18 @@ def resolve_rows(
     counts: Tensor,
     protocol: Protocol,
     registries: Registries,
+    outputs: ModelOutputs,
 ) -> list[ResolvedRow]:
-    """Rows of the strategies ``asked`` for (by commas); None: all that logits and bias allow.
+    """Rows of the strategies ``asked`` for (by commas); None: all that ``outputs`` allow.
 
     Raises :class:`InputError` for a strategy that needs more than there is.
     """
     if asked is not None:
-        return named_rows(_parse(asked), plugin, counts, protocol, registries)
+        return named_rows(_parse(asked), plugin, counts, protocol, registries, outputs)
     names = sorted(registries.strategies.plugins, key=lambda name: (name != "none", name))
     method = plugin.cls(counts, NoHyper())
     rows = _resolved([Call(name) for name in names], plugin, protocol, registries)
-    return [row for row in rows if _is_applicable(row, method)]
+    return [row for row in rows if _is_applicable(row, method, outputs)]
 
 
 def named_rows(
@@ -107,12 +112,13 @@ def named_rows(
     counts: Tensor,
     protocol: Protocol,
     registries: Registries,
+    outputs: ModelOutputs,
 ) -> list[ResolvedRow]:
     """Rows of ``calls``, None for the strategy of the stand-in's own; refused as by :func:`resolve_rows`."""
     rows = _resolved(calls, plugin, protocol, registries)
     method = plugin.cls(counts, NoHyper())
     for row in rows:
-        _check(row, method)
+        _check(row, method, outputs)
     return rows
 
 
@@ -149,21 +155,29 @@ def _parse(asked: str) -> list[Call]:
     return calls
 
 
-def _is_applicable(row: ResolvedRow, method: Method[Any]) -> bool:
-    """Whether the row needs nothing beyond logits, bias and true prior."""
+def _missing(outputs: ModelOutputs) -> set[Need]:
+    there = {"views": outputs.views, "holdout": outputs.holdout, "network": None}
+    return {need for need in _NOT_LOGITS if there[need] is None}
+
+
+def _is_applicable(row: ResolvedRow, method: Method[Any], outputs: ModelOutputs) -> bool:
+    """Whether the row needs nothing beyond what the model brings and the true prior."""
     enough = row.strategy.cls.min_experts <= method.architecture().experts
-    known = method.bias() is not None or "bias" not in row.needs
-    return enough and known and not row.needs & set(_UNKNOWABLE)
+    known = method.bias() is not None or outputs.holdout is not None or "bias" not in row.needs
+    return enough and known and not row.needs & _missing(outputs)
 
 
-def _check(row: ResolvedRow, method: Method[Any]) -> None:
-    needs = row.needs
-    for need, words in _UNKNOWABLE.items():
-        if need in needs:
-            raise InputError(f"{told(row, need)} needs {words}, which imported logits do not bring")
-    if "bias" in needs and method.bias() is None:
+def _check(row: ResolvedRow, method: Method[Any], outputs: ModelOutputs) -> None:
+    needs, missing = row.needs, _missing(outputs)
+    for need, (words, remedy) in _NOT_LOGITS.items():
+        if need in needs & missing:
+            raise InputError(
+                f"{told(row, need)} needs {words}, which imported logits do not bring{remedy}"
+            )
+    holdout = outputs.holdout is not None
+    if "bias" in needs and method.bias() is None and not holdout:
         raise InputError(
             f"{row.strategy.name!r} needs the training prior that the logits carry; give it with "
             "--bias FILE, (C,) or (E, C): zeros for plain cross-entropy"
         )
-    check_row(row, method)
+    check_row(row, method, holdout=holdout)

@@ -55,9 +55,9 @@ class ImportedTrial(Trial):
 class LabelsOnly(Dataset):
     """Test images of which only the labels are known."""
 
-    def __init__(self, labels: Labels, classes: int) -> None:
+    def __init__(self, labels: Labels, classes: int, names: tuple[str, ...] | None = None) -> None:
         self.labels = labels
-        self.class_names = tuple(f"class {c}" for c in range(classes))
+        self.class_names = names or tuple(f"class {c}" for c in range(classes))
         self.image_size = 0
 
     @property
@@ -69,29 +69,58 @@ class LabelsOnly(Dataset):
 
 
 def protocol_task(
-    name: str,
-    overrides: Mapping[str, Any],
-    plugins: tuple[str, ...],
-    data_dir: Path | None,
-    outputs: ModelOutputs,
+    name: str, overrides: Mapping[str, Any], plugins: tuple[str, ...], data_dir: Path | None
 ) -> Task:
-    """The task of protocol ``name``, whose test labels and counts must be those of ``outputs``."""
+    """The task of protocol ``name``."""
     protocol = load_protocol_config(name, overrides, plugins=plugins)
-    task = build_task(protocol, open_data(protocol.data, data_dir))
-    classes = outputs.logits.shape[2]
-    if classes != protocol.data.used_classes:
+    return build_task(protocol, open_data(protocol.data, data_dir))
+
+
+def check_classes(outputs: ModelOutputs, task: Task) -> None:
+    """Raises :class:`InputError` where the protocol has more or fewer classes."""
+    classes, data = outputs.logits.shape[2], task.protocol.data
+    if classes != data.used_classes:
         raise InputError(
-            f"the logits have {classes} classes, {protocol.name} has {protocol.data.used_classes}"
+            f"the logits have {classes} classes, {task.protocol.name} has {data.used_classes}"
         )
+
+
+def check_fits(outputs: ModelOutputs, task: Task) -> tuple[str, ...]:
+    """Labels, counts and hold-out must be the protocol's; what deserves a second look, a line each.
+
+    Raises :class:`InputError` with the first difference.
+    """
     _check_same_labels(outputs, task)
-    counts = task.train.counts
+    name, counts = task.protocol.name, task.train.counts
     if outputs.counts is not None and outputs.counts.tolist() != counts.tolist():
         c = int(np.flatnonzero(outputs.counts.numpy() != counts)[0])
         raise InputError(
-            f"the model was trained on another training set than that of {protocol.name}: class {c} "
+            f"the model was trained on another training set than that of {name}: class {c} "
             f"has {int(outputs.counts[c])} training images in --counts, {counts[c]} there"
         )
-    return task
+    return _check_same_holdout(outputs, task)
+
+
+def _check_same_holdout(outputs: ModelOutputs, task: Task) -> tuple[str, ...]:
+    if outputs.holdout is None:
+        return ()
+    name, got = task.protocol.name, outputs.holdout.labels.numpy()
+    expected = task.splits.train.labels[task.train.holdout]
+    if not len(expected):
+        return (
+            f"{name} holds no training images out, so --holdout-logits are of images beyond its "
+            "training set; where the model was trained without a part of it, --set train.holdout says so",
+        )
+    if not np.array_equal(got, expected):
+        same = f"label {expected[0]} first" if len(expected) else "none"
+        if len(got) == len(expected):
+            i = int(np.flatnonzero(got != expected)[0])
+            same = f"label {expected[i]} at image {i}, --holdout-labels {got[i]}"
+        raise InputError(
+            f"--holdout-labels are not those of the {len(expected)} images that {name} holds out, in "
+            f"their order ({len(got)} are given; {same}); `ltbench data export` lists them"
+        )
+    return ()
 
 
 def _check_same_labels(outputs: ModelOutputs, task: Task) -> None:
@@ -126,12 +155,12 @@ def free_task(outputs: ModelOutputs, overrides: Mapping[str, Any]) -> Task:
     protocol = _protocol(classes, available, rank, overrides)
     groups = class_groups(counts, protocol.groups)
     nothing = np.zeros(0, dtype=np.int64)
-    test = LabelsOnly(outputs.labels.numpy(), classes)
+    test = LabelsOnly(outputs.labels.numpy(), classes, outputs.names)
     names = test.class_names
     test_sets, left_out = plan_test_sets(protocol.test, available, rank, groups, names)
     return Task(
         protocol=protocol,
-        splits=Splits(LabelsOnly(nothing, classes), test, "imported"),
+        splits=Splits(LabelsOnly(nothing, classes, outputs.names), test, "imported"),
         train=TrainSet(nothing, nothing, counts, counts),
         rank=rank,
         groups=groups,

@@ -24,7 +24,7 @@ def read_text(path: Path, what: str) -> Tensor:
     A heading is a first line without any number, followed by one with a number. Blank lines and
     what follows a ``#`` are passed over. Raises :class:`InputError` that names the line.
     """
-    lines = _lines(path)
+    lines = numbered_lines(path)
     if not lines:
         raise InputError("it holds no numbers")
     separator = _separator([text for _, text in lines])
@@ -47,7 +47,7 @@ def read_text(path: Path, what: str) -> Tensor:
     return array.long() if whole else array
 
 
-def _lines(path: Path) -> list[Line]:
+def numbered_lines(path: Path) -> list[Line]:
     """What is neither blank nor a comment, with its number in the file, from 1."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -67,7 +67,8 @@ def _fields(text: str, separator: str | None) -> list[str]:
     return [field.strip() for field in text.split(separator)]
 
 
-def _is_number(field: str) -> bool:
+def is_number(field: str) -> bool:
+    """Whether ``field`` is a number as these files write it."""
     return _NUMBER.fullmatch(field) is not None
 
 
@@ -75,16 +76,16 @@ def _is_heading(lines: list[Line], separator: str | None, what: str) -> bool:
     first = lines[0][1]
     # A line of a list may be "path/of an image.jpg 3"; a heading of columns "class 0,class 1".
     words = re.split(r"[\s,;]+", first) if what in _LISTS else _fields(first, separator)
-    if any(map(_is_number, words)) or (what in _LISTS and first[0].isdigit()):  # 1_000, 1'000
+    if any(map(is_number, words)) or (what in _LISTS and first[0].isdigit()):  # 1_000, 1'000
         return False
-    return len(lines) == 1 or any(map(_is_number, re.split(r"[\s,;]+", lines[1][1])))
+    return len(lines) == 1 or any(map(is_number, re.split(r"[\s,;]+", lines[1][1])))
 
 
 def _check_single(lines: list[Line]) -> None:
     for number, text in lines:
         fields = _fields(text, _separator([text]))
         if len(fields) > 1:
-            if all(map(_is_number, fields)):
+            if all(map(is_number, fields)):
                 wrong = f"{_shown(text)} are {len(fields)} numbers"
             else:
                 wrong = f"{_shown(text)} is more than a number"
@@ -108,7 +109,7 @@ def _check_lines(lines: list[Line], separator: str | None) -> None:
 
 
 def _check_field(field: str, number: int) -> None:
-    if not _is_number(field):
+    if not is_number(field):
         raise InputError(f"line {number}: {_shown(field)} is not a number")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ltbench.errors import InputError
 
-_OF_A_SOURCE = ("data.image_size", "data.path")
+_OF_A_SOURCE = ("data.image_size", "data.path", "data.fit")
 _OF_IMAGES = (
     *("data.mean", "data.std", "data.subset"),
     *("groups.many_above", "groups.few_below", "test.subsets"),

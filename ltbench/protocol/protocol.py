@@ -19,6 +19,10 @@ from ltbench.settings import check_ranges, convert, identity_of, read, setting
 
 SMALLEST_CLASS, LARGEST = "smallest-class", "largest"
 VALIDATION = "val"
+CROP = "crop"
+_SQUARE = ("digits", "cifar10", "cifar100", "parquet")
+"""Sources whose images have the protocol's size already."""
+FITS = (CROP, "pad", "squash")
 PROFILES = ("exponential", "step", "pareto", "counts", "all")
 
 
@@ -81,6 +85,13 @@ class DataConfig(_Checked):
         reader=read_subset,
         help="classes to train and test on, by name or number, in the order of their labels",
     )
+    fit: str = setting(
+        CROP,
+        later=True,
+        choices=FITS,
+        help="how images of yours become squares: the middle one of the short side resized (crop), the "
+        "long side resized and black added on both sides (pad), or both sides resized (squash)",
+    )
 
     @property
     def used_classes(self) -> int:
@@ -94,6 +105,11 @@ class DataConfig(_Checked):
                 raise InputError(f"{name} must have three values, one per channel")
         if (self.mean is None) != (self.std is None):
             raise InputError("mean and std are given together or not at all")
+        if self.fit != CROP and self.source in _SQUARE:
+            raise InputError(
+                f'fit = "{self.fit}" is for images of any size, as of image-folder and table; those of '
+                f"{self.source} have their size"
+            )
         if self.subset:
             _check_different("subset", self.subset)
             if len(self.subset) < 2:

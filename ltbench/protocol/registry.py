@@ -30,6 +30,10 @@ class ProtocolFiles:
             raise ClashError(message)
         self.files[name], self._origins[name] = path, origin
 
+    def knows(self, path: Path) -> bool:
+        """Whether a name stands for this file."""
+        return path.resolve() in {file.resolve() for file in self.files.values()}
+
     def get(self, name: str) -> Path:
         """``my_set`` and ``my-set`` are the same. Raises :class:`InputError` for a name that is unknown
         or claimed twice."""
@@ -38,6 +42,12 @@ class ProtocolFiles:
         if name in self.clashes:  # neither is picked silently
             raise InputError(self.clashes[name])
         if name not in self.files:
+            file = Path(f"{name}.toml")
+            if file.is_file():
+                raise InputError(
+                    f"unknown protocol {name!r}, but a file {file} is here: give --protocol {file}, or "
+                    f"--plugin {file} beside the name"
+                )
             listed = ", ".join(sorted(self.files))
             raise InputError(
                 f"unknown protocol {name!r} (known: {listed}){nearest(name, self.files)}"

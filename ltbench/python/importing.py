@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 
 
 def import_outputs(
-    logits: ArrayLike | Tensor | AnyPath,
-    labels: ArrayLike | Tensor | AnyPath | pd.Series,
+    logits: ArrayLike | Tensor | AnyPath | None = None,
+    labels: ArrayLike | Tensor | AnyPath | pd.Series | None = None,
     *,
     name: str,
+    predictions: AnyPath | None = None,
+    classes: Iterable[str] | AnyPath | None = None,
     counts: ArrayLike | Tensor | AnyPath | pd.Series | None = None,
     bias: ArrayLike | Tensor | AnyPath | None = None,
+    holdout_logits: ArrayLike | Tensor | AnyPath | None = None,
+    holdout_labels: ArrayLike | Tensor | AnyPath | pd.Series | None = None,
+    view_logits: ArrayLike | Tensor | AnyPath | None = None,
     protocol: str | None = None,
     strategies: str | Iterable[str] | None = None,
     seed: int = 0,
@@ -47,13 +52,22 @@ def import_outputs(
     Args:
         logits: ``(N, C)``, or ``(N, E, C)`` for E experts: floating-point scores of the test images
             before any softmax. An array, a tensor, lists, or a file (``.safetensors``, ``.npy``,
-            ``.npz``, ``.pt``, ``.csv``); so are the next three.
-        labels: ``(N,)`` whole numbers 0 to C-1, in the order of the logits.
+            ``.npz``, ``.pt``, ``.csv``); so are labels, counts, bias, hold-out and views. ``(N,)``
+            scores are those of class 1 of two: probabilities where all lie in [0, 1], else logits.
+        labels: ``(N,)`` whole numbers 0 to C-1 or names of ``classes``, in the order of the logits.
         name: what tables call the model, followed by "(imported)".
+        predictions: in the place of both a ``.csv`` or ``.parquet`` file with the columns ``index``
+            or ``file``, ``label`` and one column a class: probabilities or logits.
+        classes: names of the classes in the order of the logits: a list or a file. Where those of
+            ``protocol`` are in another order, the columns are moved, and a note says so.
         counts: ``(C,)`` training images per class; needed without ``protocol``.
         bias: ``(C,)`` or ``(E, C)`` such that softmax(z_e + b_e) is the posterior under the training
             prior: zeros for plain cross-entropy, log(counts / counts.sum()) for balanced softmax.
-            Without it strategies that reason about priors refuse.
+            Without it strategies that reason about priors refuse, unless there is a hold-out.
+        holdout_logits, holdout_labels: ``(H, C)`` or ``(H, E, C)`` and ``(H,)`` of training images
+            that the model was not trained on; ``bbse``, ``rlls``, ``bcts-em`` and others need them.
+        view_logits: ``(V, N, C)``, ``(N, V, C)`` or with experts ``(V, N, E, C)``, ``(N, V, E, C)``:
+            V augmented views of each test image, an even number; ``stability`` needs them.
         protocol: whose table the row joins; ``labels`` must be its test labels in their order.
         strategies: ``"none,oracle"`` or a list; default: all that need no more than is given.
         seed: which training of the same model this is.
@@ -74,11 +88,16 @@ def import_outputs(
 
     return score_outputs(
         ImportRequest(
-            logits=_source(logits),
-            labels=_source(labels),
             name=name,
-            counts=None if counts is None else _source(counts),
-            bias=None if bias is None else _source(bias),
+            logits=_optional(logits),
+            labels=_optional(labels),
+            predictions=optional_path(predictions),
+            counts=_optional(counts),
+            bias=_optional(bias),
+            classes=_optional(classes),
+            holdout_logits=_optional(holdout_logits),
+            holdout_labels=_optional(holdout_labels),
+            view_logits=_optional(view_logits),
             strategies=None if strategies is None else joined(strategies),
             protocol=protocol,
             overrides=dotted(overrides),
@@ -91,5 +110,7 @@ def import_outputs(
     )
 
 
-def _source(given: object) -> Source:
+def _optional(given: object) -> Source | None:
+    if given is None:
+        return None
     return Path(given) if isinstance(given, str | os.PathLike) else InMemory(given)

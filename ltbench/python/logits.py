@@ -76,7 +76,7 @@ def load_logits(
     logits, holdout = stored.get("logits"), stored.get("holdout")
     if logits is None or logits.ndim != 3 or logits.dtype != torch.float32:
         raise InputError(f"{path} holds no float32 logits (N, E, C)")
-    labels, held_labels = stored.get("labels"), None
+    labels, held_labels = stored.get("labels"), stored.get("holdout_labels")
     if labels is None:
         labels, held_labels = _labels(folder, record, optional_path(data_dir), holdout is not None)
     if len(labels) != len(logits) or (

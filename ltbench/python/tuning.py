@@ -1,9 +1,9 @@
-"""Hyper-parameters chosen on held-out training images, from Python."""
+"""Hyper-parameters and recipe fields chosen on held-out training images, from Python."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,8 @@ class Tuned:
     """What :func:`tune_method` chose.
 
     chosen: the row, ``"sade[tau=1]"``, for ``run`` and ``evaluate_trials``; hyper: all its
-    hyper-parameters; table: one row per grid point, in the order of the grid, with ``row``,
+    hyper-parameters; recipe: what of the recipe was chosen, as overrides, ``{"recipe.lr": "0.05"}``;
+    table: one row per grid point, in the order of the grid, with ``row``,
     ``score`` (mean hold-out accuracy, per cent), ``error`` (its standard error), ``chosen`` and one
     column for each label distribution (per cent; empty where a trial of it failed); as_good: rows
     within one standard error of the chosen one; seconds: of data, training and inference of all
@@ -43,6 +44,7 @@ class Tuned:
     trials: int
     record: Path
     failures: tuple[Failure, ...]
+    recipe: dict[str, str] = field(default_factory=dict)
 
 
 def tune_method(
@@ -62,7 +64,8 @@ def tune_method(
 ) -> Tuned:
     """Chooses hyper-parameters of ``method`` on held-out training images, as ``ltbench tune``.
 
-    grid: ``{"tau": [0.5, 1, 2]}`` (several keys: every combination) or ``"tau=0.5,1,2"``; the other
+    grid: ``{"tau": [0.5, 1, 2]}`` (several keys: every combination) or ``"tau=0.5,1,2"``; fields of
+    the recipe are ``{"recipe.lr": [0.05, 0.1], "recipe.epochs": [10, 20]}``; the other
     arguments as for :func:`ltbench.run`. No test image is looked at. A protocol without a hold-out
     gets ``train.holdout`` = 0.1. Raises :class:`ValueError` for wrong input before any work, and
     :class:`ltbench.errors.LtbenchError` where no point has all its trials finished.
@@ -83,7 +86,7 @@ def tune_method(
     outcome = execute_plan(tune.plan, quiet=quiet)
     choice = choose(tune)
     return Tuned(
-        chosen=choice.chosen.label,
+        chosen=choice.chosen.method,
         hyper=choice.chosen.row.hyper.to_json(),
         table=_table(choice),
         as_good=tuple(choice.as_good),
@@ -91,6 +94,7 @@ def tune_method(
         trials=len(tune.plan.trials),
         record=choice.path,
         failures=tuple(outcome.failures),
+        recipe=dict(choice.chosen.recipe),
     )
 
 

@@ -12,6 +12,8 @@ from subprocess import CompletedProcess
 import pytest
 
 from ltbench import load_results
+from ltbench.errors import InputError
+from ltbench.protocol.registry import find_protocols
 
 CommandLine = Callable[..., CompletedProcess[str]]
 
@@ -219,3 +221,37 @@ def test_names_are_checked_too(ltbench_here: CommandLine) -> None:
     done = ltbench_here("check", "sad")
     assert done.returncode == 2
     assert "did you mean 'sade'" in done.stderr
+
+
+def test_a_protocol_file_is_told_how_it_is_named(ltbench_here: CommandLine, tmp_path: Path) -> None:
+    """A file that lies anywhere has no name that `run` knows; check does not promise one."""
+    file = tmp_path / "birds.toml"
+    file.write_text('extends = "digits-lt"\nname = "birds"\nversion = "1"\ntitle = "Birds"\n')
+    checked = ltbench_here("check", file)
+    assert checked.returncode == 0
+    assert f"use: --protocol {file}; the name birds is known beside --plugin {file} alone" in (
+        checked.stdout
+    )
+    dry = ("run", "--methods", "ce", "--dry-run", "--results", tmp_path / "r")
+    assert ltbench_here(*dry, "--protocol", file).returncode == 0
+    assert ltbench_here(*dry, "--protocol", "birds", "--plugin", file).returncode == 0
+    assert "use: " not in ltbench_here("check", "digits-lt").stdout
+    assert "use: " not in ltbench_here("check", file, "--plugin", file).stdout
+    file.rename(tmp_path / "other.toml")
+    named = ltbench_here("check", tmp_path / "other.toml")
+    assert named.returncode == 1
+    assert "the file is called 'other', the protocol 'birds'" in named.stdout
+    assert "use: " not in named.stdout
+
+
+def test_a_name_whose_file_lies_here_is_told_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "birds.toml").write_text('extends = "digits-lt"\nname = "birds"\nversion = "1"\n')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=r"a file birds\.toml is here: give --protocol birds\.toml"
+    ):
+        find_protocols().get("birds")
+    with pytest.raises(InputError, match="unknown protocol 'fish'"):
+        find_protocols().get("fish")

@@ -182,3 +182,52 @@ def test_a_strategy_that_lacks_something_is_refused_before_any_work(
     assert mode.returncode == 2
     assert "needs the trained network and clean test images" in mode.stderr
     assert not list((tmp_path / "results").glob("*"))
+
+
+def test_tune_searches_the_recipe_on_the_holdout(ltbench_here: CommandLine, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    base = ["--protocol", "digits-lt", "--set", "test.draws=2", "--set", "test.ratios=2,5"]
+    asked = ["tune", "logit-adjustment", *base, "--results", results]
+    asked += ["--grid", "tau=0,1", "--grid", "recipe.lr=0.02,0.1", "--grid", "recipe.epochs=1,2"]
+    done = ltbench_here(*asked)
+    assert done.returncode == 0, done.stderr
+    record = only(results, "tuning/digits-lt/*.json")
+    assert len(record["candidates"]) == 8
+    assert record["cost"]["trials"] == 4  # tau is read by the prediction alone
+    told = [(c["recipe"]["recipe.lr"], c["recipe"]["recipe.epochs"]) for c in record["candidates"]]
+    assert set(told) == {(lr, n) for lr in ("0.02", "0.1") for n in ("1", "2")}
+    for candidate in record["candidates"]:
+        for trial in candidate["trials"]:
+            recipe = only(results, f"digits-lt/ce/0-{trial}/trial.json")["recipe"]
+            assert recipe["lr"] == float(candidate["recipe"]["recipe.lr"])
+            assert recipe["epochs"] == int(candidate["recipe"]["recipe.epochs"])
+    best = max(record["candidates"], key=lambda candidate: candidate["score"])
+    assert record["chosen"] == best["row"]
+    assert not list(results.glob("digits-lt/*/*/evaluations"))
+    use = next(line for line in done.stdout.splitlines() if line.startswith("use: "))
+    words = shlex.split(use.removeprefix("use: "))
+    for key, value in best["recipe"].items():
+        assert f"{key}={value}" in words
+    assert not any("holdout" in word for word in words)
+    assert ltbench_here(*words[1:], "--dry-run").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--grid", "recipe.lrr=1"], "a recipe has no 'lrr'.*did you mean 'lr'"),
+        (["--grid", "recipe.milestones=0.5"], "is a list of numbers"),
+        (["--grid", "recipe.lr=0.1,0.10"], "are the same training"),
+        (["--grid", "recipe.lr=0.1", "--set", "recipe.lr=0.2"], "given twice, by --grid and as"),
+        (["--grid", "recipe.lr=0.1", "--grid", "recipe.lr=0.2"], "'recipe.lr' is given twice"),
+        (["--grid", "recipe.lr=x"], "lr = 'x' must be a number"),
+        (["--grid", "lr=1"], "fields of the recipe are recipe.lr"),
+    ],
+)
+def test_wrong_recipe_grids_are_one_line(
+    extra: list[str], message: str, ltbench_here: CommandLine, tmp_path: Path, quick: list[str]
+) -> None:
+    done = ltbench_here("tune", "ce", *quick, *extra, "--results", tmp_path / "results")
+    assert done.returncode == 2
+    assert re.search(message, done.stderr)
+    assert not list((tmp_path / "results").glob("*/*/*"))

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ltbench.report.records.schema import GROUPS, Count, Distribution, Draw, PerCent, Recalls
-from ltbench.report.records.scores import canonical
+from ltbench.report.records.scores import canonical, one_number
 
 _Scores = tuple[PerCent | None, ...]
 _Groups = dict[str, PerCent | None]
@@ -124,7 +124,7 @@ def _recalls(found: _Draw | _Recalls, classes: int) -> Recalls:
     if found.per_class is None or found.groups is None:
         raise _UnusualError
     _check_length(found.per_class, classes)
-    return Recalls(found.per_class, _named(found.groups))
+    return Recalls(found.per_class, one_number(_named(found.groups)))
 
 
 def _named(groups: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -16,6 +16,8 @@ from ltbench.report.records.schema import (
     Recalls,
 )
 
+_SAME = 1e-9  # points; one image more or less in a million moves a mean by 1e-4
+
 
 def canonical(value: object) -> str:
     """One text per JSON value, whatever the order of its keys."""
@@ -131,8 +133,20 @@ def _recalls(node: Node, classes: int) -> Recalls:
     per_class = node.at("per_class")
     return Recalls(
         per_class=tuple(_none_or_per_cent(item) for item in per_class.items(classes)),
-        groups={name: _maybe(groups.get(name), 100.0) for name in (*GROUPS, "all")},
+        groups=one_number({name: _maybe(groups.get(name), 100.0) for name in (*GROUPS, "all")}),
     )
+
+
+def one_number(groups: dict[str, float | None]) -> dict[str, float | None]:
+    """A group of all classes has the number of ``all``: a mean of recalls and a share of images differ
+    in the last bits, which a printed decimal may show."""
+    whole = groups["all"]
+    if whole is None:
+        return groups
+    return {
+        name: whole if value is not None and abs(value - whole) <= _SAME else value
+        for name, value in groups.items()
+    }
 
 
 def _none_or_per_cent(node: Node) -> float | None:

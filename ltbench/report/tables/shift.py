@@ -164,7 +164,9 @@ def partial_table(section: Section, ltbench_version: str) -> Table | None:
     return Table(
         name="partial",
         title="Partial-class test sets" + (", and the test set as found" if natural else ""),
-        caption=caption(section, what, section.rows, tests, ltbench_version) + marks.caption(),
+        caption=caption(section, what, section.rows, tests, ltbench_version)
+        + _all_classes(section, tests)
+        + marks.caption(),
         columns=(LABEL, SEEDS, *columns_of(tests)),
         blocks=blocks(section, lines),
         notes=(
@@ -172,6 +174,18 @@ def partial_table(section: Section, ltbench_version: str) -> Table | None:
             *marks.notes(section.rows, tests[0].short, at(tests[0].name)),
         ),
     )
+
+
+def _all_classes(section: Section, tests: Sequence[TestSet]) -> str:
+    """Why a set of one group may not have the numbers of ``uniform`` where both have all classes."""
+    for group, classes in section.groups.items():
+        name = f"{group}-only"
+        if len(classes) == len(section.rank) and any(test.name == name for test in tests):
+            return (
+                f" {name} holds all classes, as uniform does, in other draws or another order of arrival:"
+                " rows that adapt may differ there."
+            )
+    return ""
 
 
 TABLES = (

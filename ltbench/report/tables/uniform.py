@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ltbench.report.records.schema import GROUPS, Recalls
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
-from ltbench.report.rows.summary import summarise
+from ltbench.report.rows.summary import summarise, tied
 from ltbench.report.tables.captions import caption, marked, row_notes
 from ltbench.report.tables.experts import trained_once
 from ltbench.report.tables.infinite import infinite_notes
@@ -151,10 +151,23 @@ def _cells(section: Section, recalls: dict[int, Recalls]) -> list[Value]:
 
 def _explain(recalls: Iterable[dict[int, Recalls]]) -> str:
     text = " In brackets: number of classes."
-    values = [found.groups.get(g) for seeds in recalls for found in seeds.values() for g in GROUPS]
-    if None in values:
+    found = [one for seeds in recalls for one in seeds.values()]
+    if any(one.groups.get(g) is None for one in found for g in GROUPS):
         text += " n/a: the group has no class with test images."
+    if any(map(_is_by_image, found)):
+        text += (
+            " One group holds all classes, which differ in size on this set: there All is the share of"
+            " images, the group the mean recall of its classes."
+        )
     return text
+
+
+def _is_by_image(found: Recalls) -> bool:
+    """Whether one group holds all classes and All has another number: records of a uniform set that
+    was not made uniform."""
+    present = [value for g in GROUPS if (value := found.groups.get(g)) is not None]
+    whole = found.groups.get("all")
+    return len(present) == 1 and whole is not None and not tied(present[0], whole)
 
 
 TABLES = (

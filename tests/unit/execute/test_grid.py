@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ltbench.errors import InputError
-from ltbench.execute.grid import grid_rows, parse_axis, row_text
+from ltbench.execute.grid import grid_rows, parse_axis, recipe_points, row_text, split_axes
 from ltbench.registry import load_registries
 
 
@@ -28,6 +28,17 @@ def test_an_axis_is_a_name_and_its_values() -> None:
     assert parse_axis(" tau = 0.5, 1 ") == ("tau", ("0.5", "1"))
 
 
+def test_axes_of_the_recipe_are_overrides() -> None:
+    hyper, recipe = split_axes(["tau=1,2", "recipe.lr=0.1,0.2", " recipe.epochs=3"])
+    assert hyper == ["tau=1,2"]
+    assert recipe_points(recipe) == [
+        {"recipe.lr": "0.1", "recipe.epochs": "3"},
+        {"recipe.lr": "0.2", "recipe.epochs": "3"},
+    ]
+    assert recipe_points([]) == [{}]
+    assert texts("sade") == ["sade+none"]
+
+
 @pytest.mark.parametrize(
     ("method", "grid", "message"),
     [
@@ -41,7 +52,6 @@ def test_an_axis_is_a_name_and_its_values() -> None:
         ("sade[tau=1]", ("tau=2",), "'tau' is given twice"),
         ("sade+stability", ("tau=1",), "name it without a strategy"),
         ("sad", ("tau=1",), "unknown method 'sad'"),
-        ("sade", (), "needs --grid"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(

@@ -126,14 +126,15 @@ def test_image_intervals_read_the_stored_bits(tmp_path: Path) -> None:
     for seed in range(3):
         results.add("ce", seed, flat(50 + seed))
     (section,) = build_sections(read_records(tmp_path))[0]
-    intervals, stratified = image_intervals(section.rows, "forward10")
-    cell = intervals["ce"]
+    intervals = image_intervals(section.rows, "forward10")
+    cell = intervals.cells["ce"]
     (found,) = [d for d in section.rows[0].evaluations[0].distributions if d.name == "forward10"]
     bits = correct_bits(found)
     assert bits is not None
     assert found.counts == (40, 18, 8, 4)
     assert bits.tolist() == [k < round(n * 0.5) for n in found.counts for k in range(n)]
-    assert stratified
+    assert intervals.stratified
+    assert not intervals.wilson
     assert cell.n == 3
     assert cell.half_width is not None
     assert 5 < cell.half_width < 16  # about 1.96 * 50 / sqrt(70)
@@ -157,7 +158,7 @@ def test_accuracies_on_test_images_are_hits_over_images(tmp_path: Path) -> None:
         found = RowBits(row, tuple(range(seeds)), bits[:seeds], (400,))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(images, "rows_bits", lambda rows, name, found=found: [found])
-            cell = image_intervals([row], "uniform")[0]["ce"]
+            cell = image_intervals([row], "uniform").cells["ce"]
         assert cell.mean == 1.75
         assert cell.half_width is not None
         resolution = cell.half_width * seeds * 400 * 1000 / 50  # percentiles of 1000 resamples

@@ -80,11 +80,11 @@ def test_the_uniform_set_is_stratified_where_a_record_tells_its_order(tmp_path: 
     assert found.sizes == (IMAGES,) * 4
     right = found.correct[0].reshape(4, IMAGES).sum(axis=1)
     assert right.tolist() == [round(IMAGES * r / 100) for r in RECALLS]
-    intervals, stratified = image_intervals(rows_of(tmp_path), "uniform")
-    assert stratified
+    intervals = image_intervals(rows_of(tmp_path), "uniform")
+    assert intervals.stratified
     p = np.array(RECALLS) / 100
     expected = 1.96 * 100 * (p * (1 - p) / IMAGES / 16).sum() ** 0.5
-    assert intervals["ce"].half_width == pytest.approx(expected, rel=0.08)
+    assert intervals.cells["ce"].half_width == pytest.approx(expected, rel=0.08)
 
 
 def test_one_record_tells_the_order_of_all_others(tmp_path: Path) -> None:
@@ -93,12 +93,12 @@ def test_one_record_tells_the_order_of_all_others(tmp_path: Path) -> None:
     add(results, "ce", 0, told=False)
     add(results, "ce", 1, told=False)
     before = image_intervals(rows_of(tmp_path), "uniform")
-    assert not before[1]
+    assert not before.stratified
     add(results, "sade", told=True)
     after = image_intervals(rows_of(tmp_path), "uniform")
-    assert after[1]
-    assert after[0]["ce"].mean == before[0]["ce"].mean
-    wide, narrow = before[0]["ce"].half_width, after[0]["ce"].half_width
+    assert after.stratified
+    assert after.cells["ce"].mean == before.cells["ce"].mean
+    wide, narrow = before.cells["ce"].half_width, after.cells["ce"].half_width
     assert wide is not None
     assert narrow is not None
     assert narrow < 0.9 * wide
