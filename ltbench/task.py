@@ -10,6 +10,7 @@ import numpy as np
 from ltbench.data.dataset import Splits
 from ltbench.protocol.protocol import Protocol
 from ltbench.shift.groups import class_groups
+from ltbench.shift.mixes import unnamed_classes
 from ltbench.shift.profiles import Counts
 from ltbench.shift.testsets import TestSet, plan_test_sets
 from ltbench.shift.trainset import TrainSet, select_training
@@ -30,7 +31,8 @@ class Task:
 
 
 def missing_sets(task: Task) -> list[str]:
-    """What the test images do not allow, told before any work: classes and groups left out."""
+    """What the test images do not allow, told before any work: classes and groups left out; and the
+    classes that a mix does not name."""
     names = task.splits.test.class_names
     present = np.bincount(task.splits.test.labels, minlength=len(names)) > 0
     absent = [name for name, there in zip(names, present, strict=True) if not there]
@@ -47,7 +49,7 @@ def missing_sets(task: Task) -> list[str]:
             if members and not present[members].any()
         ]
     notes += [f"no test set {name}: {why}" for name, why in task.left_out.items()]
-    return notes
+    return [*notes, *unnamed_classes(task.protocol.test, names)]
 
 
 def build_task(protocol: Protocol, splits: Splits) -> Task:
