@@ -56,7 +56,9 @@ const mixBox = ({ make, sample, data }) => (box) => {
       const label = make("label");
       const input = make("input", undefined, { type: "range", min: "0", max: "100", step: "any" });
       const output = make("output");
-      label.append(make("span", name), input, output);
+      label.append(make("span", name), input);
+      const line = make("div");
+      line.append(label, output);
       input.addEventListener("input", () => {
         const next = weights.map((weight, k) => k === c ? Number(input.value) : Number(sliders[k][0].value));
         if (!next.some((weight) => weight > 0)) return;
@@ -64,7 +66,7 @@ const mixBox = ({ make, sample, data }) => (box) => {
         write();
       });
       sliders.push([input, output]);
-      box.querySelector(".sliders").append(label);
+      box.querySelector(".sliders").append(line);
     });
   }
   text.addEventListener("input", () => {
