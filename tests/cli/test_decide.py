@@ -143,7 +143,7 @@ def test_tables_csv_and_python_say_the_same(
     done = ltbench("decide", "--mix", mix, "--results", results, "--output", output)
     assert done.returncode == 0, done.stderr
     assert "Mix clinic: zero 79.2 %, nine 16.7 %, three 4.17 %" in done.stdout
-    rows = list(csv.DictReader(output.open(encoding="utf-8")))
+    rows = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
     frame = package.decide_mix({"zero": 95, "three": 5, "nine": 20}, results, name="clinic")
     assert [row["row"] for row in rows] == frame.row.tolist()
     assert [float(row["accuracy"]) for row in rows] == pytest.approx(frame.accuracy.tolist())
@@ -192,7 +192,7 @@ def test_imported_outputs_meet_a_mix(ltbench: CommandLine, tmp_path: Path) -> No
     done = ltbench(
         "evaluate", "--logits", tmp_path / "z.npy", "--labels", tmp_path / "y.npy",
         "--counts", tmp_path / "n.csv", "--name", "mine", "--mix", tmp_path / "ward.csv",
-        "--strategies", "none,em", "--results", tmp_path / "r",
+        "--strategies", "none", "--results", tmp_path / "r",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (decision,) = decided(ltbench, tmp_path / "r", tmp_path / "ward.csv")
