@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ltbench.hyper import Json
 from ltbench.protocol.protocol import LARGEST, TestConfig
 from ltbench.shift.class_labels import class_labels
 from ltbench.shift.profiles import Counts
@@ -68,8 +69,8 @@ def mix_sets(
                 f"{told_class(least, names)} {exact[least]:.2g} of an image"
             )
             continue
-        about = {"shares": [round(float(share), _DIGITS) for share in shares]}
-        sets.append(TestSet(name, "mix", None, counts, config.draws, about))
+        stated: list[Json] = [round(float(share), _DIGITS) for share in shares]
+        sets.append(TestSet(name, "mix", None, counts, config.draws, {"shares": stated}))
     return sets
 
 
@@ -78,7 +79,7 @@ def unnamed_classes(config: TestConfig, names: Sequence[str]) -> list[str]:
     lines = []
     for name, weights in config.mixes.items():
         shares = mix_shares(weights, names, f"test.mixes.{name}")
-        absent = [names[c] for c in np.flatnonzero(shares == 0)]
+        absent = [names[c] for c in np.flatnonzero(shares == 0).tolist()]
         if absent:
             listed = ", ".join(absent[:_MOST]) + (", ..." if len(absent) > _MOST else "")
             classes = "1 class" if len(absent) == 1 else f"{len(absent)} classes"

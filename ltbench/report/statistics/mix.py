@@ -108,10 +108,11 @@ def _set_of(row: Row, section: Section) -> str:
 def _fixed_row(row: Row, name: str, bits: RowBits | None) -> FixedRow:
     found = row.results[name]
     seeds = tuple(sorted(found))
-    recalls = np.array([found[s].recalls.per_class for s in seeds if found[s].recalls], dtype=float)
+    per_class = [known.per_class for s in seeds if (known := found[s].recalls) is not None]
+    recalls = np.array(per_class, dtype=np.float64)  # None becomes NaN
     sizes = {images_per_class(found[s]) for s in seeds}
-    known = sizes.pop() if len(sizes) == 1 else None
-    counts = None if known is None else np.asarray(known, dtype=np.float64)
+    one = sizes.pop() if len(sizes) == 1 else None
+    counts = None if one is None else np.asarray(one, dtype=np.float64)
     if bits is not None and (counts is None or bits.sizes != tuple(counts[counts > 0].astype(int))):
         bits = None  # of a draw, or of images whose classes are not known
     return FixedRow(row, seeds, recalls / 100.0, counts, bits)
