@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from ltbench.hyper import Hyper
     from ltbench.method import Architecture, Method, Phase, Reference
+    from ltbench.python.deciding import decide_mix
     from ltbench.python.images import draw_test_sets, export_lists, load_images, locate_images
     from ltbench.python.importing import import_outputs
     from ltbench.python.logits import load_logits
@@ -53,6 +54,7 @@ _HOMES = {
     "Method": "ltbench.method",
     "Phase": "ltbench.method",
     "Reference": "ltbench.method",
+    "decide_mix": "ltbench.python.deciding",
     "draw_test_sets": "ltbench.python.images",
     "export_lists": "ltbench.python.images",
     "load_images": "ltbench.python.images",
@@ -86,6 +88,7 @@ __all__ = [
     "check_plugin",
     "clean_results",
     "compare_trials",
+    "decide_mix",
     "draw_test_sets",
     "evaluate_trials",
     "export_lists",

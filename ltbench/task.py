@@ -11,6 +11,7 @@ from ltbench.data.dataset import Dataset, Images, Splits
 from ltbench.errors import InputError
 from ltbench.protocol.protocol import VALIDATION, Protocol, TrainConfig
 from ltbench.shift.groups import class_groups
+from ltbench.shift.mixes import unnamed_classes
 from ltbench.shift.profiles import Counts
 from ltbench.shift.sampling import Indices
 from ltbench.shift.testsets import TestSet, plan_test_sets
@@ -69,7 +70,8 @@ def held_out(splits: Splits, train: TrainSet, config: TrainConfig) -> HoldOutIma
 
 
 def missing_sets(task: Task) -> list[str]:
-    """What the test images do not allow, told before any work: classes and groups left out."""
+    """What the test images do not allow, told before any work: classes and groups left out; and the
+    classes that a mix does not name."""
     names = task.splits.test.class_names
     present = np.bincount(task.splits.test.labels, minlength=len(names)) > 0
     absent = [name for name, there in zip(names, present, strict=True) if not there]
@@ -86,7 +88,7 @@ def missing_sets(task: Task) -> list[str]:
             if members and not present[members].any()
         ]
     notes += [f"no test set {name}: {why}" for name, why in task.left_out.items()]
-    return notes
+    return [*notes, *unnamed_classes(task.protocol.test, names)]
 
 
 def build_task(protocol: Protocol, splits: Splits) -> Task:

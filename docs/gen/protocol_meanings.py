@@ -27,7 +27,8 @@ MEANINGS: dict[str, dict[str, str]] = {
     "test": {
         "ratios": "largest over smallest class of the forward and backward test sets",
         "draws": "how often every shifted test set is drawn",
-        "subsets": "`[test.subsets]`: name to numbers of classes, a uniform test set over these alone",
+        "subsets": "`[test.subsets]`: name to numbers or names of classes, a uniform test set over these",
+        "mixes": "`[test.mixes]`: name to shares or counts of classes by name, or to a CSV file; see above",
         "dirichlet": "`[test.dirichlet]`, see below",
         "permuted": "`[test.permuted]`, see below",
     },

@@ -15,7 +15,7 @@ import click
 from ltbench.version import __version__
 
 COMMANDS = (
-    *("run", "evaluate", "tune", "reproduce", "report", "list", "show", "status", "data"),
+    *("run", "evaluate", "tune", "reproduce", "report", "decide", "list", "show", "status", "data"),
     *("new", "check", "diff", "clean"),
 )
 

@@ -15,6 +15,7 @@ EPILOG = """\b
 Examples:
   ltbench evaluate --methods sade+none,ce+oracle --protocol digits-lt
   ltbench evaluate --methods sade --protocol digits-lt --test-ratios 2,3,30
+  ltbench evaluate --methods sade --protocol digits-lt --mix clinic.csv
   ltbench evaluate --methods ce --protocol cifar100-lt --mode augmented
   ltbench evaluate --methods sade --protocol digits-lt --arrival batch:64
   ltbench evaluate --methods plain+tilt --ensemble plain=ce,ce,sade --protocol digits-lt
@@ -148,7 +149,12 @@ def _score(arguments: dict[str, Any], **given: Any) -> int:
     request = ImportRequest(
         **given,
         protocol=arguments["protocol"],
-        overrides=overrides(arguments["sets"], arguments["imbalance"], arguments["test_ratios"]),
+        overrides=overrides(
+            arguments["sets"],
+            arguments["imbalance"],
+            arguments["test_ratios"],
+            mixes=arguments["mixes"],
+        ),
         results=arguments["results"],
         data_dir=arguments["data_dir"],
         plugins=arguments["plugins"],

@@ -71,6 +71,17 @@ def ensemble_options(function: F) -> F:
     return named(mixed(function))
 
 
+def mix_option(function: F) -> F:
+    return click.option(
+        "--mix",
+        "mixes",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE.csv",
+        help="Also test at this mix of classes: lines class,count or class,share; may be repeated.",
+    )(function)
+
+
 def run_options(function: F) -> F:
     """How and where trials run and are evaluated."""
     mode = click.option(
@@ -87,7 +98,7 @@ def run_options(function: F) -> F:
         metavar="batch:N|single",
         help="Also meet every test set as a stream, in a random and in a drifting order.",
     )
-    return training_options(ensemble_options(mode(arrival(function))))
+    return training_options(ensemble_options(mix_option(mode(arrival(function)))))
 
 
 def training_options(function: F) -> F:
@@ -144,9 +155,12 @@ def overrides(
     imbalance: str | None,
     test_ratios: str | None,
     ensembles: tuple[str, ...] = (),
+    mixes: tuple[Path, ...] = (),
 ) -> dict[str, str]:
-    """The overrides of --set, --imbalance, --test-ratios and --ensemble in one mapping; each key once."""
+    """The overrides of --set, --imbalance, --test-ratios, --ensemble and --mix in one mapping; each
+    key once."""
     from ltbench.errors import InputError
+    from ltbench.protocol.mix import mix_name
     from ltbench.protocol.overrides import parse_overrides
 
     values = parse_overrides(sets)
@@ -168,4 +182,10 @@ def overrides(
         if key in values:
             raise InputError(f"--ensemble {name.strip()} is given twice; give one")
         values[key] = members.strip()
+    for path in mixes:
+        name = mix_name(path)
+        key = f"test.mixes.{name}"
+        if key in values:
+            raise InputError(f"--mix {path}: a mix called {name!r} is given twice; give one")
+        values[key] = str(path.expanduser().absolute())
     return values

@@ -135,6 +135,8 @@ def _show_counts(protocol: Any) -> None:
     from ltbench.shift.trainset import planned_counts
 
     train, test = protocol.train, protocol.test
+    numbered = {k: v for k, v in test.subsets.items() if all(isinstance(c, int) for c in v)}
+    test = dataclasses.replace(test, subsets=numbered, mixes={})  # names are met with the images
     if train.max_count is None and train.profile != "counts":
         return
     classes = protocol.data.used_classes
@@ -150,6 +152,8 @@ def _show_counts(protocol: Any) -> None:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_plain(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_plain, value)) + "]"
     if isinstance(value, bool):

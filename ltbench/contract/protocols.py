@@ -75,6 +75,7 @@ def other_images_have_their_own_settings(case: ProtocolCase) -> None:
         "groups.few_below": f"groups.few_below: {protocol.groups.few_below} is the default",
         "data.subset": "data.subset: all classes are used",
         "test.subsets": "test.subsets: there are none",
+        "test.mixes": "test.mixes: there are none",
     }
     told = [meanings[key] for key in protocol.not_inherited if key in meanings]
     require(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ltbench.data.dataset import Dataset, Images, Labels, Splits
-from ltbench.errors import InputError, nearest
+from ltbench.shift.class_labels import class_labels
 
 
 class ClassSubset(Dataset):
@@ -51,7 +51,7 @@ def take_classes(splits: Splits, subset: Sequence[str]) -> Splits:
     """Both splits with the classes ``subset`` alone; all of them where it is empty."""
     if not subset:
         return splits
-    classes = class_numbers(subset, splits.train.class_names)
+    classes = class_labels(subset, splits.train.class_names, "data.subset")
     held = splits.holdout
     return replace(
         splits,
@@ -71,31 +71,3 @@ def files_of(splits: Splits, split: str) -> tuple[str, ...]:
     if isinstance(dataset, ClassSubset):
         return tuple(names[place] for place in dataset.places)
     return names
-
-
-def class_numbers(subset: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Label values of ``subset``: all of them class names or, where none is one, all numbers.
-
-    Raises :class:`InputError` for an unknown class and for names among numbers.
-    """
-    known = [item for item in subset if item in names]
-    if known:
-        for item in subset:
-            if item not in names:
-                mixed = " beside names" if item.isdecimal() else ""
-                raise InputError(
-                    f"data.subset: no class is called {item!r}{mixed}{nearest(item, names)}"
-                )
-        return [list(names).index(item) for item in subset]
-    numbers = []
-    for item in subset:
-        if not (item.isascii() and item.isdecimal()):
-            raise InputError(f"data.subset: no class is called {item!r}{nearest(item, names)}")
-        if int(item) >= len(names):
-            raise InputError(
-                f"data.subset: class {item} is none of 0 to {len(names) - 1}, nor a class's name"
-            )
-        numbers.append(int(item))
-    if len(set(numbers)) != len(numbers):
-        raise InputError(f"data.subset = {list(subset)} must differ from one another")
-    return numbers

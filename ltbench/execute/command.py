@@ -65,7 +65,14 @@ def _seeds(seeds: tuple[int, ...] | None) -> list[str]:
 def _overrides(overrides: Mapping[str, Any]) -> Iterator[str]:
     for key, value in overrides.items():
         yield "--set"
-        yield f"{key}={show(value)}"
+        yield f"{key}={_as_text(value)}"
+
+
+def _as_text(value: Any) -> str:
+    """As an override is read; a mix as the list that a text may be."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={show(share)}" for name, share in value.items())
+    return show(value)
 
 
 def _running(request: Request) -> Iterator[str]:

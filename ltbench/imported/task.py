@@ -30,6 +30,7 @@ VERSION = "1.1"
 """1.1: shifted sets as large as the classes allow, where these differ in size."""
 RATIOS = (2.0, 5.0, 10.0, 25.0, 50.0)
 """Of those the test images allow, forward or backward."""
+_MIX = "test.mixes."
 _OPEN = (
     *("groups.many_above", "groups.few_below"),
     *("test.ratios", "test.draws", "test.max_count", "test.size"),
@@ -185,6 +186,9 @@ def _protocol(
         "test": {"size": LARGEST},
     }
     for key, value in overrides.items():
+        if key.startswith(_MIX) and key.count(".") == 2:
+            table["test"].setdefault("mixes", {})[key.removeprefix(_MIX)] = value
+            continue
         if key not in _OPEN:
             raise InputError(
                 f"--set {key} means nothing for imported logits without --protocol (what does: "
@@ -209,7 +213,7 @@ def _protocol(
 
 def _is_possible(ratio: float, config: TestConfig, available: Counts, rank: Counts) -> bool:
     """Whether the forward or the backward set of ``ratio`` has an image of every class."""
-    config = replace(config, ratios=(ratio,), partial=False, subsets={})
+    config = replace(config, ratios=(ratio,), partial=False, subsets={}, mixes={})
     try:
         found, _ = plan_test_sets(config, available, rank, {})
     except InputError:

@@ -11,6 +11,7 @@ from typing import Any
 from ltbench.errors import InputError, nearest
 from ltbench.names import check_name
 from ltbench.protocol.foreign import foreign_keys, leave_out, unset
+from ltbench.protocol.mix import is_list
 from ltbench.protocol.overrides import parse_overrides
 from ltbench.protocol.protocol import MethodOverrides, Protocol, Recipe
 from ltbench.protocol.registry import find_protocols
@@ -20,7 +21,15 @@ from ltbench.settings import read, show
 
 # What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
 _NO_VARIANT = (
-    *("test.ratios", "test.draws", "test.partial", "test.subsets", "seeds", "ensembles"),
+    *(
+        "test.ratios",
+        "test.draws",
+        "test.partial",
+        "test.subsets",
+        "test.mixes",
+        "seeds",
+        "ensembles",
+    ),
     *("test.dirichlet.concentrations", "test.dirichlet.number"),
     *("test.permuted.ratios", "test.permuted.number"),
 )
@@ -83,6 +92,7 @@ def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ())
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"protocol file {path} is not readable TOML: {error}") from error
+    _find_mix_files(table, path.parent)
     for reserved in ("not_inherited", "images_unlike"):
         if reserved in table:
             raise InputError(f"{table.get('name', path.name)} has no {reserved!r}")
@@ -108,7 +118,24 @@ def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ())
         base.pop("study", None)
     if isinstance(base.get("train"), dict) and isinstance(table.get("train"), dict):
         adopt_profile(base["train"], table["train"])
+    for name in _mixes(table):  # a mix is one thing: of two none is merged with the other
+        _mixes(base).pop(name, None)
     return _merge(base, table)
+
+
+def _mixes(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table ``[test.mixes]``; an empty one where there is none, or what is no table."""
+    test = table.get("test")
+    mixes = test.get("mixes") if isinstance(test, dict) else None
+    return mixes if isinstance(mixes, dict) else {}
+
+
+def _find_mix_files(table: Mapping[str, Any], home: Path) -> None:
+    """Paths of mixes are relative to the protocol file."""
+    mixes = _mixes(table)
+    for name, value in mixes.items():
+        if isinstance(value, str) and value.strip() and not is_list(value):
+            mixes[name] = str((home / value).resolve())
 
 
 def _leave_what_is_of_other_images(base: dict[str, Any], keys: Sequence[str], parent: str) -> None:
@@ -182,6 +209,7 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
         raise InputError(f"{path}: the name {protocol.name!r} is that of a folder in every results")
     for method in protocol.methods:
         protocol.recipe_for(method)
+    _check_test_names(protocol, where)
     _check_subsets(protocol, where)
     _check_counts(protocol, where)
     check_parts(protocol.study, where)
@@ -214,18 +242,28 @@ def _table(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _check_subsets(protocol: Protocol, where: str) -> None:
+def _check_test_names(protocol: Protocol, where: str) -> None:
+    """Names of subsets and mixes are those of no other test set."""
     reserved = ("uniform", "natural", "many-only", "medium-only", "few-only")
     numbered = ("forward", "backward", "dirichlet", "permuted")
+    for key in ("subsets", "mixes"):
+        for name in getattr(protocol.test, key):
+            check_name(name, f"{where}.test.{key}")
+            if name in reserved or name.startswith(numbered):
+                raise InputError(
+                    f"{where}.test.{key}.{name}: that name is taken by a standard test set"
+                )
+    for name in protocol.test.mixes:
+        if name in protocol.test.subsets:
+            raise InputError(f"{where}.test.mixes.{name}: test.subsets has that name, too")
+
+
+def _check_subsets(protocol: Protocol, where: str) -> None:
     for name, classes in protocol.test.subsets.items():
-        check_name(name, f"{where}.test.subsets")
-        if name in reserved or name.startswith(numbered):
-            raise InputError(
-                f"{where}.test.subsets.{name}: that name is taken by a standard test set"
-            )
         if not classes or len(set(classes)) != len(classes):
             raise InputError(f"{where}.test.subsets.{name} must list different classes")
-        if min(classes) < 0 or max(classes) >= protocol.data.used_classes:
+        labels = [c for c in classes if isinstance(c, int)]
+        if labels and (min(labels) < 0 or max(labels) >= protocol.data.used_classes):
             last = protocol.data.used_classes - 1
             raise InputError(f"{where}.test.subsets.{name}: classes go from 0 to {last}")
 

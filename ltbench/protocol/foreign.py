@@ -11,7 +11,7 @@ from ltbench.errors import InputError
 _OF_A_SOURCE = ("data.image_size", "data.path", "data.fit")
 _OF_IMAGES = (
     *("data.mean", "data.std", "data.subset"),
-    *("groups.many_above", "groups.few_below", "test.subsets"),
+    *("groups.many_above", "groups.few_below", "test.subsets", "test.mixes"),
 )
 _FOLDERS = ("image-folder", "parquet")
 """Sources that are another set of images in every folder."""

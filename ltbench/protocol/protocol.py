@@ -7,12 +7,14 @@ the recipe and the views that test-time strategies share. :mod:`ltbench.protocol
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ltbench.errors import InputError
 from ltbench.names import check_name, parse_member, split_list
+from ltbench.protocol.mix import Weights, read_mixes
 from ltbench.protocol.seed_list import read_seeds
 from ltbench.protocol.study import StudyPart
 from ltbench.settings import check_ranges, convert, identity_of, read, setting
@@ -33,6 +35,24 @@ def read_subset(value: Any, where: str) -> tuple[str, ...]:
         if isinstance(item, bool) or not isinstance(item, int | str) or item == "":
             raise InputError(f"{where} = {item!r} must be the name or number of a class")
     return tuple(map(str, items))
+
+
+_LABEL = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+
+
+def read_subsets(value: Any, where: str) -> dict[str, tuple[int | str, ...]]:
+    """``{"odd": [1, 3], "pets": ["cat", "dog"]}``, or each list as text by commas.
+
+    A list of whole numbers holds labels; any other, names of classes.
+    """
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} must be a table of names, each with a list of classes")
+    found: dict[str, tuple[int | str, ...]] = {}
+    for name, classes in value.items():
+        items = read_subset(classes, f"{where}.{name}")
+        numbers = all(_LABEL.fullmatch(item) for item in items)
+        found[name] = tuple(map(int, items)) if numbers else items
+    return found
 
 
 def read_ensembles(value: Any, where: str) -> dict[str, tuple[str, ...]]:
@@ -230,7 +250,12 @@ class TestConfig(_Checked):
     draws: int = setting(10, low=1, high=10_000)
     max_count: int | None = setting(None, low=1, help="images of the largest class")
     partial: bool = setting(True, help="many-only, medium-only and few-only test sets")
-    subsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    subsets: dict[str, tuple[int | str, ...]] = field(
+        default_factory=dict, metadata={"reader": read_subsets}
+    )
+    mixes: dict[str, Weights] = field(
+        default_factory=dict, metadata={"reader": read_mixes, "later": True}
+    )
     dirichlet: DirichletConfig = field(default_factory=DirichletConfig)
     permuted: PermutedConfig = field(default_factory=PermutedConfig)
     size: str = setting(

@@ -69,10 +69,11 @@ def optional_path(path: AnyPath | None) -> Path | None:
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"recipe": {"epochs": 5}}`` to ``{"recipe.epochs": 5}``."""
+    """``{"recipe": {"epochs": 5}}`` to ``{"recipe.epochs": 5}``; a mix stays one value, since names of
+    classes may have dots."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and prefix != "test.mixes.":
             flat |= dotted(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

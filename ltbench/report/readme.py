@@ -17,7 +17,7 @@ from ltbench.report.rows.sections import Section
 from ltbench.report.tables.table import Table
 
 TABLES = (
-    *("main", "quoted", "groups", "experts-shift", "experts-groups", "partial"),
+    *("main", "mixes", "quoted", "groups", "experts-shift", "experts-groups", "partial"),
     *("expert-weights", "stability", "equal-cost", "cost"),
 )
 """Of the report's tables those that the page repeats, in this order; the others are linked."""

@@ -19,7 +19,7 @@ class TestSet:
     __test__ = False
 
     name: str
-    kind: str  # forward, uniform, backward, natural, partial, dirichlet or permuted
+    kind: str  # forward, uniform, backward, natural, partial, dirichlet, permuted or mix
     ratio: float | None
     counts: Counts
     draws: int

@@ -9,7 +9,9 @@ import numpy as np
 from ltbench.errors import InputError
 from ltbench.protocol.protocol import LARGEST, TestConfig
 from ltbench.settings import show
+from ltbench.shift.class_labels import class_labels
 from ltbench.shift.families import family_sets
+from ltbench.shift.mixes import mix_sets
 from ltbench.shift.profiles import Counts
 from ltbench.shift.sizes import is_balanced, told_class
 from ltbench.shift.tailed import TooFewImages, tailed_counts
@@ -36,14 +38,15 @@ def plan_test_sets(
     groups: dict[str, list[int]],
     names: Sequence[str] = (),
 ) -> tuple[list[TestSet], dict[str, str]]:
-    """All test sets, forward from the largest ratio over uniform to backward, partial, families; and
-    by name why a set is left out.
+    """All test sets, forward from the largest ratio over uniform to backward, partial, families, mixes;
+    and by name why a set is left out.
 
-    available: test images per class ``(C,)``; rank: training rank ``(C,)``; names: of the classes, for
-    messages. A class without test images is left out of every set but those of ``subsets``, which ask
-    for it. Where the others differ in size, ``uniform`` draws as many of each as the smallest has, and
-    ``natural`` is the test set as found. A shifted set in which a class would have no image is left
-    out where ``test.size`` is ``largest``; else, and for a subset, it raises :class:`InputError`.
+    available: test images per class ``(C,)``; rank: training rank ``(C,)``; names: of the classes, their
+    numbers unless given. A class without test images is left out of every set but those of ``subsets``
+    and ``mixes``, which ask for it. Where the others differ in size, ``uniform`` draws as many of each as
+    the smallest has, and ``natural`` is the test set as found. A shifted set in which a class would have
+    no image is left out where ``test.size`` is ``largest``, and so is a mix always; else, and for a
+    subset, it raises :class:`InputError`, as does a name of no class.
     """
     present = available > 0
     if present.sum() < 2:
@@ -71,6 +74,8 @@ def plan_test_sets(
         sets.append(TestSet("natural", "natural", None, available, 1))
     sets.extend(_partial(config, available, groups, names))
     sets.extend(family_sets(config, available, rank, names, left_out))
+    usual = tuple(f"class {c}" for c in range(len(available)))
+    sets.extend(mix_sets(config, available, names or usual, left_out))
     return sets, left_out
 
 
@@ -116,8 +121,9 @@ def _partial(
             counts = _only(members, available)
             if counts.sum():  # an empty group has no test set: n/a, not an error
                 yield _balanced(f"{name}-only", "partial", config, counts)
-    for name, asked in config.subsets.items():
-        counts = _only(list(asked), available)
+    for name, listed_classes in config.subsets.items():
+        asked = _labels(listed_classes, names, f"test.subsets.{name}")
+        counts = _only(asked, available)
         missing = [c for c in asked if not available[c]]
         if missing:  # it was asked for by name, and would be another set than its name says
             listed = ", ".join(told_class(c, names) for c in missing[:5])
@@ -127,6 +133,16 @@ def _partial(
                 f"({listed}); leave them out or add test images"
             )
         yield _balanced(name, "partial", config, counts)
+
+
+def _labels(classes: Sequence[int | str], names: Sequence[str], where: str) -> list[int]:
+    """Whole numbers are labels; anything else is looked up among the names."""
+    labels = [c for c in classes if isinstance(c, int)]
+    return (
+        labels
+        if len(labels) == len(classes)
+        else class_labels(list(map(str, classes)), names, where)
+    )
 
 
 def _only(classes: list[int], available: Counts) -> Counts:

@@ -271,6 +271,16 @@ def test_flags_and_options_for_many_values_may_be_repeated(ltbench_here: Command
         ("extends = 'digits-lt'\nseeds = []", r"seeds"),
         ("extends = 'digits-lt'\n[test.subsets]\nodd = [1, 11]", r"classes go from 0 to 9"),
         ("extends = 'digits-lt'\n[test.subsets]\nuniform = [1]", r"name is taken"),
+        (
+            "extends = 'digits-lt'\nname = 'mine'\n[test.mixes]\nx = {zeroo = 1}",
+            r"mixes\.x: no .*mean 'zero'\?",
+        ),
+        ("extends = 'digits-lt'\n[test.mixes]\nx = {zero = -1}", r"mixes\.x: class 'zero' has -1"),
+        ("extends = 'digits-lt'\n[test.mixes]\nx = 'no.csv'", r"no\.csv cannot be read: No such"),
+        (
+            "extends = 'digits-lt'\nname = 'mine'\n[test.subsets]\nx = ['zeroo']",
+            r"subsets\.x: no .*mean 'zero'",
+        ),
         ("extends = 'digits-lt'\n[data]\nmean = [0.5]", r"mean must have three values"),
         ("extends = 'digits-lt'\n[groups]\nmany_above = 5", r"few_below = 10 must not exceed"),
     ],

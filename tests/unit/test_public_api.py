@@ -26,6 +26,7 @@ PUBLIC = {
     "check_plugin",
     "clean_results",
     "compare_trials",
+    "decide_mix",
     "draw_test_sets",
     "evaluate_trials",
     "export_lists",

@@ -11,12 +11,15 @@ from ltbench.report.figures.style import Look
 from ltbench.report.page.data import script_json, shift_data, trials_data
 from ltbench.report.page.links import footnotes, links, note_id, trials_ids
 from ltbench.report.page.markdown import failure_line
+from ltbench.report.page.mix_data import mix_data
 from ltbench.report.page.part import Part
 from ltbench.report.page.svg import to_svg
 from ltbench.report.records.read import Unreadable
 from ltbench.report.records.schema import Failure
 from ltbench.report.rows.summary import Summary
 from ltbench.report.tables.table import Shown, Value, printed
+
+_SCRIPTS = ("mix.js", "mix_box.js", "page.js")  # each uses those before it
 
 
 def render_html(
@@ -41,6 +44,7 @@ def render_html(
     data = {
         part.folder: {
             "shift": shift_data(part.section, looks),
+            "mix": mix_data(part.section, looks),
             "trials": trials_data(part.section),
             "notes": footnotes(part),
         }
@@ -58,12 +62,13 @@ def render_html(
             for part in parts
         ],
         shifts={anchor for anchor, found in data.items() if found["shift"] is not None},
+        mixes={folder for folder, found in data.items() if found["mix"] is not None},
         data=script_json(data),
         failures=[failure_line(failure) for failure in failures],
         unreadable=unreadable,
         version=ltbench_version,
         style=_text("page.css"),
-        script=_text("page.js"),
+        script="".join(_text(name) for name in _SCRIPTS),
     )
 
 

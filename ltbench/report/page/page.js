@@ -1,4 +1,3 @@
-"use strict";
 // Plain scripts, no library: sorting, filtering, the shift control and the details of trials.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -288,6 +287,7 @@
   window.addEventListener("hashchange", () => reveal(named(location.hash)));
 
   document.querySelectorAll(".shift").forEach(setUp);
+  document.querySelectorAll(".mix").forEach(mixBox({ make, sample, data }));
   document.querySelectorAll(".trials").forEach(listTrials);
   reveal(named(location.hash));
   document.documentElement.dataset.ready = "yes";

@@ -38,6 +38,11 @@ def is_family(kind: str) -> bool:
     return kind in ("dirichlet", "permuted")
 
 
+def is_mix(kind: str) -> bool:
+    """Whether a set has a label distribution that somebody stated class by class."""
+    return kind == "mix"
+
+
 def short_name(name: str, kind: str, ratio: float | None) -> str:
     """``F50``, ``U``, ``B50``; the name itself where it says more than kind and ratio."""
     if kind == "uniform" and name == "uniform":

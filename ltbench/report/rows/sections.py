@@ -11,6 +11,7 @@ from ltbench.report.records.names import (
     digest,
     distribution_order,
     is_family,
+    is_mix,
     is_shift,
     safe_name,
     short_name,
@@ -84,8 +85,14 @@ class Section:
 
     @property
     def others(self) -> tuple[TestSet, ...]:
-        """Partial-class sets and whatever is neither a shift nor one of a family."""
-        return tuple(t for t in self.test_sets if not (is_shift(t.kind) or is_family(t.kind)))
+        """Partial-class sets and whatever is neither a shift nor a mix nor one of a family."""
+        shown = (is_shift, is_family, is_mix)
+        return tuple(t for t in self.test_sets if not any(kind(t.kind) for kind in shown))
+
+    @property
+    def mixes(self) -> tuple[TestSet, ...]:
+        """Sets at a label distribution that somebody stated class by class."""
+        return tuple(test for test in self.test_sets if is_mix(test.kind))
 
     @property
     def families(self) -> tuple[TestSet, ...]:

@@ -10,7 +10,7 @@ from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.summary import mean_of, summarise
 from ltbench.report.statistics.adaptation import Comparison, comparisons
 from ltbench.report.statistics.regret import oracles
-from ltbench.report.tables.captions import caption, marked, row_notes, shift_legend
+from ltbench.report.tables.captions import caption, marked, mixes_told, row_notes, shift_legend
 from ltbench.report.tables.diagnostics import detail_notes
 from ltbench.report.tables.infinite import infinite_notes
 from ltbench.report.tables.kind import TableKind
@@ -34,7 +34,7 @@ _COLUMNS = (
 
 def adaptation_table(section: Section, ltbench_version: str) -> Table | None:
     """Rows that adapt, beside ``none`` and ``oracle`` of the same trials."""
-    tests = section.shifts
+    tests, mixes = section.shifts, section.mixes
     rows = [row for row in section.rows if adapts(row)]
     if not rows or not tests:
         return None
@@ -48,6 +48,9 @@ def adaptation_table(section: Section, ltbench_version: str) -> Table | None:
             yield (marked(row), test.short, *_cells({test.name: cases[test.name]}))
         if len(tests) > 1:
             yield (marked(row), f"all {len(tests)}", *_cells(cases))
+        for mix in mixes:
+            if found := comparisons(row, section.everything, known, mix.name):
+                yield (marked(row), mix.short, *_cells({mix.name: found}))
 
     what = f"What adapting won or lost in top-1 accuracy (%) ({shift_legend(tests)}) on"
     explained = (
@@ -59,14 +62,16 @@ def adaptation_table(section: Section, ltbench_version: str) -> Table | None:
     return Table(
         name="adaptation",
         title="What test-time adaptation won or lost",
-        caption=caption(section, what, rows, tests, ltbench_version) + explained,
+        caption=caption(section, what, rows, tests, ltbench_version)
+        + explained
+        + mixes_told(mixes),
         columns=(LABEL, *_COLUMNS),
         blocks=tuple(Block(tuple(lines(row))) for row in rows),
         notes=(
             *infinite_notes(
                 rows,
                 "Prior KL",
-                {t.short: at(t.name, prior_kl) for t in tests},
+                {t.short: at(t.name, prior_kl) for t in (*tests, *mixes)},
             ),
             *detail_notes(section, rows),
             *row_notes(section, rows),
@@ -121,7 +126,7 @@ def exact_table(section: Section, ltbench_version: str) -> Table | None:
     Per draw ``sum_c pi_c a_c``, pi the realised class frequencies of the stored test set and a_c the
     recall on all test images of class c. The page's shift control takes the ideal prior instead.
     """
-    tests = section.shifts
+    tests = (*section.shifts, *section.mixes)
     rows = [row for row in section.rows if _exact_tests(row, tests)]
     if not rows:
         return None
@@ -147,7 +152,9 @@ def exact_table(section: Section, ltbench_version: str) -> Table | None:
     return Table(
         name="exact",
         title="Accuracy re-weighted to the realised counts, from all test images",
-        caption=caption(section, what, rows, tests, ltbench_version) + explained,
+        caption=caption(section, what, rows, tests, ltbench_version)
+        + explained
+        + mixes_told(section.mixes),
         columns=(LABEL, SEEDS, *columns_of(tests), Column("se", "SE", 2)),
         blocks=blocks(section, lines, rows),
         notes=row_notes(section, rows),

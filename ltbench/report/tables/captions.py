@@ -50,6 +50,14 @@ def shift_legend(tests: Sequence[TestSet]) -> str:
     return "; ".join(parts)
 
 
+def mixes_told(tests: Sequence[TestSet]) -> str:
+    """``" clinic: a mix as the protocol states it."``; nothing where there is none."""
+    if not tests:
+        return ""
+    verb = "a mix" if len(tests) == 1 else "mixes"
+    return f" {', '.join(test.short for test in tests)}: {verb} of classes as stated by the user."
+
+
 def _averaging(rows: Sequence[Row], tests: Sequence[TestSet]) -> str:
     shifted = [test.name for test in tests if test.kind not in EVERY_IMAGE]
     drawn = {n for row in rows for name in shifted for n in row.n_draws(name)}
