@@ -6,6 +6,7 @@ files, and published ones, have none. Nothing in it is pickled.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -98,7 +99,8 @@ def write_arrays(path: Path, found: Mapping[str, ClassArrays]) -> None:
 def read_arrays(path: Path) -> dict[str, ClassArrays]:
     """By test distribution. Raises :class:`ValueError` where the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        whole = io.BytesIO(path.read_bytes())  # NumPy leaves a damaged file open
+        with np.load(whole, allow_pickle=False) as file:
             return _distributions({key: file[key] for key in file.files})
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not readable: {error}") from error
