@@ -21,7 +21,7 @@ from ltbench.hyper import Json
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.seeds import generator
 from ltbench.shift.testsets import TestSet
-from ltbench.strategy import Adapted, UnlabelledTest
+from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
 
 Distribution = dict[str, Any]
 
@@ -60,18 +60,9 @@ def evaluate_row(
                 continue
             chosen = outputs.indices_of(test_set, draw)
             labels, logits = outputs.labels[chosen], outputs.logits_for(test_set)[chosen]
-            # Selected images lie class by class; in that order they would tell their labels.
-            arrival = torch.randperm(
-                len(chosen), generator=generator("arrival", test_set.name, draw)
+            adapted, scores = adapt(
+                outputs, row, strategy, source, test_set.name, draw, chosen, logits
             )
-            test = _unlabelled(outputs, row, logits[arrival], chosen[arrival])
-            rng = generator("strategy", outputs.trial.seed, strategy.name, test_set.name, draw)
-            given = with_fresh_network(source, row, outputs)
-            with torch.enable_grad():
-                adapted = strategy.adapt(test, given, rng)
-            arrived = _checked(adapted, (len(chosen), logits.shape[2]), row)
-            scores = torch.empty_like(arrived)
-            scores[arrival] = arrived
             scored = Scored(scores, labels, logits)
             if test_set.pool is not None and adapted.frozen is not None:
                 scored = reweighted(adapted.frozen, outputs, test_set, who)
@@ -97,6 +88,31 @@ def evaluate_row(
         result[test_set.name] = {**entry, "draws": draws}
         on_distribution(test_set.name)
     return result
+
+
+def adapt(
+    outputs: TrialOutputs,
+    row: ResolvedRow,
+    strategy: Strategy[Any],
+    source: Source,
+    name: str,
+    draw: int,
+    chosen: Tensor,
+    logits: Tensor,
+) -> tuple[Adapted, Tensor]:
+    """What ``strategy`` returns for the test images ``chosen`` ``(N,)`` with ``logits`` ``(N, E, C)``,
+    and the scores ``(N, C)`` in their order. name, draw: of the test set; they seed the strategy."""
+    # Selected images lie class by class; in that order they would tell their labels.
+    arrival = torch.randperm(len(chosen), generator=generator("arrival", name, draw))
+    test = _unlabelled(outputs, row, logits[arrival], chosen[arrival])
+    rng = generator("strategy", outputs.trial.seed, strategy.name, name, draw)
+    given = with_fresh_network(source, row, outputs)
+    with torch.enable_grad():
+        adapted = strategy.adapt(test, given, rng)
+    arrived = _checked(adapted, (len(chosen), logits.shape[2]), row)
+    scores = torch.empty_like(arrived)
+    scores[arrival] = arrived
+    return adapted, scores
 
 
 def reweighted(frozen: Predictor, outputs: TrialOutputs, test_set: TestSet, who: str) -> Scored:

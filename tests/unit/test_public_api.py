@@ -39,6 +39,7 @@ PUBLIC = {
     "load_images",
     "load_logits",
     "load_model",
+    "load_predictions",
     "load_protocol",
     "load_recalls",
     "load_results",
