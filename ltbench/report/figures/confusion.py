@@ -68,7 +68,7 @@ def confusion_figure(section: Section) -> Drawing | None:
     assert mesh is not None
     bar = figure.colorbar(mesh, ax=axes, fraction=0.05, aspect=30, pad=0.02, ticks=_TICKS)
     bar.ax.set_title("%", pad=3.0)
-    bar.outline.set_linewidth(0.6)  # type: ignore[operator]
+    bar.outline.set_linewidth(0.6)
     figure.supxlabel("predicted class", fontsize="medium")
     figure.supylabel("true class (most frequent in training first)", fontsize="medium")
     return Drawing(
