@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ltbench.python.importing import import_outputs
     from ltbench.python.logits import load_logits
     from ltbench.python.plugins import check_plugin, write_plugin
+    from ltbench.python.predicting import load_predictions
     from ltbench.python.reporting import write_report
     from ltbench.python.settings import resolve_settings
     from ltbench.python.studies import reproduce_study
@@ -62,6 +63,7 @@ _HOMES = {
     "import_outputs": "ltbench.python.importing",
     "load_logits": "ltbench.python.logits",
     "check_plugin": "ltbench.python.plugins",
+    "load_predictions": "ltbench.python.predicting",
     "write_plugin": "ltbench.python.plugins",
     "write_report": "ltbench.python.reporting",
     "reproduce_study": "ltbench.python.studies",
@@ -102,6 +104,7 @@ __all__ = [
     "load_images",
     "load_logits",
     "load_model",
+    "load_predictions",
     "load_protocol",
     "load_recalls",
     "load_results",

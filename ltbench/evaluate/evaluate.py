@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ltbench.errors import ContractError
 from ltbench.evaluate import metrics
+from ltbench.evaluate.by_class import ClassCounts
 from ltbench.evaluate.contract import checked_scores
 from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.reweighted import ExactAccuracy, Predictor, Scored, prior_error
@@ -20,7 +21,7 @@ from ltbench.hyper import Json
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.seeds import generator
 from ltbench.shift.testsets import TestSet
-from ltbench.strategy import Adapted, UnlabelledTest
+from ltbench.strategy import Adapted, Source, Strategy, UnlabelledTest
 
 Distribution = dict[str, Any]
 
@@ -30,9 +31,11 @@ def evaluate_row(
     row: ResolvedRow,
     known: dict[str, Distribution],
     on_distribution: Callable[[str], None] = lambda name: None,
+    by_class: ClassCounts | None = None,
 ) -> dict[str, Distribution]:
     """Scores of ``row`` on every test set; what ``known`` holds already is not computed again.
 
+    by_class: counts every draw of the test sets that it lacks; scores that are known stay as they are.
     Raises :class:`ContractError` where the method's ``predict`` or the strategy breaks its contract.
     """
     counts = torch.from_numpy(outputs.task.train.counts)
@@ -51,28 +54,24 @@ def evaluate_row(
         if entry.get("definition") != definition:
             entry = {"definition": definition, "draws": {}}
         draws = dict(entry["draws"])
+        counted = by_class is not None and by_class.lacks(test_set.name, definition, test_set.draws)
         for draw in range(test_set.draws):
-            if str(draw) in draws:
+            if str(draw) in draws and not counted:
                 continue
             chosen = outputs.indices_of(test_set, draw)
             labels, logits = outputs.labels[chosen], outputs.logits_for(test_set)[chosen]
-            # Selected images lie class by class; in that order they would tell their labels.
-            arrival = torch.randperm(
-                len(chosen), generator=generator("arrival", test_set.name, draw)
+            adapted, scores = adapt(
+                outputs, row, strategy, source, test_set.name, draw, chosen, logits
             )
-            test = _unlabelled(outputs, row, logits[arrival], chosen[arrival])
-            rng = generator("strategy", outputs.trial.seed, strategy.name, test_set.name, draw)
-            given = with_fresh_network(source, row, outputs)
-            with torch.enable_grad():
-                adapted = strategy.adapt(test, given, rng)
-            arrived = _checked(adapted, (len(chosen), logits.shape[2]), row)
-            scores = torch.empty_like(arrived)
-            scores[arrival] = arrived
-            if draw == 0:
-                entry = {**entry, "correct": metrics.pack_bits(metrics.correct(scores, labels))}
             scored = Scored(scores, labels, logits)
             if test_set.pool is not None and adapted.frozen is not None:
                 scored = reweighted(adapted.frozen, outputs, test_set, who)
+            if by_class is not None and counted:
+                by_class.add(test_set.name, definition, draw, scored, adapted.frozen)
+            if str(draw) in draws:
+                continue
+            if draw == 0:
+                entry = {**entry, "correct": metrics.pack_bits(metrics.correct(scores, labels))}
             draws[str(draw)] = _scores(adapted, scored) | {"n": len(chosen)}
             if scored.weights is not None:
                 draws[str(draw)]["reweighted"] = len(scored.labels)
@@ -89,6 +88,31 @@ def evaluate_row(
         result[test_set.name] = {**entry, "draws": draws}
         on_distribution(test_set.name)
     return result
+
+
+def adapt(
+    outputs: TrialOutputs,
+    row: ResolvedRow,
+    strategy: Strategy[Any],
+    source: Source,
+    name: str,
+    draw: int,
+    chosen: Tensor,
+    logits: Tensor,
+) -> tuple[Adapted, Tensor]:
+    """What ``strategy`` returns for the test images ``chosen`` ``(N,)`` with ``logits`` ``(N, E, C)``,
+    and the scores ``(N, C)`` in their order. name, draw: of the test set; they seed the strategy."""
+    # Selected images lie class by class; in that order they would tell their labels.
+    arrival = torch.randperm(len(chosen), generator=generator("arrival", name, draw))
+    test = _unlabelled(outputs, row, logits[arrival], chosen[arrival])
+    rng = generator("strategy", outputs.trial.seed, strategy.name, name, draw)
+    given = with_fresh_network(source, row, outputs)
+    with torch.enable_grad():
+        adapted = strategy.adapt(test, given, rng)
+    arrived = _checked(adapted, (len(chosen), logits.shape[2]), row)
+    scores = torch.empty_like(arrived)
+    scores[arrival] = arrived
+    return adapted, scores
 
 
 def reweighted(frozen: Predictor, outputs: TrialOutputs, test_set: TestSet, who: str) -> Scored:

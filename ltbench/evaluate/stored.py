@@ -14,6 +14,7 @@ from ltbench.resolve.rows import ResolvedRow
 from ltbench.settings import identity_of
 from ltbench.shift.testsets import TestSet
 from ltbench.trial import store
+from ltbench.trial.class_arrays import ClassArrays, arrays_path, read_arrays
 from ltbench.trial.trial import Trial, content_hash
 
 EVALUATION_SEMANTICS = 1
@@ -92,5 +93,23 @@ def is_complete(
     return all(
         known.get(test_set.name, {}).get("definition") == test_set.definition()
         and all(str(draw) in known[test_set.name]["draws"] for draw in range(test_set.draws))
+        for test_set in test_sets
+    )
+
+
+def known_arrays(path: Path) -> dict[str, ClassArrays]:
+    """What the array file of the record at ``path`` holds; nothing where it is absent or damaged."""
+    try:
+        return read_arrays(arrays_path(path))
+    except ValueError:
+        return {}
+
+
+def has_arrays(path: Path, test_sets: Sequence[TestSet]) -> bool:
+    """Whether the array file of the record at ``path`` holds every draw of every test set."""
+    known = known_arrays(path)
+    return all(
+        test_set.name in known
+        and known[test_set.name].covers(test_set.definition(), test_set.draws)
         for test_set in test_sets
     )

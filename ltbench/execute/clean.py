@@ -14,6 +14,7 @@ from ltbench.execute.other_code import CodeSurvey, survey_code
 from ltbench.execute.survey import trial_folders
 from ltbench.trial import store
 from ltbench.trial.asked_code import Code, read_asked
+from ltbench.trial.class_arrays import arrays_path
 
 _DERIVED = ("view-logits", "views", "datasets")
 """Folders of the cache that are made again on demand; downloads are not among them."""
@@ -176,11 +177,18 @@ def _is_finished(folder: Path) -> bool:
 
 def _other_code(folder: Path, results: Path, survey: CodeSurvey) -> Iterator[Leftover]:
     for coded, code in survey.others(folder):
-        paths: tuple[Path, ...] = (coded.path,)
+        paths: tuple[Path, ...] = (coded.path, *_arrays(coded.path))
         if coded.is_trial:
             paths = tuple(sorted(p for p in folder.iterdir() if p.name != store.CLAIM))
         size = sum(map(_size, paths))
         yield Leftover(OTHER_CODE, coded.path, paths, size, folder, code, results)
+
+
+def _arrays(record: Path) -> Iterator[Path]:
+    """The array file of an evaluation goes with it."""
+    path = arrays_path(record)
+    if record.suffix == ".json" and path.exists():
+        yield path
 
 
 def _attempt(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 from ltbench.errors import InputError, describe
 from ltbench.evaluate.stored import evaluation_path, is_complete, sets_for
 from ltbench.evaluate.stream import is_streamed, stream_path
+from ltbench.execute.class_arrays import can_add_arrays
 from ltbench.execute.job import Settings, build_trial, trial_folder
 from ltbench.hyper import Hyper
 from ltbench.method import Method
@@ -86,6 +87,7 @@ def left_to_do(
             sets_for(row, task.test_sets),
             task.left_out,
         )
+        or can_add_arrays(folder, trial, row, task, settings)
     ]
     streamed = all(
         task is not None

@@ -19,11 +19,13 @@ from ltbench.evaluate.stored import (
     left_out_facts,
     sets_for,
 )
+from ltbench.execute.class_arrays import can_add_arrays, class_counts
 from ltbench.execute.context import TrialContext, now
 from ltbench.execute.output_files import OutputFiles
 from ltbench.execute.row_failure import RowFailure
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
+from ltbench.trial.class_arrays import arrays_path, write_arrays
 from ltbench.trial.light import write_record
 from ltbench.trial.trial import SCHEMA
 
@@ -34,7 +36,8 @@ def evaluate_trial(context: TrialContext, files: OutputFiles) -> list[RowFailure
     for row in context.job.resolve_rows(context.registries):
         path = _path(context, row)
         sets = sets_for(row, context.task.test_sets)
-        if is_complete(path, sets, context.task.left_out):
+        complete = is_complete(path, sets, context.task.left_out)
+        if complete and not _lacks_arrays(context, row):
             store.forget_failure(path)
         else:
             pending.append(row)
@@ -59,6 +62,10 @@ def evaluate_trial(context: TrialContext, files: OutputFiles) -> list[RowFailure
     return failures
 
 
+def _lacks_arrays(context: TrialContext, row: ResolvedRow) -> bool:
+    return can_add_arrays(context.folder, context.trial, row, context.task, context.job.settings)
+
+
 def _path(context: TrialContext, row: ResolvedRow) -> Path:
     return evaluation_path(context.folder, context.trial, row, context.job.settings.mode)
 
@@ -74,7 +81,25 @@ def _evaluate_row(
         done += 1
         context.report(row.label, done, len(context.task.test_sets))
 
-    distributions = evaluate_row(outputs, row, known_distributions(_path(context, row)), step)
+    path = _path(context, row)
+    known, by_class = known_distributions(path), class_counts(path, outputs)
+    distributions = evaluate_row(outputs, row, known, step, by_class)
+    write_arrays(arrays_path(path), by_class.result())
+    if not is_complete(path, sets_for(row, context.task.test_sets), context.task.left_out):
+        _write_record(context, row, outputs, record, distributions, began)
+    draws = distributions["uniform"]["draws"].values()
+    uniform = math.fsum(draw["top1"] for draw in draws) / len(draws)
+    context.emit({"event": "row", "label": row.label, "uniform": uniform})
+
+
+def _write_record(
+    context: TrialContext,
+    row: ResolvedRow,
+    outputs: TrialOutputs,
+    record: dict[str, Any],
+    distributions: dict[str, Any],
+    began: float,
+) -> None:
     evaluation = {
         "schema": SCHEMA,
         "evaluation": evaluation_hash(context.trial, row, context.job.settings.mode),
@@ -85,9 +110,6 @@ def _evaluate_row(
         "distributions": distributions,
     }
     write_record(_path(context, row), evaluation)
-    draws = distributions["uniform"]["draws"].values()
-    uniform = math.fsum(draw["top1"] for draw in draws) / len(draws)
-    context.emit({"event": "row", "label": row.label, "uniform": uniform})
 
 
 def row_facts(

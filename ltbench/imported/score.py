@@ -19,10 +19,12 @@ from ltbench.evaluate.sources import bias_block
 from ltbench.evaluate.stored import (
     evaluation_hash,
     evaluation_path,
+    has_arrays,
     is_complete,
     known_distributions,
     left_out_facts,
 )
+from ltbench.execute.class_arrays import class_counts
 from ltbench.execute.context import now, save_tensors
 from ltbench.files import write_json
 from ltbench.imported.class_names import read_classes
@@ -31,7 +33,7 @@ from ltbench.imported.in_memory import Source
 from ltbench.imported.known import check_known, known_title, rename
 from ltbench.imported.notes import class_order_told, second_looks
 from ltbench.imported.outputs import Extras, ModelOutputs, read_outputs, with_extras
-from ltbench.imported.predictions import outputs_of, read_predictions
+from ltbench.imported.prediction_table import outputs_of, read_predictions
 from ltbench.imported.stand_in import ORIGIN, checked_title, label, resolve_rows, stand_in
 from ltbench.imported.task import (
     ImportedTrial,
@@ -46,6 +48,7 @@ from ltbench.resolve.rows import ResolvedRow
 from ltbench.task import Task, missing_sets
 from ltbench.trial import store
 from ltbench.trial.asked_code import note_asked
+from ltbench.trial.class_arrays import arrays_path, write_arrays
 from ltbench.trial.environment import environment
 from ltbench.trial.light import write_record
 from ltbench.trial.trial import SCHEMA
@@ -255,10 +258,15 @@ def score_row(folder: Path, row: ResolvedRow, outputs: TrialOutputs) -> float:
     """Top-1 on the uniform set, per cent, after writing what was missing."""
     task, trial = outputs.task, outputs.trial
     path = evaluation_path(folder, trial, row, MODE)
-    if is_complete(path, task.test_sets, task.left_out):
+    complete = is_complete(path, task.test_sets, task.left_out)
+    if complete and has_arrays(path, task.test_sets):
         return _uniform(known_distributions(path))
     began = time.monotonic()
-    distributions = evaluate_row(outputs, row, known_distributions(path))
+    by_class = class_counts(path, outputs)
+    distributions = evaluate_row(outputs, row, known_distributions(path), by_class=by_class)
+    write_arrays(arrays_path(path), by_class.result())
+    if complete:  # the record is of before there were array files, and stays as it is
+        return _uniform(distributions)
     evaluation = {
         "schema": SCHEMA,
         "evaluation": evaluation_hash(trial, row, MODE),

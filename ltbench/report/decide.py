@@ -210,7 +210,7 @@ def _could_adapt(row: Row) -> bool:
 def _others(section: Section, name: str, best: Row, ends: tuple[TestSet, ...]) -> list[DecidedRow]:
     """Rows that were measured on the drawn sets of the mix, beside the best fixed row on the same."""
     rows = [row for row in section.rows if row.strategy != FIXED and row.top1(name)]
-    by_image, _ = image_intervals(rows, name)
+    by_image = image_intervals(rows, name).cells
     found = []
     for row in rows:
         values = row.top1(name)

@@ -40,6 +40,7 @@ PUBLIC = {
     "load_images",
     "load_logits",
     "load_model",
+    "load_predictions",
     "load_protocol",
     "load_recalls",
     "load_results",

@@ -121,7 +121,7 @@ def _ticks(axes: Axes, section: Section, order: Sequence[int], *, smooth: bool) 
         texts = [f"{section.train_counts[c]:,}" for c in order]
         crowded = max(len(text) for text in texts) * classes > 45
         axes.set_xticks(range(1, classes + 1), texts, rotation=90 if crowded else 0)
-        axes.set_xlabel("training images of the class (most frequent class first)")
+        axes.set_xlabel("training images of the class (most frequent first)")
     axes.set_xlim(0.4, classes + 0.6)
 
 

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.colors import to_hex, to_rgb
 
+from ltbench.report.records.names import digest
+
 if TYPE_CHECKING:
     from matplotlib.typing import FillStyleType
 
 COLUMN_WIDTH = 3.5  # inches: one column of a two-column paper
 FONT_SIZE = 8.0
 
-# Okabe and Ito's palette without its yellow, which is not seen on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's palette without its yellow, which is not seen on white; then five of Tol's, for names
+# that are not known here.
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
+    *("#332288", "#882255", "#999933", "#44AA99", "#661100"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # As many as a figure has rows at most: no two bars of a figure share one.
 HATCHES = (
@@ -35,7 +41,7 @@ DASHES: tuple[Line, ...] = (
     (0, (6.5, 2.4)),
     (0, (4.5, 1.2, 2, 1.2)),
 )
-# Each has one colour in all reports: the first method the first colour, and so on.
+# Each has a colour of its own: the first method the first colour, and so on.
 METHODS = ("sade", "ce", "logit-adjustment", "ride", "balanced-softmax")
 STRATEGIES = (*("stability", "tilt", "em", "mlls", "entropy", "logit-adjustment", "pseudo-label"),)
 DOTTED: Line = (0, (1, 1.2))  # kept for rows that know the true test prior
@@ -95,39 +101,35 @@ def ink(colour: str) -> str:
     return "#000000"
 
 
-def _places(names: Iterable[str], known: Sequence[str]) -> dict[str, int]:
-    """Known names have the place of their own, others those that are free, the last ones first."""
-    found = sorted(set(names))
-    places = {name: known.index(name) for name in found if name in known}
-    last = [*range(len(known), len(COLOURS)), *range(len(known))]
-    free = [place for place in last if place < len(COLOURS) and place not in places.values()]
-    order = free + last[: len(COLOURS)]
-    others = [name for name in found if name not in places]
-    for number, name in enumerate(others):
-        taken = number if number < len(free) else len(free) + (number - len(free)) % len(last)
-        places[name] = order[taken]
-    return places
+def _place(name: str, known: Sequence[str]) -> int:
+    """Of its colour, by the name alone: what else is in a report must not change it.
+
+    Known names have a colour of their own; others share those that are left, by a digest.
+    """
+    if name in known:
+        return known.index(name)
+    return len(known) + int(digest(name), 16) % (len(COLOURS) - len(known))
 
 
 def looks(rows: Iterable[tuple[str, str]], known: Sequence[str] = METHODS) -> dict[str, Look]:
     """One look per label, from pairs of label and method; independent of their order.
 
-    The colour tells methods apart; marker and line, or marker and filling where there are no lines,
-    tell the rows of one method apart. They step together in cycles whose lengths share no factor:
-    56 rows of one colour differ as lines, 40 as points. Each colour starts at another marker, so
-    that seven methods of seven rows (points: five) differ without colour, too. From the eighth
-    method on colours come again, and their cycles go on.
+    The colour tells methods apart, and a method has the same one in every report, whatever else is
+    there. Marker and line, or marker and filling where there are no lines, tell the rows of one colour
+    apart. They step together in cycles whose lengths share no factor: 56 rows of one colour differ as
+    lines, 40 as points. The first eight colours start at different markers, so that seven methods of
+    them with seven rows (points: five) differ without colour, too. Two methods that are not known may
+    share a colour: then its cycles go on.
 
-    known: methods whose colour is the same in every report, whatever else there is.
+    known: methods that share their colour with no other.
     """
     members: dict[str, set[str]] = defaultdict(set)
     for label, method in rows:
         members[method].add(label)
     found: dict[str, Look] = {}
     steps = [0] * len(COLOURS)
-    places = _places(members, known)
     for method in sorted(members):
-        place = places[method]
+        place = _place(method, known)
         for label in sorted(members[method]):
             step = steps[place]
             steps[place] += 1

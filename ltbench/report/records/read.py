@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,7 @@ from ltbench.report.records.parse import parse_evaluation, parse_failure, parse_
 from ltbench.report.records.schema import Evaluation, Failure, Trial
 from ltbench.report.records.streams import StreamRecord, parse_stream
 from ltbench.trial.asked_code import Asked, read_asked
+from ltbench.trial.class_arrays import ArraysFile, arrays_path
 from ltbench.trial.ensemble_record import KEY, changed_member
 
 SKIPPED = frozenset({"published", "report"})  # not read unless they are the path itself
@@ -183,7 +184,13 @@ def _read_evaluation(path: Path, trial: Trial) -> Evaluation:
         root: object = {key: msgspec.json.decode(raw) for key, raw in parts.items()}
     except (OSError, ValueError):  # read_json says what is wrong
         root, scores = read_json(path), None
-    return parse_evaluation(Node(root), trial, scores)
+    evaluation = parse_evaluation(Node(root), trial, scores)
+    arrays = arrays_path(path)
+    if not arrays.exists():
+        return evaluation
+    file = ArraysFile(arrays)
+    known = tuple(replace(one, file=file) for one in evaluation.distributions)
+    return replace(evaluation, distributions=known)
 
 
 def _evaluations(n: int) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from ltbench.report.records.bias import BiasEstimate
 from ltbench.trial.asked_code import Code
+from ltbench.trial.class_arrays import ArraysFile, ClassArrays
 
 GROUPS = ("many", "medium", "few")
 EVERY_IMAGE = ("uniform", "natural", "partial")
@@ -136,6 +137,14 @@ class Distribution:
     """Of the uniform set: base64 of the compressed classes of the images, in the same order."""
     agreement: tuple[Mapping[str, float | None], ...] = ()
     """Per expert, how alike its predictions on two views are, by group; empty if not measured."""
+    file: ArraysFile | None = field(default=None, compare=False, repr=False)
+    """What is told by class lies there; None where the record has no such file."""
+
+    def by_class(self, classes: int) -> ClassArrays | None:
+        """Counts and scores by class; None where they are not stored or not of these draws."""
+        if self.file is None:
+            return None
+        return self.file.of(self.name, self.definition, len(self.draws), classes)
 
     @property
     def drawn(self) -> bool:

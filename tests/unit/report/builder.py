@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from ltbench.trial.class_arrays import ClassArrays, arrays_path, canonical, write_arrays
 
 RATIOS = (10, 2)
 Score = Callable[[str, int, int], float]  # (distribution, seed, draw) -> top-1 in per cent
@@ -264,3 +267,24 @@ class Results:
             "parameters": 1000 * experts,
             **({"macs": 2_000_000 * experts} if self.images else {}),
         }
+
+
+Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # confusion, AUROC, average precision
+
+
+def with_arrays(
+    record: Path,
+    found: Mapping[str, Arrays],
+    *,
+    draws: int | None = None,
+    thresholds: Mapping[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
+) -> None:
+    """Puts the array file beside a record that :meth:`Results.add` wrote."""
+    known = json.loads(record.read_text())["distributions"]
+    arrays = {}
+    for name, (confusion, auroc, precision) in found.items():
+        more = (thresholds or {}).get(name, (None, None))
+        number = len(known[name]["draws"]) if draws is None else draws
+        definition = canonical(known[name]["definition"])
+        arrays[name] = ClassArrays(definition, number, confusion, auroc, precision, *more)
+    write_arrays(arrays_path(record), arrays)

@@ -78,7 +78,7 @@ def test_a_label_looks_alike_everywhere_and_strategies_share_a_colour() -> None:
     assert found == looks(reversed(pairs))
     assert found["sade"].colour == found["sade+none"].colour != found["ce"].colour
     assert found["sade"].line != found["sade+none"].line
-    assert len(set(COLOURS)) == 7
+    assert len(set(COLOURS)) == 12
 
 
 def test_running_mean_by_hand() -> None:

@@ -6,6 +6,12 @@ from ltbench.report.figures.rows import MOST
 from ltbench.report.figures.style import COLOURS, DASHES, HATCHES, METHODS, ink, looks
 
 
+def named(colour: str) -> str:
+    """A method that is not known and has this colour."""
+    names = (f"m{i}" for i in range(1000))
+    return next(name for name in names if looks([(name, name)])[name].colour == colour)
+
+
 def test_no_two_of_a_hundred_methods_look_alike() -> None:
     found = looks((f"m{i}", f"m{i}") for i in range(100))
     assert len(set(found.values())) == 100
@@ -19,13 +25,15 @@ def test_no_two_of_forty_rows_of_one_method_look_alike_as_lines_or_as_points() -
 
 
 def test_seven_methods_of_seven_strategies_differ_without_colour() -> None:
-    found = looks((f"m{m}+{i}", f"m{m}") for m in range(7) for i in range(7))
+    methods = (*METHODS, *(named(COLOURS[place]) for place in (5, 6)))
+    found = looks((f"{m}+{i}", m) for m in methods for i in range(7))
     assert len({(look.marker, look.line) for look in found.values()}) == 49
 
 
 def test_rows_of_methods_that_share_a_colour_differ() -> None:
-    found = looks((f"m{m:02d}+{i}", f"m{m:02d}") for m in range(35) for i in range(8))
-    assert len({(look.colour, look.marker, look.line) for look in found.values()}) == 280
+    found = looks((f"m{m:02d}+{i}", f"m{m:02d}") for m in range(20) for i in range(8))
+    assert len({look.colour for look in found.values()}) == len(COLOURS) - len(METHODS)
+    assert len({(look.colour, look.marker, look.line) for look in found.values()}) == 160
 
 
 def test_no_two_bars_of_a_figure_share_a_hatch() -> None:
@@ -53,6 +61,16 @@ def test_a_known_method_keeps_its_colour_whatever_else_there_is() -> None:
         assert own.colour == alone[name].colour == beside[name].colour
     assert len({look.colour for look in alone.values()}) == len(METHODS)
     assert beside["a"].colour not in {look.colour for look in alone.values()}
+
+
+def test_any_method_has_its_colour_in_every_report() -> None:
+    mine = [f"mine-{i}" for i in range(20)]
+    together = looks((name, name) for name in (*METHODS, *mine))
+    for name in mine:
+        (alone,) = looks([(name, name)]).values()
+        assert alone.colour == together[name].colour
+    known = {together[name].colour for name in METHODS}
+    assert not known & {together[name].colour for name in mine}
 
 
 def test_text_in_the_colour_of_a_line_can_be_read() -> None:

@@ -1,0 +1,149 @@
+"""What a row gets right and wrong by class: confusions, areas under curves, a threshold.
+
+Areas are computed by scikit-learn. No test label chooses anything: the threshold comes from the
+hold-out alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from torch import Tensor
+
+from ltbench.evaluate.outputs import HoldOut
+from ltbench.evaluate.reweighted import Scored
+from ltbench.trial.class_arrays import ClassArrays, canonical
+
+
+def confusion_counts(scores: Tensor, labels: Tensor) -> NDArray[np.int64]:
+    """``(C, C)``: images of class i that were taken for class j. scores ``(N, C)``, labels ``(N,)``.
+
+    Of equal scores the first class wins, as in the accuracy.
+    """
+    classes = scores.shape[1]
+    places = labels * classes + scores.argmax(dim=1)
+    counts = torch.bincount(places, minlength=classes * classes)
+    found: NDArray[np.int64] = counts.reshape(classes, classes).numpy().astype(np.int64)
+    return found
+
+
+def probabilities(scores: Tensor) -> NDArray[np.float64]:
+    """``(N, C)`` scores to softmax probabilities."""
+    found: NDArray[np.float64] = torch.softmax(scores.detach().double(), dim=1).numpy()
+    return found
+
+
+def areas(scores: Tensor, labels: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One-vs-rest AUROC and average precision of each class, ``(C,)`` each, in [0, 1].
+
+    Images are ranked by the softmax probability of the class; NaN where the class or the rest has no
+    image.
+    """
+    classes, ranked, truth = scores.shape[1], probabilities(scores), labels.numpy()
+    auroc, precision = np.full(classes, np.nan), np.full(classes, np.nan)
+    sizes = np.bincount(truth, minlength=classes)
+    there = np.flatnonzero((sizes > 0) & (sizes < len(truth)))
+    if len(there):
+        own = truth[:, None] == there[None, :]
+        auroc[there] = roc_auc_score(own, ranked[:, there], average=None)
+        precision[there] = average_precision_score(own, ranked[:, there], average=None)
+    return auroc, precision
+
+
+def youden(positive: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    """The threshold t of the highest sensitivity + specificity - 1 of "positive where p >= t".
+
+    positive: ``(H,)`` probabilities of the positive class; labels ``(H,)``. Of equal ones the highest
+    t. NaN where one of the classes is missing. Source: Youden 1950.
+    """
+    if labels.all() or not labels.any():
+        return float("nan")
+    false, true, thresholds = roc_curve(labels, positive, drop_intermediate=False)
+    # The first point calls nothing positive; its threshold is infinite.
+    return float(min(1.0, thresholds[int(np.argmax(true - false))]))
+
+
+@dataclass
+class ClassCounts:
+    """Collects what :class:`ClassArrays` holds while a row meets one draw after another.
+
+    known: what a file holds already; positive: of two classes the rarer one in training.
+    """
+
+    known: Mapping[str, ClassArrays] = field(default_factory=dict)
+    holdout: HoldOut | None = None
+    positive: int = 1
+    _open: dict[str, _Sum] = field(default_factory=dict)
+    _definitions: dict[str, str] = field(default_factory=dict)
+
+    def lacks(self, name: str, definition: Mapping[str, Any], draws: int) -> bool:
+        """Whether this test set has to be met again, all its draws."""
+        found = self.known.get(name)
+        return found is None or not found.covers(definition, draws)
+
+    def add(
+        self,
+        name: str,
+        definition: Mapping[str, Any],
+        draw: int,
+        scored: Scored,
+        frozen: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        """frozen: the predictor of this draw, where there is one; a threshold needs it."""
+        self._definitions[name] = canonical(definition)
+        self._open.setdefault(name, _Sum()).add(draw, scored, self._threshold(scored, frozen))
+
+    def _threshold(
+        self, scored: Scored, frozen: Callable[[Tensor], Tensor] | None
+    ) -> tuple[float, int] | None:
+        if scored.scores.shape[1] != 2 or self.holdout is None or frozen is None:
+            return None
+        with torch.no_grad():
+            own = probabilities(frozen(self.holdout.logits))[:, self.positive]
+        return youden(own, self.holdout.labels.numpy() == self.positive), self.positive
+
+    def result(self) -> dict[str, ClassArrays]:
+        """What was known and what was added, by test distribution."""
+        added = {name: one.arrays(self._definitions[name]) for name, one in self._open.items()}
+        return {**self.known, **added}
+
+
+@dataclass
+class _Sum:
+    confusion: NDArray[np.int64] | None = None
+    areas: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    draws: list[int] = field(default_factory=list)
+    thresholds: list[float] = field(default_factory=list)
+    at: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, 2), dtype=np.int64))
+
+    def add(self, draw: int, scored: Scored, threshold: tuple[float, int] | None) -> None:
+        own = confusion_counts(scored.scores, scored.labels)
+        self.confusion = own if self.confusion is None else self.confusion + own
+        self.draws.append(draw)
+        if draw == 0:  # sorting the scores of every class for every draw would take minutes
+            self.areas = areas(scored.scores, scored.labels)
+        if threshold is not None and not np.isnan(threshold[0]):
+            t, positive = threshold
+            called = probabilities(scored.scores)[:, positive] >= t
+            predicted = np.where(called, positive, 1 - positive)
+            np.add.at(self.at, (scored.labels.numpy(), predicted), 1)
+            self.thresholds.append(t)
+
+    def arrays(self, definition: str) -> ClassArrays:
+        assert self.confusion is not None
+        assert self.areas is not None
+        whole = len(self.thresholds) == len(self.draws)
+        return ClassArrays(
+            definition,
+            len(self.draws),
+            self.confusion,
+            *self.areas,
+            np.array(self.thresholds) if whole else None,
+            self.at if whole else None,
+        )
