@@ -126,6 +126,8 @@ class Splits:
     notes: Mapping[str, list[object]] = field(default_factory=dict)
     files: FileNames | None = None
     warnings: Mapping[str, list[str]] = field(default_factory=dict)
+    code: str = ""
+    """Digest of the plugin that found them; empty for a source that ltbench ships."""
 
 
 class FingerprintDigest:

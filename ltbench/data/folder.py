@@ -92,19 +92,23 @@ def _check_classes(root: Path, train: Split, test: Split, findings: Findings) ->
             )
 
 
-def file_stream(pairs: Sequence[LabelledFile], size: int, findings: Findings) -> Stream:
+def file_stream(
+    pairs: Sequence[LabelledFile], size: int, findings: Findings, *, upright: bool = True
+) -> Stream:
     """Image files as :func:`decode_resized` reads them, several at once."""
 
     def batches() -> Iterator[tuple[Images, Labels]]:
         with mapper(threaded=True) as over:
             for start in range(0, len(pairs), _BATCH):
                 part = pairs[start : start + _BATCH]
-                decoded = over(partial(_decode, size=size), [path for path, _ in part])
+                decoded = over(
+                    partial(_decode, size=size, upright=upright), [path for path, _ in part]
+                )
                 images = collect(decoded, [shown(path) for path, _ in part], findings)
                 yield images, np.array([label for _, label in part], dtype=np.int64)
 
     return Stream(len(pairs), batches)
 
 
-def _decode(path: Path, size: int) -> Decoded:
-    return try_decoding(partial(decode_resized, path, size), size)
+def _decode(path: Path, size: int, upright: bool) -> Decoded:
+    return try_decoding(partial(decode_resized, path, size, upright=upright), size)

@@ -77,7 +77,7 @@ def protocol_task(
 ) -> Task:
     """The task of protocol ``name``, whose test labels and counts must be those of ``outputs``."""
     protocol = load_protocol_config(name, overrides, plugins=plugins)
-    task = build_task(protocol, open_data(protocol.data, data_dir))
+    task = build_task(protocol, open_data(protocol.data, data_dir, plugins=plugins))
     classes = outputs.logits.shape[2]
     if classes != protocol.data.used_classes:
         raise InputError(

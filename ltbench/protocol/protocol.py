@@ -18,6 +18,8 @@ from ltbench.protocol.study import StudyPart
 from ltbench.settings import check_ranges, convert, identity_of, read, setting
 
 SMALLEST_CLASS, LARGEST = "smallest-class", "largest"
+SOURCE_ALIASES = {"folder": "image-folder"}
+"""Other names of data sources."""
 PROFILES = ("exponential", "step", "pareto", "counts", "all")
 
 
@@ -70,6 +72,14 @@ class DataConfig(_Checked):
         reader=read_subset,
         help="classes to train and test on, by name or number, in the order of their labels",
     )
+    options: dict[str, Any] = field(
+        default_factory=dict,
+        hash=False,
+        metadata={
+            "later": True,
+            "help": "`[data.options]`: settings of the source, as it types them",
+        },
+    )
 
     @property
     def used_classes(self) -> int:
@@ -78,6 +88,8 @@ class DataConfig(_Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # Before anything compares or hashes it.
+        object.__setattr__(self, "source", SOURCE_ALIASES.get(self.source, self.source))
         for name, value in (("mean", self.mean), ("std", self.std)):
             if value is not None and len(value) != 3:
                 raise InputError(f"{name} must have three values, one per channel")
