@@ -11,11 +11,12 @@ Examples:
   ltbench new method focal
   ltbench new strategy my-em --output plugins
   ltbench new protocol digits-hard
+  ltbench new source my-images
 """
 
 
 @click.command(name="new", epilog=EPILOG)
-@click.argument("kind", type=click.Choice(["method", "strategy", "protocol"]))
+@click.argument("kind", type=click.Choice(["method", "strategy", "protocol", "source"]))
 @click.argument("name")
 @click.option(
     "--output",
@@ -25,7 +26,7 @@ Examples:
     help="Where the two files go.  [default: here]",
 )
 def command(kind: str, name: str, output: Path) -> None:
-    """Write a method, strategy or protocol that works, and its test, for you to change."""
+    """Write a method, strategy, protocol or source of images that works, and its test, for you to change."""
     import shlex
 
     from ltbench.scaffold.write import write_plugin
@@ -35,10 +36,15 @@ def command(kind: str, name: str, output: Path) -> None:
     click.echo(f"{test}: its test (python -m pytest {test})\n")
     click.echo("Then:")
     click.echo(f"  ltbench check {plugin}")
+    if kind == "source":
+        click.echo(
+            f'  # in PROTOCOL.toml: [data] source = "{name}"; its head says how many classes'
+        )
     tried = {
         "method": f"--methods ce,{name} --protocol digits-lt --plugin {plugin}",
         "strategy": f"--methods ce,ce+{name} --protocol digits-lt --plugin {plugin}",
         "protocol": f"--methods ce --protocol {plugin}",
+        "source": f"--methods ce --protocol PROTOCOL.toml --plugin {plugin}",
     }[kind]
     click.echo(f"  ltbench run {tried}")
     click.echo("  ltbench report")

@@ -55,9 +55,11 @@ def file_is_named_after_it(case: ProtocolCase) -> None:
 
 
 def settings_are_of_known_plugins(case: ProtocolCase) -> None:
-    """[methods.X] and [strategies.X] name what is registered, with its hyper-parameters."""
+    """[methods.X], [strategies.X] and data.source name what is registered, with its settings."""
     protocol = case.load()
     try:
+        source = case.registries.sources.get(protocol.data.source).cls
+        source.hyper_type.from_mapping(protocol.data.options, "data.options")
         for name, overrides in protocol.methods.items():
             case.registries.methods.get(name).cls.hyper_type.from_mapping(overrides.hyper, name)
         for name, hyper in protocol.strategies.items():

@@ -153,7 +153,7 @@ def test_bad_names_are_refused(write: Write, name: object) -> None:
         ("raise RuntimeError('two\\nlines')\n", "cannot be imported: RuntimeError: two$"),
         ("import no_such_module_anywhere\n", "cannot be imported: ModuleNotFoundError"),
         ("raise SystemExit(3)\n", "cannot be imported: SystemExit"),
-        ("x = 1\n", "defines no Method and no Strategy"),
+        ("x = 1\n", "defines no Method, no Strategy and no DataSource"),
         ("from ltbench.methods.train.cross_entropy import CrossEntropy\n", "defines no Method"),
         (
             "from ltbench.method import Method\nclass A(Method):\n    name = 'aa'\n",
