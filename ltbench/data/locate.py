@@ -13,7 +13,7 @@ from typing import Any
 from ltbench.data.cache import cache_root
 from ltbench.data.guard import asked, guarded
 from ltbench.data.raw import Found, Report
-from ltbench.errors import DataError
+from ltbench.errors import DataError, InputError, describe
 from ltbench.hyper import Hyper
 from ltbench.protocol.protocol import DataConfig
 from ltbench.registry import load_sources
@@ -89,8 +89,18 @@ def resolve(config: DataConfig, plugins: Sequence[str] = ()) -> tuple[DataSource
     Raises :class:`InputError` for an unknown or broken source and for unknown or wrong options.
     """
     plugin = load_sources(plugins).get(config.source)
-    options = plugin.cls.hyper_type.from_mapping(config.options, "data.options")
-    return plugin.cls(), plugin.digest, options
+    kind = plugin.cls.hyper_type
+    if not (isinstance(kind, type) and issubclass(kind, Hyper)):
+        raise InputError(
+            f"source {plugin.name!r} ({plugin.origin}): hyper_type must be a class made from ltbench.Hyper"
+        )
+    options = kind.from_mapping(config.options, "data.options")
+    try:
+        return plugin.cls(), plugin.digest, options
+    except Exception as error:  # a plugin may raise whatever it likes
+        raise InputError(
+            f"source {plugin.name!r} ({plugin.origin}) cannot be used: {describe(error)}"
+        ) from error
 
 
 def locate(config: DataConfig, data_dir: Path | None, plugins: Sequence[str] = ()) -> Place:
