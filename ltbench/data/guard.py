@@ -80,7 +80,8 @@ def _reading(source: DataSource[Any], call: Callable[[], T]) -> T:
 
 
 def _check_batch(images: Any, labels: Any, size: int, where: str) -> None:
-    shape, kind = getattr(images, "shape", ()), getattr(images, "dtype", type(images).__name__)
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    kind = getattr(images, "dtype", type(images).__name__)
     if kind != np.uint8 or len(shape) != 4 or shape[1:] != (3, size, size):
         raise DataError(f"{where} must be uint8 (B, 3, {size}, {size}), not {kind} {shape}")
     if getattr(labels, "shape", None) != shape[:1] or labels.dtype.kind not in "iu":
