@@ -42,8 +42,9 @@ class DataSource(ABC, Generic[H]):
     """A place that labelled images come from; a third party's plugin or one that ltbench ships.
 
     It finds and reads; ltbench decodes, stores, checks and draws. What identifies a result are the
-    images, labels and class names that were read (their SHA-256), never the code that read them: the
-    digest of a plugin's code is recorded and belongs to the stored copy of decoded images alone.
+    name of the source and the images, labels and class names that were read (their SHA-256), never the
+    code that read them: the digest of a plugin's code is recorded, and decides which stored copy of
+    decoded images is its own.
     """
 
     name: ClassVar[str]
