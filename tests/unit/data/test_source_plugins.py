@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ltbench.data.cache import entry_path
+from ltbench.data.found import from_files
 from ltbench.data.sources import describe, open_data
 from ltbench.errors import DataError, InputError
 from ltbench.execute.job import build_trial
@@ -268,3 +270,14 @@ def test_a_source_alone_imports_no_torch(plugin: str) -> None:
     )
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_class_order_size_and_exif_rule_decide_which_stored_images_are_meant(folder: Path) -> None:
+    files = [(path, int(path.name[0])) for path in sorted(folder.iterdir())]
+
+    def entry(names: tuple[str, ...] = ("no", "yes"), size: int = 4, upright: bool = False) -> Path:
+        return entry_path(from_files(files, files, names, size, origin="flags", upright=upright))
+
+    entries = [entry(), entry(("yes", "no")), entry(size=8), entry(upright=True)]
+    assert len(set(entries)) == 4
+    assert entry() == entries[0]
