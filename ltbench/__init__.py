@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         get_strategy,
         list_methods,
         list_protocols,
+        list_sources,
         list_strategies,
         load_protocol,
         plan_trials,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ltbench.report.frames.recalls import load_recalls
     from ltbench.report.frames.results import load_results
     from ltbench.report.frames.streams import load_streams
+    from ltbench.source import DataSource
     from ltbench.strategy import Strategy
 
 # Loaded when first used: torch and pandas take seconds, `ltbench --help` must not.
@@ -46,6 +48,7 @@ _HOMES = {
     "get_strategy": "ltbench.api",
     "list_methods": "ltbench.api",
     "list_protocols": "ltbench.api",
+    "list_sources": "ltbench.api",
     "list_strategies": "ltbench.api",
     "load_protocol": "ltbench.api",
     "plan_trials": "ltbench.api",
@@ -75,12 +78,14 @@ _HOMES = {
     "load_results": "ltbench.report.frames.results",
     "load_recalls": "ltbench.report.frames.recalls",
     "load_streams": "ltbench.report.frames.streams",
+    "DataSource": "ltbench.source",
     "Strategy": "ltbench.strategy",
     "load_model": "ltbench.python.trained",
 }
 
 __all__ = [
     "Architecture",
+    "DataSource",
     "Hyper",
     "Method",
     "Phase",
@@ -99,6 +104,7 @@ __all__ = [
     "import_outputs",
     "list_methods",
     "list_protocols",
+    "list_sources",
     "list_strategies",
     "list_trials",
     "load_images",

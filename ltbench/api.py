@@ -51,6 +51,13 @@ def list_protocols(plugins: Plugins = ()) -> list[str]:
     return sorted(find_protocols(plugin_files(plugins)).files)
 
 
+def list_sources(plugins: Plugins = ()) -> list[str]:
+    """Names of all usable sources of images, sorted: what ``data.source`` of a protocol may name."""
+    from ltbench.registry import load_sources
+
+    return sorted(load_sources(plugin_files(plugins)).plugins)
+
+
 def get_method(
     name: str, counts: Tensor | Sequence[int], *, plugins: Plugins = (), **hyper: Any
 ) -> Method[Any]:

@@ -26,6 +26,7 @@ from ltbench.plugins.shipped import digest_unless_shipped
 
 if TYPE_CHECKING:
     from ltbench.method import Method
+    from ltbench.source import DataSource
     from ltbench.strategy import Strategy
 
 P = TypeVar("P")
@@ -97,6 +98,7 @@ class Registry(Generic[P]):
 class Registries:
     methods: Registry[Method[Any]]
     strategies: Registry[Strategy[Any]]
+    sources: Registry[DataSource[Any]] = field(default_factory=lambda: Registry("data source"))
 
 
 def load_registries(plugins: Sequence[str] = ()) -> Registries:
@@ -104,8 +106,17 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
 
     Raises :class:`InputError` where a file named there cannot be used: it was asked for.
     """
+    return _load(_stamped(plugins))
+
+
+def load_sources(plugins: Sequence[str] = ()) -> Registry[DataSource[Any]]:
+    """The data sources alone, as in :func:`load_registries`: no method is imported, hence no torch."""
+    return _load_sources(_stamped(plugins))
+
+
+def _stamped(plugins: Sequence[str]) -> tuple[tuple[str, str], ...]:
     files = (Path(plugin).resolve() for plugin in plugins if not plugin.endswith(".toml"))
-    return _load(tuple((str(file), _stamp(file)) for file in files))
+    return tuple((str(file), _stamp(file)) for file in files)
 
 
 @lru_cache(maxsize=8)
@@ -121,20 +132,50 @@ def _load(files: tuple[tuple[str, str], ...]) -> Registries:
     _scan_entry_points(methods, "ltbench.methods", Method)
     _scan_entry_points(strategies, "ltbench.strategies", Strategy)
     for file, stamp in files:
-        module = import_plugin(Path(file), stamp)
-        digest = read_code(Path(file), BesideFile(Path(file).parent)).digest
-        found = 0
-        for registry, base in ((methods, Method), (strategies, Strategy)):
-            try:
-                classes = list(_classes(module, base))
-            except TypeError as error:
-                raise InputError(f"--plugin {file}: {error}") from error
-            for cls in classes:
+        _add_file(file, stamp, (methods, Method), (strategies, Strategy))
+    return Registries(methods, strategies, _load_sources(files))
+
+
+@lru_cache(maxsize=8)
+def _load_sources(files: tuple[tuple[str, str], ...]) -> Registry[DataSource[Any]]:
+    from ltbench.source import DataSource
+
+    sources: Registry[DataSource[Any]] = Registry("data source")
+    _scan_folder(sources, "ltbench.data.shipped", DataSource)
+    _scan_entry_points(sources, "ltbench.sources", DataSource)
+    for file, stamp in files:
+        _add_file(file, stamp, (sources, DataSource))
+    return sources
+
+
+def _add_file(file: str, stamp: str, *kinds: tuple[Registry[Any], type[Any]]) -> None:
+    """What of ``kinds`` a --plugin file defines. A file without a plugin of any kind is a mistake."""
+    module = _import(file, stamp)
+    digest = read_code(Path(file), BesideFile(Path(file).parent)).digest
+    try:
+        for registry, base in kinds:
+            for cls in list(_classes(module, base)):
                 registry.add(Plugin(cls.name, cls, file, digest))
-                found += 1
-        if not found:
-            raise InputError(f"--plugin {file} defines no Method and no Strategy with a name")
-    return Registries(methods, strategies)
+        if not any(list(_classes(module, base)) for base in _bases()):
+            raise InputError(
+                f"--plugin {file} defines no Method, no Strategy and no DataSource with a name"
+            )
+    except TypeError as error:
+        raise InputError(f"--plugin {file}: {error}") from error
+
+
+def _bases() -> tuple[type[Any], ...]:
+    from ltbench.method import Method
+    from ltbench.source import DataSource
+    from ltbench.strategy import Strategy
+
+    return Method, Strategy, DataSource
+
+
+@lru_cache(maxsize=32)
+def _import(file: str, stamp: str) -> ModuleType:
+    """Once for methods, strategies and sources of one file: a second import would be other classes."""
+    return import_plugin(Path(file), stamp)
 
 
 def _scan_folder(registry: Registry[Any], package: str, base: type[Any]) -> None:
@@ -144,7 +185,13 @@ def _scan_folder(registry: Registry[Any], package: str, base: type[Any]) -> None
         try:
             module = importlib.import_module(origin)
             for cls in _classes(module, base):
-                digest = digest_unless_shipped(registry.kind, cls.name, cls.version, module)
+                # Nothing hashes the code of a source: what it reads decides.
+                version = getattr(cls, "version", None)
+                digest = (
+                    digest_unless_shipped(registry.kind, cls.name, version, module)
+                    if version is not None
+                    else ""
+                )
                 registry.add(Plugin(cls.name, cls, origin, digest))
         except Exception as error:  # whatever a plugin raises, it stops nobody else
             name = info.name.replace("_", "-")

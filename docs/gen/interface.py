@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ltbench
 
-CONTRACT = ("ltbench.method", "ltbench.strategy", "ltbench.session", "ltbench.settings")
+CONTRACT = (
+    *("ltbench.method", "ltbench.strategy", "ltbench.session", "ltbench.settings"),
+    *("ltbench.source", "ltbench.data.found", "ltbench.data.raw"),
+)
 """Modules that a plugin may import beside ``ltbench`` itself."""
 
 

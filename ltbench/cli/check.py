@@ -1,4 +1,4 @@
-"""``ltbench check``: whether a method, strategy or protocol keeps its contract, in plain words."""
+"""``ltbench check``: whether a method, strategy, protocol or source keeps its contract, in plain words."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ Examples:
   ltbench check focal.py
   ltbench check sade
   ltbench check digits_hard.toml
+  ltbench check my_source.py --data-dir photos
 """
 
 
 @click.command(name="check", epilog=EPILOG)
 @click.argument("target", metavar="NAME|FILE")
 @plugin_option
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Images of a source that needs a folder."
+)
 @click.option("--quiet", is_flag=True, help="Tell only what is missing.")
-def command(target: str, plugins: tuple[str, ...], quiet: bool) -> int:
+def command(target: str, plugins: tuple[str, ...], data_dir: Path | None, quiet: bool) -> int:
     """Run the contract tests on one plugin and say what is missing.
 
     MISSING is what would make numbers wrong or a run fail: exit code 1, and `ltbench run` refuses such
@@ -33,7 +37,7 @@ def command(target: str, plugins: tuple[str, ...], quiet: bool) -> int:
     """
     from ltbench.contract.check import by_cause, checks_of
 
-    findings = [check.finding() for check in checks_of(target, plugins)]
+    findings = [check.finding() for check in checks_of(target, plugins, data_dir=data_dir)]
     for plugin in dict.fromkeys(finding.plugin for finding in findings):
         if not quiet:
             click.echo(plugin)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ltbench.cli.data_split import split
+from ltbench.cli.options import plugin_option
 
 if TYPE_CHECKING:
     from ltbench.cli.data_progress import DataProgress
@@ -22,7 +23,7 @@ def _options(function: F) -> F:
     folder = click.Path(path_type=Path)
     option = click.option("--data-dir", type=folder, help="Your folder of images; it is only read.")
     argument = click.argument("protocol", metavar="PROTOCOL")
-    return argument(option(function))
+    return argument(option(plugin_option(function)))
 
 
 @click.group(name="data")
@@ -44,19 +45,19 @@ command.add_command(split)
 
 @command.command()
 @_options
-def prepare(protocol: str, data_dir: Path | None) -> None:
+def prepare(protocol: str, data_dir: Path | None, plugins: tuple[str, ...]) -> None:
     """Download where needed, decode once, check. A folder given with --data-dir is only read."""
     from ltbench.data.sources import open_data
 
-    config = _config(protocol)
+    config = _config(protocol, plugins)
     with _progress() as report:
-        splits = open_data(config, data_dir, report=report)
+        splits = open_data(config, data_dir, report=report, plugins=plugins)
     _summarise(config, splits)
 
 
 @command.command()
 @_options
-def check(protocol: str, data_dir: Path | None) -> None:
+def check(protocol: str, data_dir: Path | None, plugins: tuple[str, ...]) -> None:
     """Read and check all images; nothing is downloaded. Exit code 2 where something is wrong.
 
     Everything wrong is listed at once, by kind, each file with its reason; of the rest what was done
@@ -69,11 +70,13 @@ def check(protocol: str, data_dir: Path | None) -> None:
     from ltbench.errors import DataError
     from ltbench.protocol.file import load_protocol_config
 
-    loaded = load_protocol_config(protocol)
+    loaded = load_protocol_config(protocol, plugins=plugins)
     config = loaded.data
     try:
         with _progress() as report:
-            splits = open_data(config, data_dir, download=False, report=report, thorough=True)
+            splits = open_data(
+                config, data_dir, download=False, report=report, thorough=True, plugins=plugins
+            )
     except DataProblems as problems:
         found = problems.findings
         told = (error_lines(found), warning_lines(found.warnings), note_lines(found.tallies()))
@@ -89,12 +92,12 @@ def check(protocol: str, data_dir: Path | None) -> None:
 
 @command.command()
 @_options
-def where(protocol: str, data_dir: Path | None) -> None:
+def where(protocol: str, data_dir: Path | None, plugins: tuple[str, ...]) -> None:
     """Say what is there, what is missing and how to get it, without reading images."""
     from ltbench.data.findings import note_lines
     from ltbench.data.sources import describe
 
-    status = describe(_config(protocol), data_dir)
+    status = describe(_config(protocol, plugins), data_dir, plugins)
     click.echo(f"source:  {status.source}")
     click.echo(f"ready:   {'yes' if status.ready else 'no'}")
     if status.found:
@@ -105,7 +108,7 @@ def where(protocol: str, data_dir: Path | None) -> None:
         click.echo(f"remedy:  {status.remedy}")
     for line in note_lines(status.notes):
         click.echo(line)
-    if status.source != "digits":  # embedded and small: never stored
+    if status.stored:
         click.echo(f"decoded: {status.decoded or 'not yet'}")
         click.echo(f"cache:   {status.cache} (LTBENCH_CACHE)")
 
@@ -128,6 +131,7 @@ def export(
     output: Path | None,
     draws: int | None,
     sets: tuple[str, ...],
+    plugins: tuple[str, ...],
 ) -> None:
     """Write index lists of every training and test set, with checksums, for other code bases."""
     from ltbench.data.sources import open_data
@@ -135,18 +139,18 @@ def export(
     from ltbench.protocol.file import load_protocol_config
     from ltbench.task import build_task
 
-    loaded = load_protocol_config(protocol, sets)
+    loaded = load_protocol_config(protocol, sets, plugins=plugins)
     with _progress() as report:
-        splits = open_data(loaded.data, data_dir, report=report)
+        splits = open_data(loaded.data, data_dir, report=report, plugins=plugins)
     folder = output or Path(f"{loaded.name}-lists")
     paths = export_lists(build_task(loaded, splits), folder, draws)
     click.echo(f"{len(paths) - 2} index lists, manifest.json and SHA256SUMS in {folder}")
 
 
-def _config(protocol: str) -> DataConfig:
+def _config(protocol: str, plugins: tuple[str, ...]) -> DataConfig:
     from ltbench.protocol.file import load_protocol_config
 
-    return load_protocol_config(protocol).data
+    return load_protocol_config(protocol, plugins=plugins).data
 
 
 def _summarise(config: DataConfig, splits: Splits) -> None:

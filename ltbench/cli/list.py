@@ -17,16 +17,20 @@ Examples:
   ltbench list methods
   ltbench list strategies --plugin my_strategy.py
   ltbench list protocols
+  ltbench list sources
 """
 
 
 @click.command(name="list", epilog=EPILOG)
-@click.argument("what", type=click.Choice(["methods", "strategies", "protocols"]))
+@click.argument("what", type=click.Choice(["methods", "strategies", "protocols", "sources"]))
 @plugin_option
 def command(what: str, plugins: tuple[str, ...]) -> None:
-    """List methods, test-time strategies or protocols."""
+    """List methods, test-time strategies, protocols or sources of images."""
     if what == "protocols":
         _list_protocols(plugins)
+        return
+    if what == "sources":
+        _list_sources(plugins)
         return
     from ltbench.registry import load_registries
 
@@ -36,9 +40,25 @@ def command(what: str, plugins: tuple[str, ...]) -> None:
         (plugin.name, plugin.cls.title, plugin.origin)
         for plugin in sorted(registry.plugins.values(), key=lambda plugin: plugin.name)
     ]
-    rows += [(b.name, f"broken: {b.reason}", b.origin) for b in registry.broken.values()]
-    rows += [(name, f"refused: {reason}", "") for name, reason in registry.clashes.items()]
-    _print(rows)
+    _print([*rows, *_unusable(registry)])
+
+
+def _unusable(registry: Registry[Any]) -> list[tuple[str, str, str]]:
+    broken = [(b.name, f"broken: {b.reason}", b.origin) for b in registry.broken.values()]
+    return broken + [(name, f"refused: {reason}", "") for name, reason in registry.clashes.items()]
+
+
+def _list_sources(plugins: tuple[str, ...]) -> None:
+    from ltbench.registry import load_sources
+
+    registry = load_sources(plugins)
+    rows = [
+        (name, cls.title, cls.licence or "not stated", cls.looks_in(), plugin.origin)
+        for name, plugin in sorted(registry.plugins.items())
+        for cls in [plugin.cls]
+    ]
+    rows += [(name, told, "", "", origin) for name, told, origin in _unusable(registry)]
+    _print(rows, ("name", "title", "licence of the images", "looks in", "from"))
 
 
 def _list_protocols(plugins: tuple[str, ...]) -> None:
@@ -59,13 +79,15 @@ def _list_protocols(plugins: tuple[str, ...]) -> None:
     _print(rows)
 
 
-def _print(rows: Iterable[tuple[str, str, str]]) -> None:
+def _print(
+    rows: Iterable[tuple[str, ...]], headings: tuple[str, ...] = ("name", "title", "from")
+) -> None:
     from rich.table import Table
 
     from ltbench.cli.terminal import stdout_console
 
     table = Table(box=None, show_header=True, header_style="bold", pad_edge=False)
-    for heading in ("name", "title", "from"):
+    for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))

@@ -12,11 +12,12 @@ Examples:
   ltbench new strategy my-em --output plugins
   ltbench new protocol digits-hard
   ltbench new protocol birds --images photos/birds
+  ltbench new source my-images
 """
 
 
 @click.command(name="new", epilog=EPILOG)
-@click.argument("kind", type=click.Choice(["method", "strategy", "protocol"]))
+@click.argument("kind", type=click.Choice(["method", "strategy", "protocol", "source"]))
 @click.argument("name")
 @click.option(
     "--output",
@@ -38,7 +39,7 @@ Examples:
     help="Of a protocol: for the images of a table with the columns file,label[,split].",
 )
 def command(kind: str, name: str, output: Path, images: Path | None, table: Path | None) -> None:
-    """Write a method, strategy or protocol that works, and its test, for you to change.
+    """Write a method, strategy, protocol or source of images that works, and its test, for you to change.
 
     With --images or --table a protocol is written for your own images: classes, groups, ratios and a
     budget for this machine are taken from them. Where they have no test set, a fifth of each class is
@@ -66,10 +67,15 @@ def command(kind: str, name: str, output: Path, images: Path | None, table: Path
     click.echo(f"{test}: its test (python -m pytest {test})\n")
     click.echo("Then:")
     click.echo(f"  ltbench check {plugin}")
+    if kind == "source":
+        click.echo(
+            f'  # in PROTOCOL.toml: [data] source = "{name}"; its head says how many classes'
+        )
     tried = {
         "method": f"--methods ce,{name} --protocol digits-lt --plugin {plugin}",
         "strategy": f"--methods ce,ce+{name} --protocol digits-lt --plugin {plugin}",
         "protocol": f"--methods ce --protocol {plugin}",
+        "source": f"--methods ce --protocol PROTOCOL.toml --plugin {plugin}",
     }[kind]
     click.echo(f"  ltbench run {tried}")
     click.echo("  ltbench report")

@@ -27,7 +27,7 @@ def plugin_option(function: F) -> F:
         "plugins",
         multiple=True,
         metavar="FILE",
-        help="A .py file with methods or strategies, or a protocol .toml; may be repeated.",
+        help="A .py file with methods, strategies or data sources, or a protocol .toml; may be repeated.",
     )(function)
 
 

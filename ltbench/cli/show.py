@@ -1,4 +1,4 @@
-"""``ltbench show``: what a method, strategy or protocol resolves to, and where each value is from."""
+"""``ltbench show``: what a method, strategy, protocol or source resolves to, and where each value is from."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ Examples:
   ltbench show '3*ce'
   ltbench show stability
   ltbench show digits-lt
+  ltbench show cifar100
   ltbench show sade --bibtex
 """
 
@@ -67,17 +68,23 @@ def command(
         show_strategy(call, under, registries)
     elif name.endswith(".toml") or name in find_protocols(plugins).files:
         _show_protocol(load_protocol_config(name, sets, plugins=plugins))
+    elif call is not None and call.name in registries.sources.plugins:
+        from ltbench.cli.show_method import show_source
+
+        show_source(call.name, registries)
     else:
-        for registry in (registries.methods, registries.strategies):
+        kinds: tuple[Any, ...] = (registries.methods, registries.strategies, registries.sources)
+        for registry in kinds:
             if call is not None and (call.name in registry.broken or call.name in registry.clashes):
                 registry.get(call.name)
         known = [
             *registries.methods.plugins,
             *registries.strategies.plugins,
+            *registries.sources.plugins,
             *find_protocols(plugins).files,
         ]
         raise InputError(
-            f"no method, strategy or protocol is called {name!r}{nearest(name, known)}"
+            f"no method, strategy, protocol or source is called {name!r}{nearest(name, known)}"
         )
 
 
@@ -158,4 +165,6 @@ def _plain(value: Any) -> str:
         return "[" + ", ".join(map(_plain, value)) + "]"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_plain(item)}" for key, item in value.items()) + "}"
     return f"{value:g}" if isinstance(value, float) and abs(value) >= 1e-4 else str(value)

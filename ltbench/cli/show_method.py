@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import click
@@ -56,6 +57,31 @@ def show_strategy(call: Call, protocol: Protocol | None, registries: Registries)
         needs += f"; with {asked.setting}={asked.value} also {asked.need}"
     click.echo(f"\nneeds: {needs}; experts: at least {cls.min_experts}")
     _print_settings(strategy_settings(call, protocol, registries))
+
+
+def show_source(name: str, registries: Registries) -> None:
+    plugin = registries.sources.get(name)
+    cls = plugin.cls
+    click.echo(f"{plugin.name}: {cls.title}")
+    click.echo(f"from {plugin.origin}")
+    click.echo(f"licence of the images: {cls.licence or 'not stated'}")
+    if cls.url:
+        click.echo(f"where they come from: {cls.url}")
+    click.echo(f"looks in: {cls.looks_in()}")
+    if cls.expects:
+        click.echo(f"expects, by --data-dir or data.path: {cls.expects}")
+    if cls.requires:
+        click.echo(f"needs the packages: {', '.join(cls.requires)}")
+    click.echo(_text(cls.__doc__))
+    fields = dataclasses.fields(cls.hyper_type)
+    if not fields:
+        click.echo("no [data.options]")
+        return
+    table = _table("data.options", "default", "meaning")
+    for field in fields:
+        usual = "must be given" if field.default is dataclasses.MISSING else _plain(field.default)
+        table.add_row(field.name, usual, field.metadata.get("help", ""))
+    stdout_console().print(table)
 
 
 def show_bibtex(name: str, registries: Registries) -> None:

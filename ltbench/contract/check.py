@@ -12,12 +12,13 @@ from ltbench.contract.card import METHOD_CARD, STRATEGY_CARD, Card
 from ltbench.contract.method_case import MethodCase, method_cases
 from ltbench.contract.methods import METHOD_PROPERTIES
 from ltbench.contract.protocols import PROTOCOL_PROPERTIES, ProtocolCase
+from ltbench.contract.sources import SourceCase, properties_of
 from ltbench.contract.strategies import STRATEGY_PROPERTIES
 from ltbench.contract.strategy_case import StrategyCase, strategy_cases
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.errors import InputError, describe, nearest
 from ltbench.protocol.registry import find_protocols
-from ltbench.registry import Plugin, Registries, load_registries
+from ltbench.registry import Plugin, Registries, Registry, load_registries
 
 C = TypeVar("C")
 
@@ -140,6 +141,11 @@ def check_protocol(
     yield from _checks(name, PROTOCOL_PROPERTIES, (case,))
 
 
+def check_source(plugin: Plugin[Any], folder: Path | None = None) -> Iterator[Check]:
+    case = SourceCase(plugin, folder)
+    yield from _checks(plugin.name, properties_of(case), (case,))
+
+
 def _checks(plugin: str, properties: Iterable[Property[C]], cases: Sequence[C]) -> Iterator[Check]:
     """None without a case: what was not tried is not called fine."""
     for each in properties if cases else ():
@@ -155,45 +161,55 @@ def _tried(make: Callable[[], list[C]]) -> tuple[C, ...]:
 
 
 def checks_of(
-    target: str | Path, plugins: Sequence[str] = (), *, advice: bool = True
+    target: str | Path,
+    plugins: Sequence[str] = (),
+    *,
+    advice: bool = True,
+    data_dir: Path | None = None,
 ) -> list[Check]:
     """The checks of a registered name, or of everything in a ``.py`` or ``.toml`` file.
 
-    advice: also what is good to have and no reason to refuse. Raises :class:`InputError` where
+    advice: also what is good to have and no reason to refuse; data_dir: the images of a source that
+    needs a folder. Raises :class:`InputError` where
     there is no such plugin or the file cannot be used at all.
     """
-    found = _all_of(str(target), plugins)
+    found = _all_of(str(target), plugins, data_dir)
     return [check for check in found if advice or not check.property.advice]
 
 
-def _all_of(text: str, plugins: Sequence[str]) -> list[Check]:
+def _all_of(text: str, plugins: Sequence[str], data_dir: Path | None) -> list[Check]:
     if text.endswith(".toml"):
         if not Path(text).is_file():
             raise InputError(f"{text}: no such file")
         return list(check_protocol(text, load_registries(plugins), plugins))
     if text.endswith(".py") or Path(text).is_file():
-        return _of_file(text, plugins)
+        return _of_file(text, plugins, data_dir)
     registries = load_registries(plugins)
     found: list[Check] = []
     if text in registries.methods.plugins:
         found += check_method(registries.methods.get(text), registries)
     if text in registries.strategies.plugins:
         found += check_strategy(registries.strategies.get(text), registries)
+    if text in registries.sources.plugins:
+        found += check_source(registries.sources.get(text), data_dir)
     protocols = find_protocols(plugins)
     if text in protocols.files or text.replace("_", "-") in protocols.files:
         found += check_protocol(text, registries, plugins)
     if found:
         return found
-    for registry in (registries.methods, registries.strategies):
+    kinds: tuple[Registry[Any], ...] = (
+        *(registries.methods, registries.strategies, registries.sources),
+    )
+    for registry in kinds:
         if text in registry.broken or text in registry.clashes:
             registry.get(text)  # raises, with the reason
-    known = [*registries.methods.plugins, *registries.strategies.plugins, *protocols.files]
+    known = [*(name for registry in kinds for name in registry.plugins), *protocols.files]
     raise InputError(
-        f"no method, strategy, protocol or file is called {text!r}{nearest(text, known)}"
+        f"no method, strategy, protocol, source or file is called {text!r}{nearest(text, known)}"
     )
 
 
-def _of_file(file: str, plugins: Sequence[str]) -> list[Check]:
+def _of_file(file: str, plugins: Sequence[str], data_dir: Path | None) -> list[Check]:
     registries = load_registries([*plugins, file])
     origin = str(Path(file).resolve())
     found: list[Check] = []
@@ -203,4 +219,7 @@ def _of_file(file: str, plugins: Sequence[str]) -> list[Check]:
     for other in registries.strategies.plugins.values():
         if other.origin == origin:
             found += check_strategy(other, registries)
+    for source in registries.sources.plugins.values():
+        if source.origin == origin:
+            found += check_source(source, data_dir)
     return found

@@ -55,9 +55,11 @@ def file_is_named_after_it(case: ProtocolCase) -> None:
 
 
 def settings_are_of_known_plugins(case: ProtocolCase) -> None:
-    """[methods.X] and [strategies.X] name what is registered, with its hyper-parameters."""
+    """[methods.X], [strategies.X] and data.source name what is registered, with its settings."""
     protocol = case.load()
     try:
+        source = case.registries.sources.get(protocol.data.source).cls
+        source.hyper_type.from_mapping(protocol.data.options, "data.options")
         for name, overrides in protocol.methods.items():
             case.registries.methods.get(name).cls.hyper_type.from_mapping(overrides.hyper, name)
         for name, hyper in protocol.strategies.items():
@@ -88,17 +90,18 @@ def images_are_here(case: ProtocolCase) -> None:
     """The images are here, so that the sets below could be tried."""
     protocol = case.load()
     require(
-        is_ready(protocol.data), f"`ltbench data prepare {case.name}` gets them; not done by check"
+        is_ready(protocol.data, plugins=case.plugins),
+        f"`ltbench data prepare {case.name}` gets them; not done by check",
     )
 
 
 def sets_can_be_drawn(case: ProtocolCase) -> None:
     """There are images enough for the training set and for every test set."""
     protocol = case.load()
-    if not is_ready(protocol.data):
+    if not is_ready(protocol.data, plugins=case.plugins):
         return
     try:
-        task = build_task(protocol, open_data(protocol.data, download=False))
+        task = build_task(protocol, open_data(protocol.data, download=False, plugins=case.plugins))
         for test_set in task.test_sets:
             chosen = test_set.indices(task.splits.test.labels, 0)
             require(len(chosen), f"test set {test_set.name} is empty")
@@ -109,10 +112,12 @@ def sets_can_be_drawn(case: ProtocolCase) -> None:
 def every_group_has_a_class(case: ProtocolCase) -> None:
     """Many-, medium- and few-shot classes all exist; an empty group is shown as n/a."""
     protocol = case.load()
-    if not is_ready(protocol.data):
+    if not is_ready(protocol.data, plugins=case.plugins):
         return
     try:
-        groups = build_task(protocol, open_data(protocol.data, download=False)).groups
+        groups = build_task(
+            protocol, open_data(protocol.data, download=False, plugins=case.plugins)
+        ).groups
     except InputError:
         return  # told above
     empty = [name for name, classes in groups.items() if not classes]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ltbench.data.dataset import ArrayDataset, FingerprintDigest, Splits, check_labels
-from ltbench.data.raw import Found, Raw, Report
+from ltbench.data.raw import Found, Raw, Report, Stream
 from ltbench.errors import DataError, InputError, LtbenchError
 from ltbench.files import read_json, write_json
 
@@ -72,6 +72,32 @@ def load_or_build(found: Found, report: Report | None = None) -> Splits:
             return splits
         _build(entry, found, report)
     raise LtbenchError(f"{entry} is damaged each time it is written; is the disk in order?")
+
+
+def load(found: Found) -> Splits:
+    """The images of ``found``, decoded into memory and kept nowhere; errors as :func:`load_or_build`."""
+    raw = found.read()
+    read = {
+        split: _in_memory(stream, raw, found.origin, split) for split, stream in raw.splits.items()
+    }
+    found.findings.refuse()
+    return Splits(read["train"], read["test"], found.origin, holdout=read.get("holdout"))
+
+
+def _in_memory(stream: Stream, raw: Raw, origin: str, split: str) -> ArrayDataset:
+    batches = list(stream.batches())
+    images = np.concatenate(
+        [np.zeros((0, 3, raw.image_size, raw.image_size), np.uint8), *(one for one, _ in batches)]
+    )
+    labels = np.concatenate([np.zeros(0, np.int64), *(each for _, each in batches)])
+    _check_count(origin, split, stream.count, len(labels))
+    check_labels(labels, len(raw.class_names), f"{origin}, {split} images")
+    return ArrayDataset(images, labels, raw.class_names)
+
+
+def _check_count(origin: str, split: str, announced: int, read: int) -> None:
+    if announced != read:
+        raise DataError(f"{origin}: {announced} {split} images announced, {read} read")
 
 
 def _load(entry: Path, origin: str) -> Splits | None:
@@ -149,10 +175,7 @@ def _write(folder: Path, raw: Raw, found: Found, report: Report | None, told: se
                 if report is not None:
                     report("decoding images", before + done, raw.count)
         joined = np.concatenate([np.zeros(0, dtype=np.int64), *labels]).astype(np.int64)
-        if len(joined) != stream.count:
-            raise DataError(
-                f"{origin}: {stream.count} {split} images announced, {len(joined)} read"
-            )
+        _check_count(origin, split, stream.count, len(joined))
         check_labels(joined, len(raw.class_names), f"{origin}, {split} images")
         np.save(folder / f"{split}-labels.npy", joined, allow_pickle=False)
         fingerprints[split] = digest.finish(joined)

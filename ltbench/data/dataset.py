@@ -129,6 +129,8 @@ class Splits:
     files: FileNames | None = None
     warnings: Mapping[str, list[str]] = field(default_factory=dict)
     holdout: Dataset | None = None
+    code: str = ""
+    """Digest of the plugin that found them; empty for a source that ltbench ships."""
 
 
 class FingerprintDigest:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -97,7 +97,7 @@ def collect(decoded: Iterable[Decoded], places: Iterable[str], findings: Finding
 
 def decode_exact(content: bytes, size: int, where: str) -> Decoded:
     """Encoded image to (3, size, size); :class:`UnreadableImage` where it has another size."""
-    with _opened(io.BytesIO(content), where) as image:
+    with _opened(content, where) as image:
         if image.size != (size, size):
             width, height = image.size
             raise UnreadableImage(
@@ -109,17 +109,25 @@ def decode_exact(content: bytes, size: int, where: str) -> Decoded:
         return Decoded(pixels, (*done, *_frames(image)))
 
 
-def decode_resized(path: Path, size: int, fit: str = "crop") -> Decoded:
-    """Image file to (3, size, size) by :func:`square`. A camera's rotation mark is obeyed.
+Encoded: TypeAlias = Path | bytes | Image.Image
+"""An image file, its content, or an image that is open already."""
 
-    Raises :class:`UnreadableImage` naming the file where it is no readable image.
+
+def decode_resized(
+    source: Encoded, size: int, fit: str = "crop", *, upright: bool = True, where: str = ""
+) -> Decoded:
+    """Image to (3, size, size) by :func:`square`.
+
+    upright: obey a camera's EXIF orientation, as for photographs of a user's own. Published sets are
+    read without, as the code that made their published numbers reads them. where: names the image
+    in messages; by default its path. Raises :class:`UnreadableImage` where it is no readable image.
     """
-    where = shown(path)
-    with _opened(path, where) as opened:
+    where = where or (shown(source) if isinstance(source, Path) else "an image")
+    with _opened(source, where) as opened:
         done = _stored_deeper(opened)
         # Before anything asks for the metadata, which may be broken where the pixels are sound.
         _load(opened, where)
-        colour = _rgb(_upright(opened, done), where, done)
+        colour = _rgb(_upright(opened, done) if upright else opened, where, done)
         return Decoded(_to_array(square(colour, size, fit)), (*done, *_frames(opened)))
 
 
@@ -164,9 +172,12 @@ def _upright(image: Image.Image, done: list[str]) -> Image.Image:
 
 
 @contextmanager
-def _opened(source: io.BytesIO | Path, where: str) -> Iterator[Image.Image]:
+def _opened(source: Encoded, where: str) -> Iterator[Image.Image]:
+    if isinstance(source, Image.Image):
+        yield source
+        return
     try:
-        image = Image.open(source)
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except Exception as error:  # Pillow's readers raise many kinds for damaged files
         raise _unreadable(where, error) from error
     with image:

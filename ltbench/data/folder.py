@@ -117,7 +117,12 @@ def fit_option(fit: str) -> dict[str, str]:
 
 
 def file_stream(
-    pairs: Sequence[LabelledFile], size: int, findings: Findings, fit: str = "crop"
+    pairs: Sequence[LabelledFile],
+    size: int,
+    findings: Findings,
+    fit: str = "crop",
+    *,
+    upright: bool = True,
 ) -> Stream:
     """Image files as :func:`decode_resized` reads them, several at once."""
 
@@ -125,12 +130,15 @@ def file_stream(
         with mapper(threaded=True) as over:
             for start in range(0, len(pairs), _BATCH):
                 part = pairs[start : start + _BATCH]
-                decoded = over(partial(_decode, size=size, fit=fit), [path for path, _ in part])
+                decoded = over(
+                    partial(_decode, size=size, fit=fit, upright=upright),
+                    [path for path, _ in part],
+                )
                 images = collect(decoded, [shown(path) for path, _ in part], findings)
                 yield images, np.array([label for _, label in part], dtype=np.int64)
 
     return Stream(len(pairs), batches)
 
 
-def _decode(path: Path, size: int, fit: str) -> Decoded:
-    return try_decoding(partial(decode_resized, path, size, fit), size)
+def _decode(path: Path, size: int, fit: str, upright: bool) -> Decoded:
+    return try_decoding(partial(decode_resized, path, size, fit, upright=upright), size)

@@ -1,150 +1,117 @@
-"""Where the images of a protocol lie: which file or folder, and what to say where there is none."""
+"""Where the images of a protocol lie: its source, what the user named, and what was downloaded."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ltbench.data.cache import cache_root
-from ltbench.data.cifar import ARCHIVES, Archive, find_archive, find_extracted
-from ltbench.data.findings import shown
-from ltbench.data.folder_scan import split_remedy
-from ltbench.data.raw import Found
-from ltbench.errors import DataError, InputError, nearest
+from ltbench.data.guard import asked, guarded
+from ltbench.data.raw import Found, Report
+from ltbench.errors import DataError, InputError, describe
+from ltbench.hyper import Hyper
 from ltbench.protocol.protocol import DataConfig
-
-SOURCES = ("digits", *ARCHIVES, "parquet", "image-folder", "table")
-
-# Folders of one level that hold a set under its usual name: our own, and the hub's.
-_SUBFOLDERS = {"cifar10": ("cifar10", "plain_text", "data"), "cifar100": ("cifar100", "data")}
+from ltbench.registry import load_sources
+from ltbench.source import DataSource
 
 
-def check_source(config: DataConfig) -> None:
-    if config.source not in SOURCES:
-        hint = nearest(config.source, SOURCES)
+@dataclass(frozen=True)
+class Place:
+    """A source with what is asked of it. code: digest of its plugin, empty for one of ltbench's own."""
+
+    source: DataSource[Any]
+    code: str
+    config: DataConfig
+    options: Hyper
+    folder: Path | None
+
+    def find(self) -> Found | None:
+        """None only where the images must be downloaded, or made known, first."""
+        folder = self.folder
+        if folder is None and self._downloads().is_dir():
+            folder = self._downloads()
+        try:
+            found = asked(
+                self.source,
+                "to find its images",
+                lambda: self.source.find(folder, self.config, self.options),
+            )
+        except OSError as error:
+            what = error.filename or folder or f"what source {self.source.name!r} reads"
+            raise DataError(f"{what} cannot be read: {error.strerror or error}") from error
+        return None if found is None else self._own(guarded(self.source, found))
+
+    def fetch(self, report: Report | None) -> Found:
+        """Downloads and finds; what a download left unfinished is never taken for the whole."""
+        target = self._downloads()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".downloading-", dir=target.parent))
+        try:
+            asked(self.source, "to download", lambda: self.source.download(temporary, report))
+            if any(temporary.iterdir()) and not target.exists():
+                os.rename(temporary, target)
+        except OSError as error:
+            raise DataError(
+                f"source {self.source.name!r} could not download: {error.strerror or error}"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        found = self.find()
+        if found is None:
+            raise DataError(f"source {self.source.name!r} does not find what it downloaded")
+        return found
+
+    def _downloads(self) -> Path:
+        return cache_root() / "downloads" / self.source.name
+
+    def _own(self, found: Found) -> Found:
+        """Decoded images of a plugin belong to its code and options, too: no file tells when those change."""
+        if not self.code:
+            return found
+        own: dict[str, int | str] = {
+            "source": self.source.name,
+            "code": self.code,
+            "size asked for": self.config.image_size,
+            "classes asked for": self.config.classes,
+        }
+        asked_for = {f"option {key}": str(value) for key, value in self.options.to_json().items()}
+        return replace(found, options={**found.options, **own, **asked_for})
+
+
+def resolve(config: DataConfig, plugins: Sequence[str] = ()) -> tuple[DataSource[Any], str, Hyper]:
+    """The source of ``config``, the digest of its code and its typed options.
+
+    Raises :class:`InputError` for an unknown or broken source and for unknown or wrong options.
+    """
+    plugin = load_sources(plugins).get(config.source)
+    kind = plugin.cls.hyper_type
+    if not (isinstance(kind, type) and issubclass(kind, Hyper)):
         raise InputError(
-            f"unknown data source {config.source!r} (known: {', '.join(SOURCES)}){hint}"
+            f"source {plugin.name!r} ({plugin.origin}): hyper_type must be a class made from ltbench.Hyper"
         )
+    options = kind.from_mapping(config.options, "data.options")
+    try:
+        return plugin.cls(), plugin.digest, options
+    except Exception as error:  # a plugin may raise whatever it likes
+        raise InputError(
+            f"source {plugin.name!r} ({plugin.origin}) cannot be used: {describe(error)}"
+        ) from error
 
 
-def user_folder(config: DataConfig, data_dir: Path | None) -> Path | None:
-    """The user's folder, which must exist and hold something, or table; None where none was named."""
-    check_source(config)
-    if config.source == "digits":
-        if data_dir is not None:
-            raise DataError("the digits are embedded and read no folder; leave --data-dir out")
-        return None
-    if config.source == "table":
-        return _user_table(config, data_dir)
+def locate(config: DataConfig, data_dir: Path | None, plugins: Sequence[str] = ()) -> Place:
+    """What the user named must exist: raises :class:`DataError` where it does not."""
+    source, code, options = resolve(config, plugins)
+    folder = named_folder(config, data_dir)
+    source.check_folder(folder, config)
+    return Place(source, code, config, options, folder)
+
+
+def named_folder(config: DataConfig, data_dir: Path | None) -> Path | None:
+    """What the user named, a folder or for some sources a file; None where nothing was."""
     folder = data_dir if data_dir is not None else Path(config.path) if config.path else None
-    if folder is None:
-        if config.source not in ARCHIVES:
-            raise DataError(
-                f"source {config.source!r} needs its folder: give --data-dir or data.path"
-            )
-        return None
-    folder = folder.expanduser()
-    try:
-        if not folder.is_dir():
-            raise DataError(
-                f"data folder {shown(folder)} does not exist; {_expected(config.source)}"
-            )
-        if not any(folder.iterdir()):
-            raise DataError(f"data folder {shown(folder)} is empty; {_expected(config.source)}")
-    except OSError as error:
-        raise DataError(f"data folder {folder} cannot be read: {error.strerror}") from error
-    return folder
-
-
-def _user_table(config: DataConfig, data_dir: Path | None) -> Path:
-    """``data_dir`` may be another table, or the folder that the file names are below."""
-    given = data_dir is not None and not data_dir.expanduser().is_dir()
-    if not given and not config.path:
-        raise DataError(f"source 'table' needs its table: give data.path; {_expected('table')}")
-    table = (data_dir if given and data_dir else Path(config.path)).expanduser()
-    if not table.is_file():
-        what = "is a folder, no table" if table.is_dir() else "does not exist"
-        raise DataError(f"table {shown(table)} {what}; {_expected('table')}")
-    return table
-
-
-def find(config: DataConfig, folder: Path | None, data_dir: Path | None) -> Found | None:
-    """``folder`` as :func:`user_folder` says. None only where a CIFAR set must be downloaded first."""
-    from ltbench.data.folder import find_folder
-    from ltbench.data.parquet import find_parquet
-    from ltbench.data.table import find_table
-
-    try:
-        if config.source in ARCHIVES:
-            return _find_cifar(config, folder)
-        assert folder is not None  # user_folder refused these sources without one
-        if config.source == "parquet":
-            return find_parquet(folder, config.classes, config.image_size)
-        if config.source == "table":
-            below = data_dir.expanduser() if data_dir is not None else folder
-            base = below if below.is_dir() else folder.parent
-            return find_table(folder, base, config.image_size, config.fit)
-        return find_folder(folder, config.image_size, config.fit)
-    except OSError as error:
-        raise DataError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
-
-
-def _find_cifar(config: DataConfig, folder: Path | None) -> Found | None:
-    from ltbench.data.parquet import find_parquet, has_shards
-
-    archive = ARCHIVES[config.source]
-    if folder is None:
-        downloaded = download_path(archive)
-        return find_archive(archive, downloaded) if downloaded.is_file() else None
-    places = [folder, *(folder / name for name in _SUBFOLDERS[config.source])]
-    # Official files first: only they keep the order of images that the published selection is of.
-    for place in places:
-        if (place / archive.filename).is_file():
-            return find_archive(archive, place / archive.filename)
-        if (place / archive.folder).is_dir():
-            return find_extracted(archive, place / archive.folder)
-        if (place / archive.meta[0]).is_file():
-            return find_extracted(archive, place)
-    for place in places:
-        if has_shards(place):
-            return find_parquet(place, config.classes, config.image_size)
-    raise DataError(f"data folder {folder} holds no {archive.title}; {_expected(config.source)}")
-
-
-def download_path(archive: Archive) -> Path:
-    return cache_root() / "downloads" / archive.filename
-
-
-def _expected(source: str) -> str:
-    if source in ARCHIVES:
-        archive = ARCHIVES[source]
-        return (
-            f"expected {archive.filename}, the folder {archive.folder}, "
-            "or train-*.parquet and test-*.parquet"
-        )
-    if source == "parquet":
-        return "expected train-*.parquet and test-*.parquet"
-    if source == "table":
-        return "expected CSV with the columns file, label, split"
-    return "expected train/<class>/* and test/<class>/*"
-
-
-def remedy(archive: Archive) -> str:
-    return (
-        f"`ltbench data prepare` downloads it from {archive.url}, "
-        f"or name a folder that holds it with --data-dir"
-    )
-
-
-def general_remedy(config: DataConfig, data_dir: Path | None) -> str:
-    if config.source == "digits":
-        return "leave --data-dir out"
-    if config.source == "table":
-        return (
-            f"name a table with data.path; {_expected('table')}; `ltbench data split FOLDER -o FILE.csv` "
-            "writes one"
-        )
-    if config.source == "image-folder":
-        folder = data_dir or (Path(config.path) if config.path else None)
-        if folder is not None and (how := split_remedy(folder.expanduser())):
-            return how
-    return f"name a folder with --data-dir; {_expected(config.source)}"
+    return folder.expanduser() if folder is not None else None

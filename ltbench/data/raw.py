@@ -63,3 +63,11 @@ class Found:
     """What is wrong and what was done; reading the images adds to it."""
     names: FileNames | None = None
     """Where each image is a file of its own."""
+    stored: bool = True
+    """Whether decoded images are kept in the cache. False where reading takes no time, or where no
+    file says when they change."""
+    counts: tuple[int, int] | None = None
+    """Training and test images that there must be, where the set is known."""
+    open: Callable[[str, int], Images] | None = None
+    """Image ``(3, H, W)`` at a place of ``"train"`` or ``"test"``, where any one can be had alone;
+    the same as the streams give there."""

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from ltbench.data.cache import cache_root, entry_path, load_or_build
-from ltbench.data.cifar import ARCHIVES, find_archive
+from ltbench.data.cache import cache_root, entry_path, load, load_or_build
 from ltbench.data.dataset import Dataset, Splits
-from ltbench.data.download import download as fetch
 from ltbench.data.duplicates import find_duplicates
-from ltbench.data.locate import (
-    check_source,
-    download_path,
-    find,
-    general_remedy,
-    remedy,
-    user_folder,
-)
+from ltbench.data.locate import locate, named_folder, resolve
 from ltbench.data.raw import Found, Report
 from ltbench.data.subset import take_classes
 from ltbench.errors import DataError
@@ -33,6 +24,7 @@ class DataStatus:
 
     ``ready``: the images can be opened without a download. ``decoded`` is the cache entry where one
     exists, ``cache`` the cache folder. ``notes`` as in :class:`Splits`: what lies there unused.
+    ``stored``: whether decoded images are kept in the cache.
     """
 
     source: str
@@ -43,6 +35,7 @@ class DataStatus:
     decoded: Path | None
     cache: Path
     notes: Mapping[str, list[object]] = field(default_factory=dict)
+    stored: bool = True
 
 
 def open_data(
@@ -52,39 +45,40 @@ def open_data(
     download: bool = True,
     report: Report | None = None,
     thorough: bool = False,
+    plugins: Sequence[str] = (),
 ) -> Splits:
     """Training and test images of ``config``, decoded and checked against it.
 
     Images are looked for in ``data_dir`` (only read, never downloaded into), else in
-    ``config.path``, else, for the CIFAR sets, among the files that ltbench downloaded into its
-    cache; ``download`` allows fetching them. ``report`` is told about progress. ``thorough`` reads
+    ``config.path``, else among what ltbench downloaded into its cache; ``download`` allows fetching
+    them where the source can. ``report`` is told about progress. ``thorough`` reads
     every image even where the folders are wrong already, so that all is told at once, and looks for
-    files with the same content. Raises
+    files with the same content. ``plugins``: files that the source may be in. Raises
     :class:`DataError` where images are missing, damaged or not what ``config`` says,
-    :class:`InputError` where ``config.subset`` names a class that there is not.
+    :class:`InputError` for an unknown source or option, and where ``config.subset`` names a class
+    that there is not.
     """
-    folder = user_folder(config, data_dir)
-    if config.source == "digits":
-        from ltbench.data.digits import load_digits
-
-        splits = load_digits()
-    else:
-        found = find(config, folder, data_dir)
-        if found is None:
-            archive = ARCHIVES[config.source]
-            if not download:
-                raise DataError(f"{archive.title} is not here; {remedy(archive)}")
-            fetch(archive.url, download_path(archive), archive.md5, report)
-            found = find_archive(archive, download_path(archive))
-        if thorough and found.names is not None:
-            find_duplicates(found.names, found.findings)
-        if thorough and found.findings.errors:
-            _read_all(config, found, report)
-        found.findings.refuse()
-        splits = load_or_build(found, report)
-        notes = {**found.findings.tallies(), **splits.notes}
-        splits = replace(splits, notes=notes, files=found.names, warnings=found.findings.warnings)
-    _check(config, splits)
+    place = locate(config, data_dir, plugins)
+    found = place.find()
+    if found is None:
+        if not download or not place.source.can_download():
+            raise DataError(f"{place.source.title} is not here; {place.source.remedy()}")
+        found = place.fetch(report)
+    if thorough and found.names is not None:
+        find_duplicates(found.names, found.findings)
+    if thorough and found.findings.errors:
+        _read_all(config, found, report)
+    found.findings.refuse()
+    splits = load_or_build(found, report) if found.stored else load(found)
+    notes = {**found.findings.tallies(), **splits.notes}
+    splits = replace(
+        splits,
+        notes=notes,
+        files=found.names,
+        warnings=found.findings.warnings,
+        code=place.code,
+    )
+    _check(config, splits, found, place.source.title)
     return take_classes(splits, config.subset)
 
 
@@ -108,40 +102,41 @@ def _wrong_number(where: str, classes: int, config: DataConfig) -> str:
     return f"{where} has {classes} classes, the protocol says {config.classes}"
 
 
-def describe(config: DataConfig, data_dir: Path | None = None) -> DataStatus:
+def describe(
+    config: DataConfig, data_dir: Path | None = None, plugins: Sequence[str] = ()
+) -> DataStatus:
     """What is there and what is missing, without reading an image.
 
-    Raises :class:`InputError` for an unknown source only.
+    Raises :class:`InputError` for an unknown source or option only.
     """
-    check_source(config)
+    source, _, _ = resolve(config, plugins)
     cache = cache_root()
     notes: Mapping[str, list[object]] = {}
     try:
-        folder = user_folder(config, data_dir)
-        if config.source == "digits":
-            return DataStatus("digits", True, "embedded in scikit-learn", "", "", None, cache)
-        found = find(config, folder, data_dir)
+        place = locate(config, data_dir, plugins)
+        found = place.find()
         if found is not None:
             notes = found.findings.tallies()
             found.findings.refuse()
-        entry = entry_path(found) if found is not None else None
+        entry = entry_path(found) if found is not None and found.stored else None
     except DataError as error:
-        how = general_remedy(config, data_dir)
+        how = source.folder_remedy(named_folder(config, data_dir))
         return DataStatus(config.source, False, "", str(error), how, None, cache, notes)
-    if found is None or entry is None:
-        archive = ARCHIVES[config.source]
-        missing = f"{archive.title} is not here"
-        return DataStatus(config.source, False, "", missing, remedy(archive), None, cache)
-    decoded = entry if (entry / "meta.json").is_file() else None
-    return DataStatus(config.source, True, found.origin, "", "", decoded, cache, notes)
+    if found is None:
+        missing = f"{source.title} is not here"
+        return DataStatus(config.source, False, "", missing, source.remedy(), None, cache)
+    decoded = entry if entry is not None and (entry / "meta.json").is_file() else None
+    return DataStatus(
+        *(config.source, True, found.origin, "", "", decoded, cache, notes), stored=found.stored
+    )
 
 
-def is_ready(config: DataConfig, data_dir: Path | None = None) -> bool:
+def is_ready(config: DataConfig, data_dir: Path | None = None, plugins: Sequence[str] = ()) -> bool:
     """True where :func:`open_data` needs no download."""
-    return describe(config, data_dir).ready
+    return describe(config, data_dir, plugins).ready
 
 
-def _check(config: DataConfig, splits: Splits) -> None:
+def _check(config: DataConfig, splits: Splits, found: Found, title: str) -> None:
     """Raises :class:`DataError` where the images are not what the protocol says."""
     where = splits.origin
     classes = len(splits.train.class_names)
@@ -154,14 +149,12 @@ def _check(config: DataConfig, splits: Splits) -> None:
         raise DataError(
             f"{where} has images of {size} pixels, the protocol says {config.image_size}"
         )
-    if config.source in ARCHIVES:
-        expected = ARCHIVES[config.source].counts
-        got = (len(splits.train), len(splits.test))
-        if got != expected:
-            raise DataError(
-                f"{where} has {got[0]} training and {got[1]} test images, "
-                f"{ARCHIVES[config.source].title} has {expected[0]} and {expected[1]}"
-            )
+    got = (len(splits.train), len(splits.test))
+    if found.counts is not None and got != found.counts:
+        raise DataError(
+            f"{where} has {got[0]} training and {got[1]} test images, "
+            f"{title} has {found.counts[0]} and {found.counts[1]}"
+        )
     _check_every_class(splits.train, where)
     if len(splits.test) == 0:
         raise DataError(f"{where} has no test images")

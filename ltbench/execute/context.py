@@ -43,7 +43,7 @@ class TrialContext:
         self.registries: Registries = load_registries(settings.plugins)
         self.device = resolve_device(settings.device)
         began = time.monotonic()
-        self.task = _open_task(self.job.protocol, settings.data_dir)
+        self.task = _open_task(self.job.protocol, settings.data_dir, settings.plugins)
         self.data_seconds = time.monotonic() - began
         self.trial: Trial = self._find_trial()
         if self.trial.hash != self.job.trial:
@@ -80,13 +80,14 @@ class TrialContext:
 
 
 @lru_cache(maxsize=2)
-def _open_data(config: DataConfig, data_dir: str | None) -> Splits:
-    return open_data(config, Path(data_dir) if data_dir else None, download=False)
+def _open_data(config: DataConfig, data_dir: str | None, plugins: tuple[str, ...]) -> Splits:
+    folder = Path(data_dir) if data_dir else None
+    return open_data(config, folder, download=False, plugins=plugins)
 
 
-def _open_task(protocol: Protocol, data_dir: str | None) -> Task:
+def _open_task(protocol: Protocol, data_dir: str | None, plugins: tuple[str, ...]) -> Task:
     """A worker runs many trials on one data set: the images are opened once."""
-    return build_task(protocol, _open_data(protocol.data, data_dir))
+    return build_task(protocol, _open_data(protocol.data, data_dir, plugins))
 
 
 def _normalisation(task: Task) -> tuple[Tensor, Tensor]:

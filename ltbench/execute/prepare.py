@@ -10,7 +10,7 @@ from typing import Any
 from ltbench.contract.gate import refuse_unsound
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Splits
-from ltbench.data.locate import user_folder
+from ltbench.data.locate import locate
 from ltbench.data.sources import is_ready, open_data
 from ltbench.errors import InputError
 from ltbench.execute.command import run_command
@@ -100,10 +100,17 @@ def _open(
     report: Callable[[str, int, int], None] | None,
 ) -> Splits | None:
     download = not request.dry_run
-    folder = user_folder(protocol.data, request.data_dir)  # one that was named must be right
-    if folder is None and not download and not is_ready(protocol.data):
+    # A folder that was named must be right.
+    folder = locate(protocol.data, request.data_dir, request.plugins).folder
+    if folder is None and not download and not is_ready(protocol.data, plugins=request.plugins):
         return None
-    return open_data(protocol.data, request.data_dir, download=download, report=report)
+    return open_data(
+        protocol.data,
+        request.data_dir,
+        download=download,
+        report=report,
+        plugins=request.plugins,
+    )
 
 
 def _check_settings(protocol: Protocol, registries: Registries) -> None:

@@ -108,6 +108,8 @@ def _record(
         "identity": trial.identity(),
         "data": {
             **trial.data_facts(),
+            # Recorded, not hashed: which bytes the plugin gave is in the fingerprints.
+            **({"source_code": task.splits.code} if task.splits.code else {}),
             "train_counts": task.train.counts.tolist(),
             "class_names": list(task.splits.train.class_names),
             "rank": task.rank.tolist(),

@@ -189,7 +189,9 @@ def choose(tune: TunePlan) -> Choice:
     """
     protocol = tune.plan.protocol
     data_dir = tune.request.data_dir
-    task = build_task(protocol, open_data(protocol.data, data_dir, download=False))
+    task = build_task(
+        protocol, open_data(protocol.data, data_dir, download=False, plugins=tune.request.plugins)
+    )
     if not len(task.holdout):
         raise InputError("the hold-out is empty: no class has two training images")
     sets = tuple(s for s in task.test_sets if s.kind in ("forward", "uniform", "backward"))

@@ -74,7 +74,7 @@ def protocol_task(
 ) -> Task:
     """The task of protocol ``name``."""
     protocol = load_protocol_config(name, overrides, plugins=plugins)
-    return build_task(protocol, open_data(protocol.data, data_dir))
+    return build_task(protocol, open_data(protocol.data, data_dir, plugins=plugins))
 
 
 def check_classes(outputs: ModelOutputs, task: Task) -> None:

@@ -17,6 +17,7 @@ from ltbench.protocol.protocol import MethodOverrides, Protocol, Recipe
 from ltbench.protocol.registry import find_protocols
 from ltbench.protocol.study import check_parts
 from ltbench.protocol.training_table import adopt_profile
+from ltbench.registry import load_sources
 from ltbench.settings import read, show
 
 # What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
@@ -63,9 +64,9 @@ def load_protocol_config(
     for key, value in overrides.items():
         _override(table, key, value)
     _draw_a_subset_where_asked(table, overrides)
-    protocol = _build(table, path)
+    protocol = _build(table, path, plugins)
     _check_own_name(protocol.name, path, plugins)
-    variant = _variant(protocol, _build(_read_table(path, plugins), path), overrides)
+    variant = _variant(protocol, _build(_read_table(path, plugins), path, plugins), overrides)
     return dataclasses.replace(protocol, variant=variant)
 
 
@@ -185,7 +186,7 @@ def _draw_a_subset_where_asked(table: dict[str, Any], overrides: Mapping[str, An
         train.setdefault("class_order", "size")
 
 
-def _build(table: Mapping[str, Any], path: Path) -> Protocol:
+def _build(table: Mapping[str, Any], path: Path, plugins: Sequence[str]) -> Protocol:
     table = dict(table)
     where = str(table.get("name", path.name))
     table["methods"] = {
@@ -205,6 +206,7 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
         )
     protocol = read(Protocol, table, where)
     check_name(protocol.name, f"protocol name in {path}")
+    protocol = _with_typed_options(protocol, where, plugins)
     if protocol.name in ("published", "report", "tuning"):
         raise InputError(f"{path}: the name {protocol.name!r} is that of a folder in every results")
     for method in protocol.methods:
@@ -219,6 +221,23 @@ def _build(table: Mapping[str, Any], path: Path) -> Protocol:
         )
         protocol = dataclasses.replace(protocol, data=data)
     return protocol
+
+
+def _with_typed_options(protocol: Protocol, where: str, plugins: Sequence[str]) -> Protocol:
+    """``[data.options]`` as the source types them: text and numbers are one, defaults are left out.
+
+    So one choice has one identity, and one that changes nothing has that of no choice at all.
+    """
+    if not protocol.data.options:
+        return protocol
+    cls = load_sources(plugins).get(protocol.data.source).cls
+    read_as = cls.hyper_type.from_mapping(protocol.data.options, f"{where}.data.options")
+    options = {
+        field.name: getattr(read_as, field.name)
+        for field in dataclasses.fields(read_as)
+        if field.name in protocol.data.options and getattr(read_as, field.name) != field.default
+    }
+    return dataclasses.replace(protocol, data=dataclasses.replace(protocol.data, options=options))
 
 
 def _is_stated(table: Mapping[str, Any], key: str) -> bool:
@@ -297,5 +316,5 @@ def _lookup(protocol: Protocol, key: str) -> Any:
         return protocol.methods.get(rest[0], MethodOverrides()).hyper.get(rest[-1])
     value: Any = protocol
     for part in (section, *rest):
-        value = getattr(value, part)
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part)
     return value

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import InputError
+from ltbench.protocol.protocol import SOURCE_ALIASES
 
-_OF_A_SOURCE = ("data.image_size", "data.path", "data.fit")
+_OF_A_SOURCE = ("data.image_size", "data.path", "data.fit", "data.options")
 _OF_IMAGES = (
     *("data.mean", "data.std", "data.subset"),
     *("groups.many_above", "groups.few_below", "test.subsets", "test.mixes"),
@@ -26,14 +27,20 @@ def foreign_keys(
     ``image_size``. home, base_home: what relative paths are relative to.
     """
     old, new = _table(base, "data"), _table(change, "data")
-    source = new.get("source", old.get("source"))
-    if source != old.get("source"):
+    before = _source(old)
+    source = _source(new) if "source" in new else before
+    if source != before:
         return (*_OF_A_SOURCE, *_OF_IMAGES)
     paths = (new.get("path"), old.get("path"))
     if source not in _FOLDERS or not all(isinstance(path, str) and path for path in paths):
         return ()
     same = (home / str(paths[0])).resolve() == (base_home / str(paths[1])).resolve()
     return () if same else _OF_IMAGES
+
+
+def _source(data: Mapping[str, Any]) -> Any:
+    name = data.get("source")
+    return SOURCE_ALIASES.get(name, name) if isinstance(name, str) else name
 
 
 def leave_out(base: dict[str, Any], keys: Iterable[str]) -> list[str]:

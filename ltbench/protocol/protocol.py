@@ -25,6 +25,8 @@ CROP = "crop"
 _SQUARE = ("digits", "cifar10", "cifar100", "parquet")
 """Sources whose images have the protocol's size already."""
 FITS = (CROP, "pad", "squash")
+SOURCE_ALIASES = {"folder": "image-folder"}
+"""Other names of data sources."""
 PROFILES = ("exponential", "step", "pareto", "counts", "all")
 
 
@@ -112,6 +114,14 @@ class DataConfig(_Checked):
         help="how images of yours become squares: the middle one of the short side resized (crop), the "
         "long side resized and black added on both sides (pad), or both sides resized (squash)",
     )
+    options: dict[str, Any] = field(
+        default_factory=dict,
+        hash=False,
+        metadata={
+            "later": True,
+            "help": "`[data.options]`: settings of the source, as it types them",
+        },
+    )
 
     @property
     def used_classes(self) -> int:
@@ -120,6 +130,8 @@ class DataConfig(_Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # Before anything compares or hashes it.
+        object.__setattr__(self, "source", SOURCE_ALIASES.get(self.source, self.source))
         for name, value in (("mean", self.mean), ("std", self.std)):
             if value is not None and len(value) != 3:
                 raise InputError(f"{name} must have three values, one per channel")

@@ -131,7 +131,9 @@ def locate_images(
     """
     from ltbench.data.sources import describe
 
-    status = describe(_protocol(protocol, plugins, {}).data, optional_path(data_dir))
+    status = describe(
+        _protocol(protocol, plugins, {}).data, optional_path(data_dir), plugin_files(plugins)
+    )
     return replace(status, missing=in_python(status.missing), remedy=in_python(status.remedy))
 
 
@@ -179,4 +181,5 @@ def _task(
 
     protocol = _protocol(name, plugins, overrides)
     folder = optional_path(data_dir)
-    return build_task(protocol, open_data(protocol.data, folder, download=download))
+    files = plugin_files(plugins)
+    return build_task(protocol, open_data(protocol.data, folder, download=download, plugins=files))

@@ -13,7 +13,7 @@ from ltbench.data.sources import open_data
 from ltbench.errors import InputError, LtbenchError
 from ltbench.execute.context import load_tensors
 from ltbench.protocol.protocol import VALIDATION, DataConfig, TrainConfig
-from ltbench.python.arguments import AnyPath, optional_path
+from ltbench.python.arguments import AnyPath, Plugins, optional_path, plugin_files
 from ltbench.settings import read
 from ltbench.shift.trainset import select_training
 from ltbench.task import held_out
@@ -45,13 +45,18 @@ class StoredLogits:
 
 
 def load_logits(
-    trial: AnyPath, *, results: AnyPath = "results", data_dir: AnyPath | None = None
+    trial: AnyPath,
+    *,
+    results: AnyPath = "results",
+    data_dir: AnyPath | None = None,
+    plugins: Plugins = (),
 ) -> StoredLogits:
     """The stored test logits of ``trial``: its folder, or its hash (or the start of it).
 
     A hash is looked for below ``results`` and ``results/published``. An ensemble has the logits of
     its members side by side, in the order of its record. Labels come from the images,
-    which must be here (``data_dir``: the folder that holds them; nothing is downloaded) and those
+    which must be here (``data_dir``: the folder that holds them, ``plugins``: the file of their
+    source, where it is one of yours; nothing is downloaded) and those
     that the record names. Nothing is unpickled. Raises :class:`ValueError` where there is no such
     trial, it has no logits (published records have weights: ``load_model`` makes them again),
     images, logits and record do not fit together, or a member is missing or another one now.
@@ -61,7 +66,7 @@ def load_logits(
         raise InputError(f"{folder} holds no finished trial (no {store.TRIAL})")
     record = store.read_record(folder / store.TRIAL)
     if KEY in record:
-        return _of_members(folder, record, data_dir)
+        return _of_members(folder, record, data_dir, plugins)
     path = folder / store.LOGITS
     if not path.exists():
         raise InputError(
@@ -78,7 +83,8 @@ def load_logits(
         raise InputError(f"{path} holds no float32 logits (N, E, C)")
     labels, held_labels = stored.get("labels"), stored.get("holdout_labels")
     if labels is None:
-        labels, held_labels = _labels(folder, record, optional_path(data_dir), holdout is not None)
+        place, files = optional_path(data_dir), plugin_files(plugins)
+        labels, held_labels = _labels(folder, record, place, files, holdout is not None)
     if len(labels) != len(logits) or (
         holdout is not None and (held_labels is None or len(held_labels) != len(holdout))
     ):
@@ -86,9 +92,14 @@ def load_logits(
     return StoredLogits(logits, labels, holdout, held_labels, stored.get("bias"), record)
 
 
-def _of_members(folder: Path, record: dict[str, Any], data_dir: AnyPath | None) -> StoredLogits:
+def _of_members(
+    folder: Path, record: dict[str, Any], data_dir: AnyPath | None, plugins: Plugins
+) -> StoredLogits:
     """Those of all members on the expert axis, in the order of the record."""
-    parts = [load_logits(place, data_dir=data_dir) for place in sound_members(record, folder)]
+    parts = [
+        load_logits(place, data_dir=data_dir, plugins=plugins)
+        for place in sound_members(record, folder)
+    ]
     sound_members(record, folder)  # nor was one trained again meanwhile
     held = [part.holdout for part in parts if part.holdout is not None]
     biases = [part.bias for part in parts if part.bias is not None]
@@ -104,7 +115,11 @@ def _of_members(folder: Path, record: dict[str, Any], data_dir: AnyPath | None) 
 
 
 def _labels(
-    folder: Path, record: dict[str, Any], data_dir: Path | None, held: bool
+    folder: Path,
+    record: dict[str, Any],
+    data_dir: Path | None,
+    plugins: tuple[str, ...],
+    held: bool,
 ) -> tuple[Tensor, Tensor | None]:
     try:
         identity, classes = record["identity"], len(record["data"]["class_names"])
@@ -113,7 +128,7 @@ def _labels(
         fingerprints = list(identity["fingerprints"])
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / store.TRIAL} does not name its images: {error!r}") from None
-    splits = open_data(config, data_dir, download=False)
+    splits = open_data(config, data_dir, download=False, plugins=plugins)
     here = [splits.train, splits.test]
     if train.holdout == VALIDATION and splits.holdout is not None:
         here.append(splits.holdout)

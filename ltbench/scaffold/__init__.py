@@ -1,1 +1,1 @@
-"""Working files to start a method, strategy or protocol from."""
+"""Working files to start a method, strategy, protocol or source from."""

@@ -7,15 +7,17 @@ from pathlib import Path
 from ltbench.errors import InputError
 from ltbench.files import write_text
 from ltbench.names import check_name
+from ltbench.protocol.protocol import SOURCE_ALIASES
 from ltbench.protocol.registry import find_protocols
 from ltbench.registry import load_registries
-from ltbench.scaffold import method, protocol, strategy
+from ltbench.scaffold import method, protocol, source, strategy
 
-KINDS = ("method", "strategy", "protocol")
+KINDS = ("method", "strategy", "protocol", "source")
 _TEMPLATES = {
     "method": (method.PLUGIN, method.TEST, ".py"),
     "strategy": (strategy.PLUGIN, strategy.TEST, ".py"),
     "protocol": (protocol.PLUGIN, protocol.TEST, ".toml"),
+    "source": (source.PLUGIN, source.TEST, ".py"),
 }
 
 
@@ -60,6 +62,7 @@ def check_free(kind: str, name: str) -> None:
         "method": set(registries.methods.plugins),
         "strategy": set(registries.strategies.plugins),
         "protocol": set(find_protocols().files),
+        "source": {*registries.sources.plugins, *SOURCE_ALIASES},
     }
     if name in taken[kind]:
         raise InputError(f"a {kind} is called {name!r} already; choose another name")

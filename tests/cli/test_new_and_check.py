@@ -19,7 +19,11 @@ CommandLine = Callable[..., CompletedProcess[str]]
 
 
 @pytest.mark.parametrize(
-    ("kind", "file"), [("method", "my_x.py"), ("strategy", "my_x.py"), ("protocol", "my_x.toml")]
+    ("kind", "file"),
+    [
+        *(("method", "my_x.py"), ("strategy", "my_x.py")),
+        *(("protocol", "my_x.toml"), ("source", "my_x.py")),
+    ],
 )
 def test_what_new_writes_keeps_the_contract_and_passes_its_test(
     ltbench_here: CommandLine, tmp_path: Path, kind: str, file: str
@@ -113,6 +117,8 @@ CHANGES = {
         ("self.hyper.smoothing", "self.hyper.added"),
     ],
     "protocol": [("imbalance = 20 ", "imbalance = 10 "), ("ratios = [2, 10]", "ratios = [3]")],
+    "source": [("noise: float = setting(40.0", "spread: float = setting(20.0"),
+               ("options.noise", "options.spread"), ("draw(rng, 100)", "draw(rng, 50)")],
 }  # fmt: skip
 
 

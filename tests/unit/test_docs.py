@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from ltbench import Architecture, Phase
 from ltbench.contract.check import checks_of
+from ltbench.data.sources import open_data
 from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import DataConfig
 from ltbench.registry import load_registries
 from ltbench.report.build import build_report
 from ltbench.report.rows.rows import Row
@@ -81,6 +86,7 @@ def test_commands_named_in_the_readme_exist() -> None:
 
 METHOD, STRATEGY = "docs/plugins/method.md", "docs/plugins/strategy.md"
 TEMPLATE = "docs/plugins/template.md"
+SOURCE = "docs/plugins/source.md"
 
 
 @pytest.mark.parametrize(("page", "i"), [(METHOD, 0), (METHOD, 1), (STRATEGY, 0)])
@@ -96,6 +102,53 @@ def test_the_plugins_of_the_pages_for_authors_keep_the_contract(
     assert len(checks) > 10
     for check in checks:
         check()
+
+
+def write_shapes(folder: Path) -> None:
+    images = np.arange(6 * 3 * 8 * 8).reshape(6, 3, 8, 8).astype(np.uint8)
+    labels = np.arange(6) % 3
+    parts = {"x_train": images, "y_train": labels, "x_test": images[:3], "y_test": labels[:3]}
+    np.savez(folder / "shapes.npz", **parts)
+
+
+def write_letters(folder: Path) -> None:
+    for letter in "ab":
+        (folder / letter).mkdir()
+        for i in range(4):
+            Image.new("L", (9, 8), 30 * i).save(folder / letter / f"{i}.png")
+
+
+@pytest.mark.parametrize(
+    ("i", "write", "config", "sizes"),
+    [
+        (0, write_shapes, DataConfig("shapes", 3, 8), (6, 3)),
+        (1, write_letters, DataConfig("letters", 2, 8, options={"test_per_class": 1}), (6, 2)),
+    ],
+)
+def test_the_sources_of_the_page_for_authors_keep_the_contract(
+    tmp_path: Path,
+    i: int,
+    write: Callable[[Path], None],
+    config: DataConfig,
+    sizes: tuple[int, int],
+) -> None:
+    examples = blocks(SOURCE, "python")
+    assert len(examples) == 2
+    plugin, folder = tmp_path / "mine.py", tmp_path / "images"
+    plugin.write_text(examples[i])
+    folder.mkdir()
+    write(folder)
+    checks = checks_of(plugin, data_dir=folder)
+    assert len(checks) > 11  # all: the images are there, and one of their files is damaged
+    for check in checks:
+        check()
+    splits = open_data(config, folder, plugins=[str(plugin)])
+    assert (len(splits.train), len(splits.test)) == sizes
+
+
+def test_a_source_takes_about_15_lines() -> None:
+    lines = [line for line in block(SOURCE, "python").splitlines() if line.strip()]
+    assert len(lines) <= 15
 
 
 @pytest.mark.parametrize("kind", [Architecture, Phase])

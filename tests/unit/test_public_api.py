@@ -17,6 +17,7 @@ from ltbench.python.words import in_python
 
 PUBLIC = {
     "Architecture",
+    "DataSource",
     "Hyper",
     "Method",
     "Phase",
@@ -35,6 +36,7 @@ PUBLIC = {
     "import_outputs",
     "list_methods",
     "list_protocols",
+    "list_sources",
     "list_strategies",
     "list_trials",
     "load_images",

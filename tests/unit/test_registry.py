@@ -15,7 +15,7 @@ from ltbench.errors import InputError
 from ltbench.method import Method
 from ltbench.protocol import registry as protocol_registry
 from ltbench.protocol.registry import find_protocols
-from ltbench.registry import load_registries
+from ltbench.registry import load_registries, load_sources
 
 PLUGIN = """
 from typing import ClassVar
@@ -48,6 +48,11 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
+def _forget() -> None:
+    module._load.cache_clear()
+    module._load_sources.cache_clear()
+
+
 @pytest.fixture
 def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, str], None]]:
     """Declares entry points; the registry forgets what it found before and after."""
@@ -61,9 +66,9 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, str
 
     monkeypatch.setattr(module, "entry_points", fake)
     monkeypatch.setattr(protocol_registry, "entry_points", fake)
-    module._load.cache_clear()
+    _forget()
     yield declare
-    module._load.cache_clear()
+    _forget()
 
 
 @pytest.fixture
@@ -153,7 +158,7 @@ def test_bad_names_are_refused(write: Write, name: object) -> None:
         ("raise RuntimeError('two\\nlines')\n", "cannot be imported: RuntimeError: two$"),
         ("import no_such_module_anywhere\n", "cannot be imported: ModuleNotFoundError"),
         ("raise SystemExit(3)\n", "cannot be imported: SystemExit"),
-        ("x = 1\n", "defines no Method and no Strategy"),
+        ("x = 1\n", "defines no Method, no Strategy and no DataSource"),
         ("from ltbench.methods.train.cross_entropy import CrossEntropy\n", "defines no Method"),
         (
             "from ltbench.method import Method\nclass A(Method):\n    name = 'aa'\n",
@@ -328,3 +333,30 @@ def test_two_packages_that_claim_one_protocol_stop_nobody_else(
     with pytest.raises(InputError, match="two protocols are called 'digits-lt'") as caught:
         found.get("digits-lt")
     assert f"{name}:path" in str(caught.value)
+
+
+SOURCE = """
+from ltbench import DataSource
+
+
+class Theirs(DataSource):
+    name, title = "theirs", "Theirs"
+
+    def find(self, folder, config, options):
+        return None
+"""
+
+
+def test_an_entry_point_names_a_source(
+    entries: Callable[[str, str, str], None], importable: Callable[[str, str], None]
+) -> None:
+    importable("third_source", SOURCE)
+    entries("theirs", "third_source:Theirs", "ltbench.sources")
+    importable("bad_source", "raise ImportError('no luck')")
+    entries("bad", "bad_source", "ltbench.sources")
+    sources = load_sources()
+    assert sources.get("theirs").origin == "entry point third_source:Theirs"
+    assert sources.get("theirs").digest
+    assert sources.get("digits").digest == ""
+    with pytest.raises(InputError, match="data source 'bad' is broken: ImportError: no luck"):
+        sources.get("bad")
