@@ -93,6 +93,8 @@ WRONG_OPTIONS = {
     "--set nonsense": r"--set 'nonsense' must look like recipe\.epochs=40",
     "--set model.backbone=resnet9": r"backbone = 'resnet9' must be one of",
     "--set data.source=digit": r"unknown data source 'digit' .*did you mean 'digits'\?",
+    "--set data.fit=pad": r'fit = "pad" is for images of any size, .*those of digits have their size',
+    "--set data.fit=stretch": r"fit = 'stretch' must be one of: crop, pad, squash",
     "--set data.classes=12": r"has 10 classes, the protocol says 12",
     "--set train.max_count=100000": r"100000|max_count",
     "--set test.draws=0": r"draws = 0 must be at least 1",
