@@ -183,8 +183,10 @@ def test_a_mix_without_images_is_left_out_and_told(
 
 
 def test_imported_outputs_meet_a_mix(ltbench: CommandLine, tmp_path: Path) -> None:
+    """Classes of unlike size: recalls and intervals are those of all their images."""
     rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(3), 20)
+    sizes = np.array([30, 20, 10])
+    labels = np.repeat(np.arange(3), sizes)
     np.save(tmp_path / "y.npy", labels)
     np.save(tmp_path / "z.npy", (rng.normal(size=(60, 3)) + 2 * np.eye(3)[labels]).astype("f4"))
     (tmp_path / "n.csv").write_text("30\n20\n10\n")
@@ -199,9 +201,14 @@ def test_imported_outputs_meet_a_mix(ltbench: CommandLine, tmp_path: Path) -> No
     assert decision["measured"] == "ward"
     predicted = np.load(tmp_path / "z.npy").argmax(axis=1)
     recall = [np.mean(predicted[labels == c] == c) for c in range(3)]
-    exact = {row["row"]: row["accuracy"] for row in decision["rows"] if row["exact"]}
-    (accuracy,) = exact.values()
-    assert accuracy == pytest.approx(100 * (0.75 * recall[0] + 0.25 * recall[2]))
+    (row,) = [row for row in decision["rows"] if row["exact"]]
+    assert row["accuracy"] == pytest.approx(100 * (0.75 * recall[0] + 0.25 * recall[2]))
+    shrunk = (sizes * recall + 1) / (sizes + 2)
+    variance = np.array([0.75, 0, 0.25]) ** 2 @ (shrunk * (1 - shrunk) / (sizes + 2))
+    assert row["interval_over"] == "images"
+    assert row["half_width"] == pytest.approx(100 * 1.959963984540054 * variance**0.5)
+    frame = package.load_results(tmp_path / "r")
+    assert frame[frame.distribution == "ward"].n_images.unique().tolist() == [40]
 
 
 @pytest.mark.parametrize(
