@@ -45,6 +45,7 @@ class DirMixE(Method[DirMixEHyper]):
 
     name: ClassVar = "dirmixe"
     title: ClassVar = "DirMixE"
+    family: ClassVar = "experts"
     hyper_type: ClassVar = DirMixEHyper
     strategy: ClassVar = "stability"
     reference: ClassVar = Reference(

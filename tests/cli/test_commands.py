@@ -121,7 +121,6 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("methods", ["balanced-softmax", "ce", "logit-adjustment", "ride", "sade"]),
         (
             "strategies",
             [
