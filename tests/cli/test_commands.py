@@ -124,9 +124,9 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
         (
             "strategies",
             [
-                *("bbse", "bcts-em", "bcts-mlls", "bn-adapt", "em", "entropy", "mlls", "none"),
-                *("oracle", "oracle-calibrated", "pseudo-label", "rlls", "stability", "tent"),
-                *("tilt", "tilt-holdout"),
+                *("bbse", "bcts-em", "bcts-mlls", "bn-adapt", "em", "entropy", "lsc", "mlls"),
+                *("none", "oracle", "oracle-calibrated", "pseudo-label", "rlls", "stability"),
+                *("tent", "tilt", "tilt-holdout"),
             ],
         ),
         ("protocols", ["cifar10-lt", "cifar100-lt", "cifar100-lt-short", "digits-lt"]),
