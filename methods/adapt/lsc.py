@@ -86,8 +86,9 @@ class Lsc(Strategy[LscHyper]):
             prior = network(mean).double().softmax(dim=0)[rank]
         shift = prior.log().float() / hyper.temper - log_prior(counts)
         frozen = PriorScores(log_posterior(source, hyper), shift)
-        facts = {"k": ks, "loss": loss}
-        return Adapted(frozen(test.logits), frozen, prior=prior, diagnostics=facts)
+        return Adapted(
+            frozen(test.logits), frozen, prior=prior, diagnostics={"k": [*ks], "loss": loss}
+        )
 
 
 def masked(logits: Tensor, ks: list[int]) -> Tensor:

@@ -98,7 +98,7 @@ class DirMixE(Method[DirMixEHyper]):
         """
         which = torch.randint(3, (self.hyper.draws,), generator=rng)
         seed = torch.randint(2**62, (1,), generator=rng)
-        source = np.random.default_rng(seed.item())
+        source = np.random.default_rng(int(seed))
         means = self.hyper.concentration * self._means.cpu().numpy()
         drawn = np.stack([source.dirichlet(means[k]) for k in which.tolist()])
         return which, torch.from_numpy(drawn).float()
