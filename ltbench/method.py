@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=Hyper)
 
+FAMILIES = ("loss", "sampling", "two-stage", "mixing", "experts", "contrastive", "sharpness")
+"""What methods change: the loss, which images are seen, the stages, the images themselves, the number
+of heads, the features, the update. ``ltbench list methods`` shows them in this order."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -113,6 +117,9 @@ class Method(ABC, Generic[H]):
     hyper_type: ClassVar[type[Hyper]] = NoHyper
     strategy: ClassVar[str] = "none"
     """The test-time strategy of the method's own paper; a bare method name is evaluated with it."""
+    family: ClassVar[str] = "loss"
+    """Under which ``ltbench list`` shows it: one of ``FAMILIES``, or a word of its own. No number
+    depends on it."""
     version: ClassVar[int] = 1
     """Raised when what training computes changes."""
     uses_class_order: ClassVar[bool] = False

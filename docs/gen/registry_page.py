@@ -66,6 +66,7 @@ def facts(plugin: Plugin[Any]) -> list[str]:
         if cls.min_experts > 1:
             found.append(f"Needs at least {cls.min_experts} experts")
     else:
+        found.append(f"Family: {cls.family}")
         found.append(
             f"At test time, unless another is named: [`{cls.strategy}`](#strategy-{cls.strategy})"
         )

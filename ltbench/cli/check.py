@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  ltbench check focal.py
+  ltbench check poly.py
   ltbench check sade
   ltbench check digits_hard.toml
   ltbench check my_source.py --data-dir photos

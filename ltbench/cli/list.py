@@ -25,7 +25,10 @@ Examples:
 @click.argument("what", type=click.Choice(["methods", "strategies", "protocols", "sources"]))
 @plugin_option
 def command(what: str, plugins: tuple[str, ...]) -> None:
-    """List methods, test-time strategies, protocols or sources of images."""
+    """List methods, test-time strategies, protocols or sources of images.
+
+    Methods stand by family, with their number of experts and what training costs beside ce.
+    """
     if what == "protocols":
         _list_protocols(plugins)
         return
@@ -35,7 +38,12 @@ def command(what: str, plugins: tuple[str, ...]) -> None:
     from ltbench.registry import load_registries
 
     registries = load_registries(plugins)
-    registry: Registry[Any] = registries.methods if what == "methods" else registries.strategies
+    if what == "methods":
+        from ltbench.cli.list_methods import print_methods
+
+        print_methods(registries)
+        return
+    registry: Registry[Any] = registries.strategies
     rows = [
         (plugin.name, plugin.cls.title, plugin.origin)
         for plugin in sorted(registry.plugins.values(), key=lambda plugin: plugin.name)

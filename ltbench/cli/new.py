@@ -8,7 +8,7 @@ import click
 
 EPILOG = """\b
 Examples:
-  ltbench new method focal
+  ltbench new method poly
   ltbench new strategy my-em --output plugins
   ltbench new protocol digits-hard
   ltbench new protocol birds --images photos/birds

@@ -30,7 +30,10 @@ def show_method(row: Row, protocol: Protocol | None, registries: Registries) -> 
     if row.copies is not None:
         show_copies(row)
     click.echo(f"{plugin.name}: {cls.title}")
-    click.echo(f"from {plugin.origin}, version {cls.version}, own strategy: {cls.strategy}")
+    click.echo(
+        f"from {plugin.origin}, version {cls.version}, family: {cls.family}, own strategy: "
+        f"{cls.strategy}"
+    )
     if cls.reference is not None:
         _show_reference(cls.reference)
     click.echo(_text(cls.__doc__))

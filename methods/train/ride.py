@@ -41,6 +41,7 @@ class Ride(Method[RideHyper]):
 
     name: ClassVar = "ride"
     title: ClassVar = "RIDE"
+    family: ClassVar = "experts"
     hyper_type: ClassVar = RideHyper
     reference: ClassVar = Reference(
         authors="Wang, Lian, Miao, Liu, Yu",

@@ -29,6 +29,7 @@ class Sade(Method[SadeHyper]):
 
     name: ClassVar = "sade"
     title: ClassVar = "SADE"
+    family: ClassVar = "experts"
     hyper_type: ClassVar = SadeHyper
     strategy: ClassVar = "stability"
     reference: ClassVar = Reference(

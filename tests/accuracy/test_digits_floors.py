@@ -23,6 +23,11 @@ FLOORS = {
     "balanced-softmax": 86.0,
     "ride": 86.0,
     "sade+none": 86.0,
+    "plain-experts": 82.0,
+    "dirmixe+none": 86.0,
+    "class-balanced": 79.0,
+    "focal": 80.0,
+    "lade": 75.0,
 }
 SEEDS = (0, 1)
 
@@ -33,7 +38,10 @@ def results(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     folder = tmp_path_factory.mktemp("digits")
-    methods = "ce,balanced-softmax,logit-adjustment,ride,sade"
+    methods = (
+        "ce,balanced-softmax,logit-adjustment,ride,sade,plain-experts,dirmixe,class-balanced,"
+        "focal,lade"
+    )
     done = ltbench(
         "run", "--methods", methods, "--protocol", "digits-lt", "--seeds", "2", "--results", folder
     )

@@ -48,15 +48,15 @@ def test_what_new_writes_keeps_the_contract_and_passes_its_test(
 
 def test_from_new_to_a_row(ltbench_here: CommandLine, tmp_path: Path, quick: list[str]) -> None:
     """As the command itself says: new, check, run with --plugin; method and strategy together."""
-    for kind, name in (("method", "focal"), ("strategy", "my-em")):
+    for kind, name in (("method", "poly"), ("strategy", "my-em")):
         assert ltbench_here("new", kind, name, "--output", tmp_path).returncode == 0
-    plugins = ["--plugin", tmp_path / "focal.py", "--plugin", tmp_path / "my_em.py"]
+    plugins = ["--plugin", tmp_path / "poly.py", "--plugin", tmp_path / "my_em.py"]
     results = tmp_path / "results"
     done = ltbench_here(
-        "run", "--methods", "focal,focal+my-em", *quick, *plugins, "--results", results
+        "run", "--methods", "poly,poly+my-em", *quick, *plugins, "--results", results
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert set(load_results(results)["label"]) == {"focal", "focal+my-em", "focal+oracle"}
+    assert set(load_results(results)["label"]) == {"poly", "poly+my-em", "poly+oracle"}
 
 
 @pytest.mark.parametrize(

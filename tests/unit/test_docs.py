@@ -43,13 +43,13 @@ def block(page: str, language: str) -> str:
 
 
 def test_the_method_of_contributing_works(tmp_path: Path) -> None:
-    plugin = tmp_path / "focal.py"
+    plugin = tmp_path / "poly.py"
     plugin.write_text(block("CONTRIBUTING.md", "python"))
-    focal = load_registries([str(plugin)]).methods.get("focal").cls
-    method = focal(torch.tensor([5, 3, 1]), focal.hyper_type(gamma=2.0))
+    poly = load_registries([str(plugin)]).methods.get("poly").cls
+    method = poly(torch.tensor([5, 3, 1]), poly.hyper_type(epsilon=2.0))
     logits = torch.tensor([[[2.0, 0.0, -1.0]], [[0.0, 1.0, 0.5]]])
     p = F.softmax(logits[:, 0].double(), dim=1)[torch.arange(2), torch.tensor([0, 2])]
-    expected = (-((1 - p) ** 2) * p.log()).mean()
+    expected = (2 * (1 - p) - p.log()).mean()
     loss = method.loss(logits, torch.tensor([0, 2]), progress=0.0)
     torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=0)
 

@@ -1,0 +1,40 @@
+"""What a method's training costs in multiply-accumulates, known before anything is trained."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ltbench.method import Architecture, Phase
+from ltbench.models.resnet import count_macs
+
+
+def training_macs(
+    backbone: str,
+    classes: int,
+    request: Architecture,
+    phases: tuple[Phase, ...],
+    image_size: int,
+) -> float:
+    """Multiply-accumulates of training, for one image and epoch, as a mean over the epochs.
+
+    A weight that learns costs three times what it costs in a forward pass: once forward, twice for
+    the slopes of weights and inputs. One that is frozen costs the forward pass, and heads on a frozen
+    trunk no slope of inputs. Convolutions and heads count; the loss does not. It is arithmetic, not
+    time: small layers take longer than their part.
+    """
+    forward = _forward(backbone, classes, request, image_size)
+    heads = _heads(backbone, classes, request, image_size)
+    total = sum(phase.share for phase in phases)
+    cost = {"all": 3 * forward, "heads": forward + heads}
+    return sum(phase.share / total * cost[phase.train] for phase in phases)
+
+
+@lru_cache(maxsize=64)
+def _forward(backbone: str, classes: int, request: Architecture, image_size: int) -> int:
+    return count_macs(backbone, classes, request, image_size)
+
+
+def _heads(backbone: str, classes: int, request: Architecture, image_size: int) -> int:
+    """What grows with the number of classes."""
+    one, two = (_forward(backbone, n, request, image_size) for n in (classes, classes + 1))
+    return (two - one) * classes

@@ -1,0 +1,32 @@
+"""Multiply-accumulates of training against counts by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from ltbench.method import Architecture, Phase
+from ltbench.models.resnet import count_macs
+from ltbench.models.training_cost import training_macs
+
+ONE, THREE = Architecture(), Architecture(experts=3)
+
+
+def cost(request: Architecture, *phases: Phase) -> float:
+    return training_macs("resnet8", 5, request, phases, 8)
+
+
+@pytest.mark.parametrize("request_", [ONE, THREE])
+def test_every_weight_that_learns_counts_three_times(request_: Architecture) -> None:
+    forward = count_macs("resnet8", 5, request_, 8)
+    assert cost(request_, Phase()) == 3 * forward
+
+
+def test_a_frozen_trunk_costs_its_forward_pass_and_heads_their_slopes() -> None:
+    forward = count_macs("resnet8", 5, THREE, 8)
+    assert cost(THREE, Phase(train="heads")) == forward + 3 * 64 * 5
+
+
+def test_phases_count_by_their_share() -> None:
+    whole, heads = cost(ONE, Phase()), cost(ONE, Phase(train="heads"))
+    both = cost(ONE, Phase("a", share=3.0), Phase("b", share=1.0, train="heads"))
+    assert both == pytest.approx(0.75 * whole + 0.25 * heads)
