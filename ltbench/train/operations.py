@@ -170,7 +170,7 @@ def equalize(images: Tensor, _: Tensor) -> Tensor:
 
 def _luma(images: Tensor) -> Tensor:
     """(B, 1, S, S) int32: ITU-R 601-2 luma in 16 bits of fixed point, rounded."""
-    red, green, blue = images.int().split(1, dim=1)
+    red, green, blue = (images[:, i : i + 1].int() for i in range(3))
     return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
 
 
