@@ -169,7 +169,10 @@ def test_show_a_method_under_a_protocol(ltbench: CommandLine) -> None:
         ("sade[tau=1] --protocol digits-lt", "as asked"),
         ("sade", "sade: F50 65.9, U 49.8, B50 42.4 (SADE)"),
         ("ride", "obtained with 200 epochs; crop, flip, rotation 15; 3 experts of reduced width"),
-        ("ce --protocol cifar100-lt-400", "epochs: 200 there, 400 here; epoch that counts: best"),
+        (
+            "ce --protocol cifar100-lt-400",
+            "epochs: 200 there, 400 here; augmentation: crop, flip there",
+        ),
         (
             "ce --protocol cifar100-lt-strong",
             "crop, flip there, crop, flip, autoaugment, cutout here",
