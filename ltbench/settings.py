@@ -61,7 +61,8 @@ def check_ranges(instance: Any) -> None:
 def _check_range(name: str, value: object, metadata: Mapping[str, Any]) -> None:
     choices = metadata.get("choices", ())
     if choices and value not in choices:
-        raise InputError(f"{name} = {value!r} must be one of: {', '.join(choices)}")
+        listed = ", ".join(choice or "'' (none)" for choice in choices)
+        raise InputError(f"{name} = {value!r} must be one of: {listed}")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     if not math.isfinite(value):

@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 
 from ltbench.cli.show_ensemble import show_copies
+from ltbench.cli.show_published import show_published
 from ltbench.cli.terminal import stdout_console
 from ltbench.errors import InputError
 from ltbench.hyper import asking_values
@@ -37,6 +38,7 @@ def show_method(row: Row, protocol: Protocol | None, registries: Registries) -> 
     if cls.reference is not None:
         _show_reference(cls.reference)
     click.echo(_text(cls.__doc__))
+    show_published(row.method, protocol, registries)
     if protocol is None:
         _print_settings(method_settings(row.method, None, registries))
         click.echo("\n`--protocol NAME` resolves the recipe too")

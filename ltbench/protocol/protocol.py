@@ -306,6 +306,13 @@ class Recipe(_Checked):
     crop_padding: int = setting(0, low=0, help="zero padding in pixels before a random crop")
     flip: bool = setting(False, help="horizontal flip with probability 1/2")
     rotation: float = setting(0.0, low=0, high=180, help="degrees either way, nearest neighbour")
+    augment: str = setting(
+        "",
+        choices=("", "autoaugment", "cutout", "autoaugment+cutout"),
+        later=True,
+        help="what follows crop, flip and rotation: AutoAugment's policy for CIFAR-10, then Cutout of "
+        "one hole of half the side",
+    )
 
     @property
     def uses_nesterov(self) -> bool:

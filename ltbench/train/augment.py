@@ -1,5 +1,7 @@
 """Training augmentation of whole batches of uint8 images: crop, flip and rotation in one gather.
 
+Where the recipe asks for more (``augment``), :mod:`ltbench.train.strong` follows.
+
 Semantics (SADE, ``data_loader/cifar_data_loaders.py``; torchvision on PIL images):
 ``RandomCrop(size, padding)`` with black padding, ``RandomHorizontalFlip(0.5)``,
 ``RandomRotation(degrees)`` (nearest neighbour, no enlargement, black fill). All three only move
@@ -20,9 +22,8 @@ import torch
 from torch import Tensor
 
 from ltbench.protocol.protocol import Recipe
-
-_ONE = 1 << 16
-"""One pixel in 16.16 fixed point."""
+from ltbench.train.operations import ONE, fixed_point
+from ltbench.train.strong import AUTOAUGMENT, CUTOUT, Strong
 
 
 class Parameters(NamedTuple):
@@ -44,7 +45,8 @@ class Draws:
 
     ``table`` is (n, 2, 5) int32: for the source's x and y its step to the next output column, step
     to the next output row and value at output pixel (0, 0), all three in 1/65536 pixel, then the
-    first and the last source pixel that the crop holds.
+    first and the last source pixel that the crop holds. With strong augmentation it is (n, 2, 8):
+    the last three are :meth:`ltbench.train.strong.Strong.draw`'s.
     """
 
     table: Tensor
@@ -64,6 +66,12 @@ class Augmenter:
         self._size = image_size
         self._device = device
         self._identity = not (recipe.crop_padding or recipe.flip or recipe.rotation)
+        wanted = recipe.augment.split("+")
+        self._strong = (
+            Strong(image_size, device, autoaugment=AUTOAUGMENT in wanted, cutout=CUTOUT in wanted)
+            if recipe.augment
+            else None
+        )
         self._grid = torch.arange(image_size, dtype=torch.int32, device=device)
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
@@ -72,9 +80,12 @@ class Augmenter:
         ``generator`` lives on the CPU: every device sees the same augmentation.
         """
         if self._identity:
-            return Draws(torch.empty(n, 2, 5, dtype=torch.int32, device=self._device))
-        parameters = draw_parameters(self._recipe, n, generator)
-        table = sampling_table(parameters, self._size, self._recipe.crop_padding)
+            table = torch.empty(n, 2, 5, dtype=torch.int32)
+        else:
+            parameters = draw_parameters(self._recipe, n, generator)
+            table = sampling_table(parameters, self._size, self._recipe.crop_padding)
+        if self._strong is not None:  # drawn last: what comes before is as without it
+            table = torch.cat((table, self._strong.draw(n, generator)), dim=2)
         return Draws(table.to(self._device))
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
@@ -89,9 +100,13 @@ class Augmenter:
             raise ValueError(f"images must be uint8 (B, C, {size}, {size}), not {got}")
         if len(draws) != len(images):
             raise ValueError(f"{len(draws)} draws for {len(images)} images")
-        if self._identity:
-            return images
-        step_x, step_y, offset, low, high = draws.table.unsqueeze(3).unbind(2)  # each (B,2,1)
+        moved = images if self._identity else self._move(images, draws.table[:, :, :5])
+        return moved if self._strong is None else self._strong.apply(moved, draws.table[:, :, 5:])
+
+    def _move(self, images: Tensor, table: Tensor) -> Tensor:
+        """Crop, flip and rotation, by a ``table`` (B, 2, 5)."""
+        size = self._size
+        step_x, step_y, offset, low, high = table.unsqueeze(3).unbind(2)  # each (B,2,1)
         columns = (step_x * self._grid + offset).unsqueeze(2)
         rows = (step_y * self._grid).unsqueeze(3)
         source = (columns + rows).bitwise_right_shift_(16)  # (B,2,S,S): x and y to read from
@@ -123,29 +138,17 @@ def sampling_table(parameters: Parameters, size: int, padding: int) -> Tensor:
     angle = parameters.angle.double().remainder(360.0)
     radians = -(angle * (math.pi / 180))  # in this order, as Python's math.radians
     cos, sin = radians.cos().round(decimals=15), radians.sin().round(decimals=15)
-    x, y = _fixed_point(cos, sin, size), _fixed_point(-sin, cos, size)
+    x, y = fixed_point(cos, sin, size), fixed_point(-sin, cos, size)
     # A flip reads at size - 1 - (v >> 16), which is (size * 65536 - 1 - v) >> 16.
-    x = torch.where(parameters.flip[:, None], torch.tensor([0, 0, size * _ONE - 1]) - x, x)
+    x = torch.where(parameters.flip[:, None], torch.tensor([0, 0, size * ONE - 1]) - x, x)
     shift = torch.stack((parameters.left, parameters.top), dim=1) - padding
     table = torch.empty(len(angle), 2, 5, dtype=torch.int32)
     table[:, :, :3] = torch.stack((x, y), dim=1)
-    table[:, :, 2] += shift * _ONE
+    table[:, :, 2] += shift * ONE
     # Outside the crop is black even where the image has a pixel, and so is the padding.
     table[:, :, 3] = shift.clamp(min=0)
     table[:, :, 4] = (shift + size - 1).clamp(max=size - 1)
     return table
-
-
-def _fixed_point(a: Tensor, b: Tensor, size: int) -> Tensor:
-    """(n, 3) int64: a row (a, b, c) of the rotation about the centre, taken at pixel centres.
-
-    Additions keep Pillow's order. Its transpositions at multiples of 90 degrees need no case of
-    their own: for square images these integers read the same pixels.
-    """
-    centre = size / 2
-    c = (a * -centre + b * -centre) + centre
-    row = torch.stack((a, b, c + a * 0.5 + b * 0.5), dim=1)
-    return (row * _ONE + 0.5).floor().long()
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

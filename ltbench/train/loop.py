@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ltbench.method import Method
 from ltbench.models.resnet import ExpertResNet, build_network
 from ltbench.protocol.protocol import Recipe
 from ltbench.seeds import generator
+from ltbench.settings import identity_of
 from ltbench.train.augment import Augmenter
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
 from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -251,5 +252,5 @@ def check_outputs(job: TrainingJob, outputs: Tensor, history: list[dict[str, Any
 
 
 def resolved_recipe(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON, for identity and record."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
+    """The recipe as JSON, for the record; what came later and is not used is not told."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in identity_of(recipe).items()}

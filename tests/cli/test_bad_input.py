@@ -86,6 +86,8 @@ WRONG_OPTIONS = {
     "--set recipe.epochs=": r"recipe\.epochs = '' must be a whole number",
     "--set recipe.lr=0": r"lr = 0.* must be greater than 0",
     "--set recipe.batch_size=0": r"batch_size = 0 must be at least 1",
+    "--set recipe.augment=autoaugmnt": r"augment = 'autoaugmnt' must be one of: '' \(none\), autoaugment, ",
+    "--set recipe.augment=cutout+autoaugment": r"must be one of: .*autoaugment\+cutout",
     "--set recipe.epoch=3": r"recipe has no 'epoch' .*did you mean 'epochs'\?",
     "--set recipes.epochs=3": r"has no 'recipes' .*did you mean 'recipe'\?",
     "--set recipe=3": r"'recipe' is a table",

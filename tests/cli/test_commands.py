@@ -129,7 +129,13 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
                 *("tent", "tilt", "tilt-holdout"),
             ],
         ),
-        ("protocols", ["cifar10-lt", "cifar100-lt", "cifar100-lt-short", "digits-lt"]),
+        (
+            "protocols",
+            [
+                *("cifar10-lt", "cifar100-lt", "cifar100-lt-400", "cifar100-lt-400-strong"),
+                *("cifar100-lt-short", "cifar100-lt-strong", "digits-lt"),
+            ],
+        ),
     ],
 )
 def test_list(what: str, names: list[str], ltbench: CommandLine) -> None:
@@ -160,6 +166,18 @@ def test_show_a_method_under_a_protocol(ltbench: CommandLine) -> None:
         ("ride --protocol cifar100-lt", "departs"),
         ("logit-adjustment --protocol digits-lt", "evaluated on the trial of ce"),
         ("sade[tau=1] --protocol digits-lt", "as asked"),
+        ("sade", "sade: F50 65.9, U 49.8, B50 42.4 (SADE)"),
+        ("ride", "obtained with 200 epochs; crop, flip, rotation 15; 3 experts of reduced width"),
+        (
+            "ce --protocol cifar100-lt-400",
+            "epochs: 200 there, 400 here; augmentation: crop, flip there",
+        ),
+        (
+            "ce --protocol cifar100-lt-strong",
+            "crop, flip there, crop, flip, autoaugment, cutout here",
+        ),
+        ("sade[reduced=false] --protocol cifar100-lt", "3 experts of full width here"),
+        ("ride --protocol digits-lt", "digits-lt is another data set: its numbers do not compare"),
         ("stability", "needs: views; experts: at least 2"),
         ("digits-lt --set recipe.epochs=7", "epochs = 7"),
         ("cifar100-lt", "10847 images, 500 to 5 a class"),

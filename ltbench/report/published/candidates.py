@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from ltbench.report.published.quoted import Quoted
+from ltbench.report.published.recipe import LAST, augmentation, differences
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.summary import SMALLEST_N
 
@@ -26,6 +27,7 @@ def candidates(quoted: Quoted, row: Row, *, shifted: bool, draws: str) -> list[s
             found.append(f"{key} {_shown(there)} there, {_shown(here)} here")
     if found:
         found[-1] += f" ({quoted.settings_source})"
+    found += _obtained(quoted, row)
     found += quoted.differs
     found += quoted.differs_shifted if shifted else ()
     if draws and quoted.draws == 1:
@@ -39,12 +41,23 @@ def candidates(quoted: Quoted, row: Row, *, shifted: bool, draws: str) -> list[s
     return found
 
 
+def _obtained(quoted: Quoted, row: Row) -> list[str]:
+    """Augmentation and choice of the epoch, where the source and the records tell them."""
+    here: dict[str, object] = {"selection": LAST}
+    recipe = json.loads(row.recipe or "{}")
+    if isinstance(recipe, dict) and "crop_padding" in recipe:
+        here["augmentation"] = augmentation(recipe)
+    return differences(quoted.obtained, here)
+
+
 def _resolved(row: Row, key: str) -> object:
     """``recipe.gamma`` from the recipe, a bare name from the hyper-parameters; None if untold."""
     section, _, name = key.rpartition(".")
     text = row.recipe if section == "recipe" else row.training.hyper
     known = json.loads(text or "{}")
-    return known.get(name) if isinstance(known, dict) else None
+    if not isinstance(known, dict):
+        return None
+    return known.get(name)
 
 
 def _shown(value: object) -> str:

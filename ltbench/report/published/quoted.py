@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from ltbench.report.published.recipe import NOT_STATED
+
 
 @dataclass(frozen=True)
 class Quoted:
-    """One published row: accuracies in per cent by the name of the test distribution."""
+    """One published row: accuracies in per cent by the name of the test distribution.
+
+    label: the row that it is comparable with. protocol: the one of the same epochs, network and kind
+    of augmentation (weak or strong), empty where there is none; other_protocols: where it is quoted
+    without a gap; other_budget: whether it is met in one of these. mark: read in a repository of the
+    method or of the suite that ran it (V), in that of a third party that ran or wrote it anew (R), on
+    a page of the paper (P).
+    """
 
     key: str
+    mark: str
+    protocol: str
+    other_protocols: tuple[str, ...]
+    variant: str
+    imbalance: int
+    epochs: int | None
+    augmentation: str
+    width: str
+    selection: str
     citation: str
     url: str
     note: str
@@ -32,6 +50,30 @@ class Quoted:
     differs_shifted: tuple[str, ...]
     """What else is known to differ from here; the second on shifted test sets only."""
 
+    @property
+    def method(self) -> str:
+        """The name of the method that ``label`` is a row of."""
+        return self.label.partition("+")[0].partition("[")[0]
+
+    @property
+    def obtained(self) -> dict[str, object]:
+        """How, by the words of :mod:`ltbench.report.published.recipe`; epochs None where not stated."""
+        return {
+            "epochs": self.epochs,
+            "augmentation": self.augmentation,
+            "width": self.width,
+            "selection": self.selection,
+        }
+
+    @property
+    def recipe(self) -> str:
+        """The same as one text: ``"200 epochs; crop, flip; one network; last epoch"``."""
+        epochs = f"{self.epochs} epochs" if self.epochs else f"epochs {NOT_STATED}"
+        chosen = f"epoch {NOT_STATED}" if self.selection == NOT_STATED else self.selection
+        drawn = self.augmentation
+        drawn = f"augmentation {NOT_STATED}" if drawn == NOT_STATED else drawn
+        return "; ".join((epochs, drawn, self.width, chosen))
+
 
 @lru_cache(maxsize=1)
 def _sources() -> tuple[dict[str, Any], ...]:
@@ -39,40 +81,51 @@ def _sources() -> tuple[dict[str, Any], ...]:
     return tuple(tomllib.loads(text)["source"])
 
 
+@lru_cache(maxsize=1)
+def all_quoted() -> tuple[Quoted, ...]:
+    """Every published row, in the order of the file."""
+    return tuple(_row(source, *item) for source in _sources() for item in source["rows"].items())
+
+
 def quoted_rows(protocol: str, variant: str) -> list[Quoted]:
-    """The published rows of a protocol as it stands, or of one that differs in budget only."""
-    if variant:
-        return []
-    found: list[Quoted] = []
-    for source in _sources():
-        others = source.get("other_budget", [])
-        assert isinstance(others, list)
-        if source["protocol"] != protocol and protocol not in others:
-            continue
-        rows = source["rows"]
-        assert isinstance(rows, dict)
-        for label, row in rows.items():
-            told = _both(source, row)
-            found.append(
-                Quoted(
-                    key=str(source["key"]),
-                    citation=str(source["citation"]),
-                    url=str(source["url"]),
-                    note=str(source["note"]),
-                    label=label,
-                    title=str(row["title"]),
-                    scores={n: float(v) for n, v in row.items() if isinstance(v, float)},
-                    other_budget=source["protocol"] != protocol,
-                    **told,
-                )
-            )
-    return found
+    """The published rows of a protocol, or of one of another budget or kind of augmentation."""
+    return [
+        replace(row, other_budget=row.protocol != protocol)
+        for row in all_quoted()
+        if row.variant == variant and protocol in (row.protocol, *row.other_protocols)
+    ]
+
+
+def _row(source: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> Quoted:
+    def either(key: str, default: object = "") -> Any:
+        return row.get(key, source.get(key, default))
+
+    return Quoted(
+        key=str(source["key"]),
+        mark=str(source["mark"]),
+        protocol=str(source.get("protocol", "")),
+        other_protocols=tuple(source.get("other_budget", ())),
+        variant=str(source.get("variant", "")),
+        imbalance=int(source["imbalance"]),
+        epochs=either("epochs", None),
+        augmentation=str(either("augmentation")),
+        width=str(either("width")),
+        selection=str(either("selection")),
+        citation=str(source["citation"]),
+        url=str(source["url"]),
+        note=str(source["note"]),
+        label=str(row.get("row", name)),
+        title=str(row["title"]),
+        scores={n: float(v) for n, v in row.items() if isinstance(v, float)},
+        other_budget=False,
+        **_both(source, row),
+    )
 
 
 def _both(source: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     """What the source tells of all its rows, and what it tells of this one besides."""
     return {
-        "runs": source.get("runs"),
+        "runs": row.get("runs", source.get("runs")),
         "draws": source.get("draws"),
         "settings": {**source.get("settings", {}), **row.get("settings", {})},
         "settings_source": str(row.get("settings_source", source.get("settings_source", ""))),
@@ -84,13 +137,15 @@ def _both(source: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def published_epochs(protocol: str) -> int | None:
-    """The longest budget stated by a source of published figures for this protocol, or for the one
-    of which it differs in budget only; None where none is."""
-    found = []
-    for source in _sources():
-        others = source.get("other_budget", [])
-        assert isinstance(others, list)
-        epochs = source.get("epochs")
-        if (source["protocol"] == protocol or protocol in others) and isinstance(epochs, int):
-            found.append(epochs)
-    return max(found, default=None)
+    """The longest budget stated by a source of published figures for this protocol; where there is
+    none, for the one of which it differs in budget only; None where none is."""
+
+    def longest(named: str) -> int | None:
+        found = [row.epochs for row in all_quoted() if row.protocol == named and row.epochs]
+        return max(found, default=None)
+
+    own = longest(protocol)
+    if own is not None:
+        return own
+    others = {row.protocol for row in all_quoted() if protocol in row.other_protocols} - {""}
+    return max(filter(None, map(longest, sorted(others))), default=None)

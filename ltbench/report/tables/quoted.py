@@ -34,26 +34,31 @@ class Measured:
 def quoted_table(section: Section, ltbench_version: str) -> Table | None:
     """Draw 0, as published, and the mean over the draws; gaps to both where budgets are equal."""
     quoted = quoted_rows(section.key.protocol, section.key.variant)
-    names = {name for row in quoted for name in row.scores}
-    tests = tuple(test for test in section.shifts if test.name in names)
     by_label = {row.label: row for row in section.rows}
     shown = [q for q in quoted if q.label in by_label and by_label[q.label].seeds]
+    names = {name for row in shown for name in row.scores}
+    tests = tuple(test for test in section.shifts if test.name in names)
     if not shown or not tests or section.key.mode != "clean":
         return None
     rows = [by_label[label] for label in sorted({q.label for q in shown})]
     measured = {row.label: measurements(row, tests) for row in rows}
-    other = any(q.other_budget for q in shown)
+    other = all(q.other_budget for q in shown)
     found = [
         _block(row, [q for q in shown if q.label == row.label], measured, tests) for row in rows
     ]
     budget = (
-        " The quoted figures were trained with another budget: no gap is computed, and none should"
-        " be read into this table."
+        " The quoted figures were trained with another budget or kind of augmentation: no gap is computed,"
+        " and none should be read into this table."
         if other
-        else " Minus: the gap, measured minus quoted, in points."
+        else " Minus: the gap, measured minus quoted, in points"
+        + (
+            "; none to figures of another budget or kind of augmentation."
+            if any(q.other_budget for q in shown)
+            else "."
+        )
     )
     far = [note for q in shown if (note := far_note(q, by_label[q.label], measured, tests))]
-    sources = {q.key: f"{q.key}: {q.citation}; {q.url} ({q.note})" for q in shown}
+    sources = {q.key: source_note([o for o in shown if o.key == q.key]) for q in shown}
     what = "Top-1 accuracy (%) beside published figures, of"
     return Table(
         name="quoted",
@@ -92,20 +97,38 @@ def _block(
     def line(source: str, cells: Sequence[Value], n: Value) -> tuple[Value, ...]:
         return (marked(row), source, n, *cells)
 
+    named = [f"{q.key}: {q.title}" if _several(q, quoted) else q.key for q in quoted]
+
     def lines() -> Iterator[tuple[tuple[Value, ...], bool]]:
         for one in own:
             yield line(f"measured, {one.name}", one.cells, seeds_of(one.cells)), False
-        for q in quoted:
+        for q, name in zip(quoted, named, strict=True):
             scores = [q.scores.get(test.name) for test in tests]
             cells = [None if score is None else Summary(score, None, 0) for score in scores]
-            yield line(f"quoted, {q.key}", cells, None), True
+            yield line(f"quoted, {name}", cells, None), True
             for one in compared(q, own, tests):
                 gap = gaps(q, one, tests)
-                yield line(f"{one.name} minus {q.key}", gap, seeds_of(gap)), False
+                yield line(f"{one.name} minus {name}", gap, seeds_of(gap)), False
 
     found = list(lines())
     places = frozenset(i for i, (_, grey) in enumerate(found) if grey)
     return Block(tuple(cells for cells, _ in found), quoted=places)
+
+
+def _several(quoted: Quoted, others: Sequence[Quoted]) -> bool:
+    """Whether its source has more than one figure for the row, so that the key alone names none."""
+    return sum(other.key == quoted.key for other in others) > 1
+
+
+def source_note(quoted: Sequence[Quoted]) -> str:
+    """One source's figures: where they were read, and how each was obtained."""
+    first = quoted[0]
+    recipes: dict[str, list[str]] = {}
+    for q in quoted:
+        recipes.setdefault(q.recipe, []).append(q.title)
+    told = [f"{', '.join(titles)}: {recipe}" for recipe, titles in recipes.items()]
+    how = next(iter(recipes)) if len(recipes) == 1 else ". ".join(told)
+    return f"{first.key}: {first.citation}; {first.url} ({first.note}). Obtained with: {how}"
 
 
 def compared(quoted: Quoted, own: Sequence[Measured], tests: Sequence[TestSet]) -> list[Measured]:

@@ -20,7 +20,7 @@ from ltbench.models.resnet import ExpertResNet, build_network
 from ltbench.seeds import generator
 from ltbench.train.augment import Augmenter
 from ltbench.train.checkpoint import FILE, Progress
-from ltbench.train.loop import Hooks, TrainingJob, train
+from ltbench.train.loop import Hooks, TrainingJob, resolved_recipe, train
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import learning_rate
 
@@ -198,6 +198,27 @@ def test_resume_after_any_epoch_gives_the_same_bits(make_job: MakeJob, method: s
         assert same(resumed, whole)
         assert losses(again) == losses(progress)
         assert again.epochs_done == 4
+
+
+def test_strong_augmentation_changes_training_and_resumes_to_the_same_bits(
+    make_job: MakeJob,
+) -> None:
+    plain, _ = run(make_job("ce"))
+    strong, progress = run(make_job("ce", augment="autoaugment+cutout"))
+    assert not same(strong, plain)
+    job = make_job("ce", augment="autoaugment+cutout", store=True)
+    interrupted(job, stop_after(2))
+    resumed, again = run(job)
+    assert same(resumed, strong)
+    assert losses(again) == losses(progress)
+
+
+def test_a_record_tells_strong_augmentation_only_where_it_is_used(make_job: MakeJob) -> None:
+    """Records of one recipe before and after the setting came are equal."""
+    assert "augment" not in resolved_recipe(make_job("ce").recipe)
+    told = resolved_recipe(make_job("ce", augment="cutout").recipe)
+    assert told["augment"] == "cutout"
+    assert isinstance(told["milestones"], list)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])

@@ -77,6 +77,17 @@ def test_a_recorded_training_has_the_bits_of_the_eager_one(
     assert sum(graph.warmed + graph.replayed for graph in graphs) == 60
 
 
+def test_strong_augmentation_is_recorded_with_its_draws(
+    make_job: MakeJob, graphs: list[StandIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ltbench.train.strong._chooses_rows", lambda device: False)
+    eager = run(make_job("ce", epochs=8, augment="autoaugment+cutout"))
+    recorded = run(make_job("ce", epochs=8, augment="autoaugment+cutout", cuda_graph=True))
+    assert equal(eager[0], recorded[0])
+    assert eager[1] == recorded[1]
+    assert sum(graph.replayed for graph in graphs) > 4
+
+
 def test_a_new_learning_rate_is_recorded_anew(make_job: MakeJob, graphs: list[StandIn]) -> None:
     """Warm-up of one epoch, full rate, two milestones: three rates, two batch sizes each."""
     run(make_job("ce", epochs=20, warmup_epochs=1, cuda_graph=True))

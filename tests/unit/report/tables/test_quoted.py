@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ltbench.names import parse_row
+from ltbench.protocol.file import load_protocol_config
 from ltbench.registry import load_registries
-from ltbench.report.published.quoted import quoted_rows
+from ltbench.report.published.quoted import Quoted, all_quoted, quoted_rows
+from ltbench.report.published.recipe import NOT_STATED, SELECTIONS, augmentation, width
 from ltbench.report.records.read import read_records
 from ltbench.report.render.latex import render_latex
 from ltbench.report.render.text import render_markdown
@@ -58,13 +61,17 @@ def test_draw_0_and_the_mean_stand_beside_what_is_quoted(tmp_path: Path) -> None
         "| ce | mean of 3 minus sade-readme | 1 | 0.8 | 0.8 | 0.4 | 0.8 | 0.8 |",
         "| ce | quoted, openlt | – | – | – | 40.3 | – | – |",
         "| ce | draw 0 minus openlt | 1 | – | – | 1.5 | – | – |",  # no draws: no second gap
+        "| ce | quoted, bag-of-tricks | – | – | – | 38.3 | – | – |",
+        "| ce | draw 0 minus bag-of-tricks | 1 | – | – | 3.5 | – | – |",
+        "| ce | quoted, imbalanced-dl | – | – | – | 38.5 | – | – |",  # 300 epochs: no gap
     ]
-    assert [block.quoted for block in table.blocks] == [frozenset({2, 5})]
+    assert [block.quoted for block in table.blocks] == [frozenset({2, 5, 7, 9})]
     latex = [line for line in render_latex(table, "x").splitlines() if "\\color{gray}" in line]
-    assert [("sade-readme" in line, "openlt" in line) for line in latex] == [
-        (True, False),
-        (False, True),
+    keys = ("sade-readme", "openlt", "bag-of-tricks", "imbalanced-dl")
+    assert [[key in line for key in keys] for line in latex] == [
+        [key == one for key in keys] for one in keys
     ]
+    assert "none to figures of another budget or kind of augmentation" in table.caption
     assert "github.com/Vanint/SADE-AgnosticLT" in " ".join(table.notes)
     assert "(n = 1)" in table.caption
 
@@ -84,11 +91,12 @@ def test_no_gap_to_another_budget_and_nothing_quoted_for_a_variant(tmp_path: Pat
     assert "other budget" in table.title
     sources = [str(row[1]) for block in table.blocks for row in block.rows]
     assert sources == [
-        *("measured, draw 0", "measured, mean of 2", "quoted, sade-readme", "quoted, openlt")
+        *("measured, draw 0", "measured, mean of 2", "quoted, sade-readme", "quoted, openlt"),
+        *("quoted, bag-of-tricks", "quoted, imbalanced-dl"),
     ]
     assert far_notes(table) == []
     assert quoted_rows("cifar100-lt", "recipe.epochs=40") == []
-    Results(tmp_path / "v", protocol="cifar100-lt", variant="train.imbalance=50").add(
+    Results(tmp_path / "v", protocol="cifar100-lt", variant="train.imbalance=20").add(
         "ce", 0, flat(50)
     )
     assert quoted_of(tmp_path / "v") is None
@@ -102,7 +110,7 @@ def test_a_gap_over_one_point_names_candidates_and_where(tmp_path: Path) -> None
     add(tmp_path, score, seeds=2)
     table = quoted_of(tmp_path)
     assert table is not None
-    first, second = far_notes(table)
+    first, second, third = far_notes(table)
     assert first.startswith(
         "ce, more than 1 point from sade-readme (draw 0: B50; mean of 3: F50, B50). Candidates for"
         " what differs, not causes: "
@@ -113,13 +121,17 @@ def test_a_gap_over_one_point_names_candidates_and_where(tmp_path: Path) -> None
     assert first.endswith("one run there, 2 seeds here")
     assert second.startswith("ce, more than 1 point from openlt (draw 0: U).")
     assert "shifted" not in second  # only the uniform set is far
+    assert "epoch that counts: best epoch on the test set there, last epoch here" in second
+    assert "bag-of-tricks" in third
 
 
 def test_small_gaps_have_no_footnote(tmp_path: Path) -> None:
     add(tmp_path, lambda n, s, d: published(n, -0.5))
     table = quoted_of(tmp_path)
     assert table is not None
-    assert far_notes(table) == []
+    assert [note.split(" (")[0] for note in far_notes(table)] == [
+        "ce, more than 1 point from bag-of-tricks"  # 38.3 where sade-readme has 41.4
+    ]
 
 
 @pytest.mark.parametrize(("gamma", "told"), [(0.1, True), (0.01, False)])
@@ -131,11 +143,61 @@ def test_settings_are_told_where_those_of_the_records_differ(
     results.add("ride", 0, flat(90), hyper={"diversity_factor": -0.45}, recipe=recipe)
     table = quoted_of(tmp_path)
     assert table is not None
-    (note,) = far_notes(table)
+    note = next(note for note in far_notes(table) if "sade-readme" in note)
     assert ("recipe.gamma 0.01 there, 0.1 here (RIDE's own" in note) == told
     assert "batch_size" not in note
     assert "diversity_factor" not in note
     assert "keeps the epoch of the best test accuracy" in note
+
+
+def test_augmentation_is_told_where_that_of_the_records_differs(tmp_path: Path) -> None:
+    results = Results(tmp_path, protocol="cifar100-lt", ratios=(10, 50))
+    recipe = {"crop_padding": 4, "flip": True, "rotation": 15.0}
+    results.add("ce", 0, flat(90), recipe=recipe)
+    table = quoted_of(tmp_path)
+    assert table is not None
+    told = "augmentation: crop, flip there, crop, flip, rotation 15 here"
+    assert [told in note for note in far_notes(table)] == [False, True, True]
+
+
+def test_each_source_tells_how_its_figures_were_obtained(tmp_path: Path) -> None:
+    add(tmp_path, flat(50))
+    add(tmp_path, flat(50), method="ride")
+    table = quoted_of(tmp_path)
+    assert table is not None
+    notes = "\n".join(table.notes)
+    assert (
+        "Softmax: 200 epochs; crop, flip, rotation 15; one network; epoch not stated. "
+        "RIDE: 200 epochs; crop, flip, rotation 15; 3 experts of reduced width; epoch not stated"
+    ) in notes
+    assert "Obtained with: 300 epochs; crop, flip; one network; best epoch on the test set" in notes
+
+
+def test_figures_of_a_variant_stand_under_it(tmp_path: Path) -> None:
+    results = Results(
+        tmp_path, protocol="cifar100-lt", variant="train.imbalance=50", ratios=(10, 50)
+    )
+    results.add("ce", 0, flat(50))
+    table = quoted_of(tmp_path)
+    assert table is not None
+    assert [str(row[1]) for block in table.blocks for row in block.rows] == [
+        "measured, draw 0",
+        "measured, mean of 2",
+        "quoted, lade-notebooks",  # its epochs are not stated: no gap
+        "quoted, bag-of-tricks-50",
+        "draw 0 minus bag-of-tricks-50",
+    ]
+
+
+def test_prl_stands_beside_the_oracle_and_its_logs_are_told_apart(tmp_path: Path) -> None:
+    """Its released tests add the true test prior."""
+    assert {row.label for row in all_quoted() if "PRL" in row.title} == {"balpoe+oracle"}
+    add(tmp_path, flat(50), method="balpoe+oracle")
+    table = quoted_of(tmp_path)
+    assert table is not None
+    sources = [str(row[1]) for block in table.blocks for row in block.rows]
+    quoted = [source for source in sources if source.startswith("quoted")]
+    assert len(quoted) == len(set(quoted)) == 4
 
 
 def test_what_is_said_of_settings_is_what_the_methods_quote() -> None:
@@ -143,13 +205,13 @@ def test_what_is_said_of_settings_is_what_the_methods_quote() -> None:
     known = load_registries().methods
     checked = 0
     for quoted in quoted_rows("cifar100-lt", ""):
-        if quoted.key == "openlt":
-            continue  # an implementation of its own
+        if not quoted.key.startswith("sade"):
+            continue  # an implementation or a recipe of its own, or a method that ltbench lacks
         reference = known.get(quoted.label.partition("+")[0]).cls.reference.settings
         for key, value in quoted.settings.items():
             assert reference[key] == value, (quoted.key, quoted.label, key)
             checked += 1
-    assert checked > 15
+    assert checked == 12
 
 
 def test_every_score_of_the_file_is_read() -> None:
@@ -158,6 +220,48 @@ def test_every_score_of_the_file_is_read() -> None:
     scores = re.findall(
         r"^(?:forward|backward|uniform)\d* = (\S+)$", path.read_text(), re.MULTILINE
     )
-    rows = [row for protocol in ("cifar100-lt", "cifar10-lt") for row in quoted_rows(protocol, "")]
-    assert sorted(map(float, scores)) == sorted(v for row in rows for v in row.scores.values())
-    assert json.dumps([dict(row.settings) for row in rows])
+    assert sorted(map(float, scores)) == sorted(
+        v for row in all_quoted() for v in row.scores.values()
+    )
+    assert json.dumps([dict(row.settings) for row in all_quoted()])
+
+
+AUGMENTATIONS = {
+    augmentation({"crop_padding": 4, "flip": True, "rotation": rotation, "augment": augment})
+    for rotation in (0, 15)
+    for augment in ("", "autoaugment", "autoaugment+cutout")
+}
+WIDTHS = {width(1, False), "one network, ResNet-34"} | {
+    width(experts, reduced) for experts in (3, 4, 6, 7) for reduced in (False, True)
+}
+
+
+@pytest.mark.parametrize("row", all_quoted(), ids=lambda row: f"{row.key}-{row.title}")
+def test_every_row_tells_its_source_and_how_it_was_obtained(row: Quoted) -> None:
+    assert row.mark in ("V", "R", "P")
+    assert row.citation
+    assert row.url.startswith("https://")
+    assert row.augmentation in AUGMENTATIONS | {NOT_STATED}
+    assert row.width in WIDTHS
+    assert row.selection in SELECTIONS
+    assert row.epochs is None or 100 <= row.epochs <= 400
+    assert row.scores
+    assert all(0 < score < 100 for score in row.scores.values())
+    assert parse_row(row.label)
+    for name in {row.protocol, *row.other_protocols} - {""}:
+        assert load_protocol_config(name).data.source == "cifar100"  # raises where there is none
+    assert row.variant == ("" if row.imbalance == 100 else f"train.imbalance={row.imbalance}")
+    if row.protocol:
+        recipe = load_protocol_config(row.protocol).recipe
+        assert row.epochs == recipe.epochs
+        assert row.width != "one network, ResNet-34"
+
+
+def test_no_figure_stands_for_a_method_of_which_none_was_read_at_its_source() -> None:
+    known = {row.method for row in all_quoted()}
+    assert {"ldam-drw", "balpoe", "crt", "lws", "tau-norm", "cdt", "mixup", "remix"} <= known
+    assert {"mdcs", "mislas", "focal", "class-balanced", "sam", "imb-sam", "proco"} <= known
+    assert {"ride-distilled", "influence-balanced", "tde", "lade"} <= known
+    assert (
+        not {"dirmixe", "vs", "ncm", "cmo", "bayias", "ncl", "gcl", "reslt", "paco", "bcl"} & known
+    )
