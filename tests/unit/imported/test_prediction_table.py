@@ -87,7 +87,7 @@ GONE = dict.fromkeys(("bee", "ant", "cow"))
         ({"file": ["a.jpg"] * 36}, "file 'a.jpg' has two rows"),
         ({"label": ["ant"] * 35 + ["owl"]}, "'owl' of image 35 is no class of the model"),
         ({"ant": ["x", *"1" * 35]}, "row 0: 'x' is not a number"),
-        ({"prediction": ["ant"] * 36}, "'ant' is not a number; every column but"),
+        ({"comment": ["ant"] * 36}, "'ant' is not a number; every column but"),
         ({n: np.arange(36) % 2 for n in GONE}, "holds whole numbers alone"),
     ],
 )
