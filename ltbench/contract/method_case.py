@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ltbench.contract.shown import shown
 from ltbench.contract.unmet import require
-from ltbench.method import Method
+from ltbench.method import Method, overrides
 from ltbench.registry import Plugin, Registries
 
 COUNTS = {
@@ -93,13 +94,18 @@ def loss_of(
     targets: Tensor,
     progress: float = 0.0,
     rng: torch.Generator | None = None,
+    **changes: Any,
 ) -> Tensor:
-    """The loss, which must be a scalar tensor: whatever else is asked of it builds on that."""
-    loss = method.loss(logits, targets, progress=progress, rng=rng or seeded())
-    require(isinstance(loss, Tensor), f"loss returned {type(loss).__name__}, not a tensor")
+    """The loss of a step with these logits, which must be a scalar tensor: all else builds on that.
+
+    changes: of :func:`ltbench.contract.shown.shown`.
+    """
+    loss = method.objective(shown(method, logits, targets, progress, rng or seeded(), **changes))
+    name = "objective" if overrides(method, "objective") else "loss"
+    require(isinstance(loss, Tensor), f"{name} returned {type(loss).__name__}, not a tensor")
     require(
         loss.shape == (),
-        f"loss returned shape {tuple(loss.shape)}; it must be one number, for example the mean "
+        f"{name} returned shape {tuple(loss.shape)}; it must be one number, for example the mean "
         "over the batch",
     )
     return loss

@@ -7,6 +7,7 @@ import json
 import torch
 from torch import Tensor
 
+from ltbench.contract.carried_prior import bias_is_that_of_the_loss
 from ltbench.contract.losses import (
     has_nothing_of_its_own_to_train,
     keeps_no_state,
@@ -27,6 +28,7 @@ from ltbench.contract.method_case import (
     losses_differ,
     seeded,
 )
+from ltbench.contract.steps import draw_gives_tensors, mix_gives_images
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.method import Architecture, Phase
 
@@ -154,30 +156,6 @@ def bias_has_one_row_per_expert(case: MethodCase) -> None:
         require(torch.isfinite(bias).all(), f"{name} has NaN or infinite values")
 
 
-def bias_is_that_of_the_loss(case: MethodCase) -> None:
-    """A stated bias is the one in the loss: cross-entropy on z_e + bias[e], times any constant.
-
-    At z_e = -b_e every class has the same chance there, and the slope of the loss is known: 1/C
-    minus the target, over the batch.
-    """
-    method = case.build()
-    bias = method.bias()
-    if bias is None:
-        return
-    classes = len(case.counts)
-    logits = (-bias).expand(classes, *bias.shape).clone().requires_grad_()
-    loss = loss_of(method, logits, torch.arange(classes), PROGRESS[-1])
-    (slope,) = torch.autograd.grad(loss, logits)
-    expected = (1 / classes - torch.eye(classes)) / classes
-    for e in range(slope.shape[1]):
-        scale = (slope[:, e] * expected).sum() / expected.square().sum()
-        require(
-            scale > 0 and not differ(slope[:, e], scale * expected, atol=1e-6),
-            f"the loss of expert {e} is not cross-entropy on z + bias[{e}]; return None where no "
-            "closed form exists",
-        )
-
-
 METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
     Property(architecture_and_phases),
     Property(loss_is_a_finite_scalar),
@@ -197,4 +175,6 @@ METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
     Property(class_names_do_not_matter),
     Property(bias_has_one_row_per_expert),
     Property(bias_is_that_of_the_loss),
+    Property(draw_gives_tensors),
+    Property(mix_gives_images),
 )

@@ -120,6 +120,8 @@ SQUARE_ROOT = (
     "return F.cross_entropy(logits[:, 0], targets) + logits.square().sum((1, 2)).sqrt().mean()"
 )
 PREDICT = "def predict(self, logits):\n        return "
+DRAW = "def draw(self, batch, *, progress, rng):\n        return "
+MIX = "def mix(self, first, second, draws):\n        from ltbench.method import Images\n        return "
 METHOD_FAULTS = [
     (
         "loss_stage_tells_when_the_loss_changes",
@@ -279,6 +281,39 @@ METHOD_FAULTS = [
         LOSS,
         "return F.cross_entropy(logits[:, 0], targets)",
         "is not cross-entropy on z + bias[0]",
+    ),
+    (
+        "bias_is_that_of_the_loss",
+        LOSS,
+        LOSS + "\n\n    def phases(self):\n        return (Phase(sampler=0.0),)",
+        "then the bias is that of the loss and 1 log pi",
+    ),
+    (
+        "bias_is_that_of_the_loss",
+        LOSS,
+        "return -F.cross_entropy(logits[:, 0] + self.bias()[0], targets)",
+        "is not that of the loss",
+    ),
+    *(
+        ("draw_gives_tensors", LOSS, f"{LOSS}\n\n    {DRAW}{drawn}", words)
+        for drawn, words in (
+            ("torch.rand(2, generator=rng)", "returned Tensor; it must return a tuple"),
+            ("(torch.rand(2),)", "other numbers from an equal rng"),
+            ("(torch.rand(1 + int(9 * progress), generator=rng),)", "depend on progress"),
+        )
+    ),
+    *(
+        ("mix_gives_images", LOSS, f"{LOSS}\n\n    {MIX}{mixed}", words)
+        for mixed, words in (
+            ("first.pixels", "returned Tensor, not Images"),
+            ("Images(first.pixels[:2], first.targets[:2])", "returned pixels (2, 3, 8, 8)"),
+            ("Images(first.pixels.mul_(2), first.targets)", "writes into the images"),
+            ("Images(first.pixels + torch.rand(1), first.targets)", "uses a global generator"),
+            (
+                "Images(first.pixels, 2 * F.one_hot(first.targets, len(self.counts)).float())",
+                "rows that sum to 1",
+            ),
+        )
     ),
 ]
 STRATEGY_FAULTS = [

@@ -1,0 +1,82 @@
+"""A step as a method sees it in training, made around given logits."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from torch import Tensor
+
+from ltbench.method import Method, Phase, Seen, overrides
+from ltbench.models.assemble import assemble, build_extra
+
+IMAGE_SIZE = 8
+_SHRUNK = 0.9
+"""Logits of a further view are those of the view before, times this: other ones, yet in no need of
+random numbers, and renumbered or reordered as the first view is."""
+
+
+def phase_at(method: Method[Any], progress: float) -> Phase:
+    """The phase in which ``progress`` lies."""
+    phases = method.phases()
+    total, passed = sum(phase.share for phase in phases), 0.0
+    for phase in phases:
+        passed += phase.share
+        if progress * total < passed:
+            return phase
+    return phases[-1]
+
+
+def shown(
+    method: Method[Any],
+    logits: Tensor,
+    targets: Tensor,
+    progress: float,
+    rng: torch.Generator,
+    *,
+    draw_at: float | None = None,
+    views_differ: bool = True,
+) -> Seen:
+    """A step with logits ``(B, E, C)`` in its first view.
+
+    draw_at: another progress for ``draw``. Features are made of the logits, sorted, so that no number
+    of a class is in them.
+    """
+    prepare(method)
+    phase = phase_at(method, progress)
+    at = progress if draw_at is None else draw_at
+    drawn = method.draw(len(targets), progress=at, rng=rng)
+    shrunk = _SHRUNK if views_differ else 1.0
+    every = logits[None]  # no copy: what is written into it is seen by whoever gave it
+    if len(phase.views) > 1:
+        every = torch.stack([logits * shrunk**v for v in range(len(phase.views))])
+    width = _width(method)
+    ordered = every.detach().sort(dim=-1).values
+    features = ordered.repeat(1, 1, 1, -(-width // ordered.shape[-1]))[..., :width]
+    return Seen(
+        every,
+        features,
+        targets,
+        torch.arange(len(targets), device=targets.device),
+        phase.name,
+        progress,
+        tuple(each.to(logits.device) for each in drawn),
+        rng,
+    )
+
+
+def _width(method: Method[Any]) -> int:
+    return 48 if method.architecture().reduced else 64
+
+
+_built: WeakSet[Method[Any]] = WeakSet()
+
+
+def prepare(method: Method[Any]) -> None:
+    """Lets it build, once, on the smallest network that it asks for."""
+    if overrides(method, "build") and method not in _built:
+        rng = torch.Generator().manual_seed(5)
+        network = assemble("resnet8", len(method.counts), [method], rng)
+        build_extra(method, network, 7)
+        _built.add(method)
