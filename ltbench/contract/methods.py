@@ -28,6 +28,7 @@ from ltbench.contract.method_case import (
     losses_differ,
     seeded,
 )
+from ltbench.contract.shown import rename_extra
 from ltbench.contract.steps import draw_gives_tensors, mix_gives_images
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.method import Architecture, Phase
@@ -101,6 +102,7 @@ def _same_under_new_names(case: MethodCase, new: Tensor) -> None:
     old = torch.argsort(new)
     renamed = case.build([case.counts[c] for c in old.tolist()])
     method = case.build()
+    rename_extra(method, renamed, old)
     way_out = "; set uses_class_order = True where the numbers of classes have a meaning"
     for progress in PROGRESS:
         one = expected_loss(method, logits, targets, progress)

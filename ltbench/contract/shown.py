@@ -80,3 +80,16 @@ def prepare(method: Method[Any]) -> None:
         network = assemble("resnet8", len(method.counts), [method], rng)
         build_extra(method, network, 7)
         _built.add(method)
+
+
+def rename_extra(method: Method[Any], renamed: Method[Any], old: Tensor) -> None:
+    """Gives ``renamed`` what ``method`` built, class ``old[i]`` being called i: a first axis of C is classes."""
+    prepare(method)
+    prepare(renamed)
+    if method.extra is None or renamed.extra is None or not overrides(method, "build"):
+        return
+    state = method.extra.state_dict()
+    classes = len(old)
+    renamed.extra.load_state_dict(
+        {k: v[old] if v.ndim and len(v) == classes else v for k, v in state.items()}
+    )
