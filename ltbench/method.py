@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ltbench.hyper import Hyper, Json
 from ltbench.request import Architecture as Architecture
+from ltbench.request import Parent as Parent
 from ltbench.request import Phase as Phase
 from ltbench.seen import Images as Images
 from ltbench.seen import Network as Network
 from ltbench.seen import Seen as Seen
+from ltbench.seen import TrainingFeatures as TrainingFeatures
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +74,8 @@ class Method(ABC, Generic[H]):
 
     extra: nn.Module | None = None
     """While training: what :meth:`build` returned."""
+    teacher: nn.Module | None = None
+    """While training: the network of a parent that is a teacher."""
 
     def __init__(self, counts: Tensor, hyper: H) -> None:
         self.counts = counts
@@ -91,8 +95,15 @@ class Method(ABC, Generic[H]):
         return Architecture()
 
     def phases(self) -> tuple[Phase, ...]:
-        """The stages of training in their order: one, all weights, each image once an epoch."""
+        """The stages of training in their order: one, all weights, each image once an epoch.
+
+        None, ``()``, where the network of a parent is taken as it is, but for what :meth:`finish` does.
+        """
         return (Phase(),)
+
+    def parent(self) -> Parent | None:
+        """The trial that this one starts from or learns from; None: it starts from fresh weights."""
+        return None
 
     def loss(
         self,
@@ -110,7 +121,7 @@ class Method(ABC, Generic[H]):
         the CPU whatever the device, so that every device draws the same
         (``torch.rand(n, generator=rng).to(logits.device)``), and is seeded by seed and epoch, so that
         a resumed run draws the same. Returns a scalar ``()`` and changes none of its inputs.
-        Only a method whose :meth:`objective` does not call it may do without.
+        Only a method whose :meth:`objective` does not call it, or one without phases, may do without.
         """
         raise NotImplementedError(f"method {self.name!r} has no loss of logits alone")
 
@@ -135,7 +146,8 @@ class Method(ABC, Generic[H]):
         """What the network sees instead of ``first``: pixels of its shape, targets ``(B,)`` or ``(B, C)``.
 
         second: the batch of the phase's second stream, each image in its first view, or ``first``
-        itself where the phase has none. Changes neither.
+        itself where the phase has none. Changes neither. What else :meth:`objective` has to know of the
+        images goes along as ``notes``, never on ``self``.
         """
         return first
 
@@ -154,6 +166,13 @@ class Method(ABC, Generic[H]):
         """After the update, without gradients: moves buffers of ``network`` and ``self.extra`` in place.
 
         For running means, momentum copies, queues, projections. ``seen`` is the last of the step.
+        """
+
+    def finish(self, network: Network, training: TrainingFeatures) -> None:
+        """After the last epoch, without gradients: sets weights and buffers of ``network`` in place.
+
+        training: the features of the un-augmented training images. It makes no module: that is what
+        :meth:`build` is for, so that the weights can be loaded again.
         """
 
     def advance(self, descend: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> Tensor:

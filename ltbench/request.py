@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ltbench.errors import InputError, nearest
 from ltbench.fields import one_of, positive_number, true_or_false, whole_number
+from ltbench.hyper import Json
 from ltbench.settings import setting
 
 Part = Literal["trunk", "heads", "extra"]
@@ -111,6 +112,30 @@ class Phase:
     def exponent(self) -> float:
         """q of p(class) ~ n^q."""
         return sampler_exponent(self.sampler)
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A trial that another one stands on: trained first, with the same seed, once for all its children.
+
+    method: a registered name; hyper: what departs from its usual hyper-parameters.
+    role: ``start``, its trained network is where training starts (the architectures must be equal);
+    ``teacher``, its network is ``self.teacher``: normalised images ``(B, 3, H, W)`` to logits
+    ``(B, E, C)``, which learns nothing.
+
+    Raises :class:`InputError`, one line that names the field, for any other value.
+    """
+
+    method: str
+    hyper: Mapping[str, Json] = field(default_factory=dict)
+    role: Literal["start", "teacher"] = "start"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.method, str) or not self.method.strip():
+            raise InputError(f"Parent: method = {self.method!r} must be the name of a method")
+        if not isinstance(self.hyper, Mapping):
+            raise InputError(f"Parent: hyper = {self.hyper!r} must be a mapping, for example {{}}")
+        one_of("Parent: role", self.role, ("start", "teacher"))
 
 
 def sampler_exponent(sampler: str | float) -> float:

@@ -36,11 +36,13 @@ class Images:
 
     pixels: ``(V B, 3, H, W)`` float32, augmented and normalised, view after view: of V views the
     v-th is ``pixels[v * B : (v + 1) * B]``. targets: ``(B,)`` int64 classes, or ``(B, C)`` float32
-    rows that sum to 1.
+    rows that sum to 1. notes: what ``mix`` found out about the images and :meth:`objective` needs, for
+    example what a teacher says of them.
     """
 
     pixels: Tensor
     targets: Tensor
+    notes: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Seen:
     logits: ``(V, B, E, C)`` float32. features: ``(V, B, E, D)`` float32, what the heads were given.
     targets: ``(B,)`` int64, or the ``(B, C)`` that :meth:`ltbench.Method.mix` made of them.
     index: ``(B,)`` int64, positions in the training set. phase: its name. progress: epoch / epochs in
-    [0, 1). draws: what :meth:`ltbench.Method.draw` returned for this batch, on the device.
+    [0, 1). draws: what :meth:`ltbench.Method.draw` returned for this batch, on the device. notes: of
+    the images that ``mix`` returned.
     rng: what ``loss`` is given under this name; who draws from it inside the step gives up recorded
     steps, who draws in ``draw`` does not.
     """
@@ -62,6 +65,7 @@ class Seen:
     phase: str
     progress: float
     draws: tuple[Tensor, ...] = ()
+    notes: tuple[Tensor, ...] = ()
     rng: torch.Generator | None = None
 
     def detached(self) -> Seen:

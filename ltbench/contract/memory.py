@@ -36,7 +36,10 @@ def memory(*plugins: object) -> Memory:
 
 def places(plugin: object) -> Iterator[tuple[str, object]]:
     """Every named place where a plugin can keep something, with what is there."""
-    kept = ("extra",) if isinstance(plugin, Method) and overrides(plugin, "build") else ()
+    kept = set()
+    if isinstance(plugin, Method):
+        kept = {"extra"} if overrides(plugin, "build") else set()
+        kept |= {"teacher"} if overrides(plugin, "parent") else set()
     for name, value in vars(plugin).items():
         if name not in kept:  # trained and in the checkpoint
             yield f"self.{name}", value

@@ -28,6 +28,7 @@ from ltbench.contract.method_case import (
     losses_differ,
     seeded,
 )
+from ltbench.contract.parents import network_stays_one, parent_can_be_trained
 from ltbench.contract.shown import rename_extra
 from ltbench.contract.steps import draw_gives_tensors, mix_gives_images
 from ltbench.contract.unmet import Property, Unmet, require
@@ -69,7 +70,7 @@ def architecture_and_phases(case: MethodCase) -> None:
         isinstance(request, Architecture), "architecture() must return ltbench.Architecture(...)"
     )
     require(
-        phases and all(isinstance(phase, Phase) for phase in phases),
+        (phases or case.trains_nothing()) and all(isinstance(phase, Phase) for phase in phases),
         "phases() must return ltbench.Phase objects, at least one",
     )
 
@@ -168,6 +169,8 @@ METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
     Property(loss_has_no_side_effects),
     Property(keeps_no_state),
     Property(training_identity_can_be_trained),
+    Property(parent_can_be_trained),
+    Property(network_stays_one),
     Property(a_post_hoc_method_has_the_loss_of_its_trainer),
     Property(loss_teaches_every_expert),
     Property(loss_survives_extreme_logits),

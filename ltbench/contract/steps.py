@@ -64,7 +64,9 @@ def mix_gives_images(case: MethodCase) -> None:
         _check_targets(mixed.targets, batch, classes)
         logits = case.example(batch)[0].requires_grad_()
         seen = shown(method, logits, first.targets, progress, seeded())
-        loss = method.objective(replace(seen, targets=mixed.targets, draws=draws))
+        loss = method.objective(
+            replace(seen, targets=mixed.targets, draws=draws, notes=mixed.notes)
+        )
         (slope,) = torch.autograd.grad(loss, logits)
         require(
             torch.isfinite(loss) and torch.isfinite(slope).all(),

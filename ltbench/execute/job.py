@@ -13,7 +13,7 @@ from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Plugin, Registries
 from ltbench.resolve.rows import ResolvedRow, row_from_json
 from ltbench.settings import read
-from ltbench.trial.trial import Trial
+from ltbench.trial.trial import ParentTrial, Trial
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def build_trial(
     seed: int,
     precision: str,
     splits: Splits | None,
+    parent: ParentTrial | None = None,
 ) -> Trial:
     """The trial that trains ``method``; without ``splits`` its hash is only a placeholder."""
     return Trial(
@@ -118,6 +119,7 @@ def build_trial(
         precision=precision,
         train_fingerprint=splits.train.fingerprint if splits else "",
         test_fingerprint=splits.test.fingerprint if splits else "",
+        parent=parent,
     )
 
 

@@ -21,9 +21,9 @@ from ltbench.evaluate.outputs import HoldOut, TrialOutputs
 from ltbench.evaluate.sources import exact_bias
 from ltbench.evaluate.views import ViewLogits
 from ltbench.execute.context import TrialContext, load_tensors
-from ltbench.models.resnet import ExpertResNet, build_network
+from ltbench.execute.parents import load_network
+from ltbench.models.resnet import ExpertResNet
 from ltbench.resolve.rows import ResolvedRow
-from ltbench.seeds import generator
 from ltbench.train.infer import Inference
 from ltbench.trial import store
 
@@ -97,15 +97,7 @@ class TrialFiles:
     def _network(self) -> ExpertResNet:
         if not self.weights_path.exists():
             self._no_weights()
-        protocol = self.context.job.protocol
-        network = build_network(
-            protocol.model.backbone,
-            protocol.data.used_classes,
-            self.context.method().architecture(),
-            generator("shell"),
-        )
-        network.load_state_dict(load_tensors(self.weights_path))
-        return network.to(memory_format=torch.channels_last)
+        return load_network(self.context, self.context.ancestry, load_tensors(self.weights_path))
 
     def _no_weights(self) -> NoReturn:
         raise LtbenchError(f"needs the trained network, and {self.weights_path} is missing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +53,12 @@ class TrainingJob:
     compile: bool = False
     cuda_graph: bool = False
     folder: Path | None = None
+    before: tuple[Method[Any], ...] = ()
+    """The methods of the networks that it starts from, oldest first."""
+    start: Mapping[str, Tensor] | None = None
+    """The trained weights of the last of these; None: it starts from fresh ones."""
+    teacher: nn.Module | None = None
+    """Normalised images to logits, on the device."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
@@ -74,9 +80,12 @@ def train(
     :class:`InterruptedRun` (checkpoint written) when asked to stop.
     """
     classes = len(job.method.counts)
-    network = assemble(
-        job.backbone, classes, [job.method], generator("network", job.seed), job.device
-    )
+    lineage = [*job.before, job.method]
+    network = assemble(job.backbone, classes, lineage, generator("network", job.seed), job.device)
+    if job.start is not None:
+        network.load_state_dict(dict(job.start))
+    if job.teacher is not None:
+        job.method.teacher = job.teacher
     extra = build_extra(job.method, network, seed_for("build", job.seed))
     parts = Parts(network, extra)
     optimizer = _optimizer(parts.parameters, job.recipe, job.device)
@@ -99,7 +108,10 @@ def train(
 
 
 def _spans(job: TrainingJob) -> tuple[PhaseSpan, ...]:
+    """None for a network that is taken as its parent left it."""
     try:
+        if job.start is not None and job.method.phases() == ():
+            return ()
         return phase_spans(job.method.phases(), job.recipe.epochs)
     except ContractError as error:
         raise ContractError(f"method {job.method.name!r}: {error}") from None
@@ -322,6 +334,11 @@ def check_outputs(job: TrainingJob, outputs: Tensor, history: list[dict[str, Any
     not a number; the last step is the one to blame.
     """
     wrong = outputs[~torch.isfinite(outputs)]
+    if len(wrong) and not history:
+        raise ContractError(
+            f"method {job.method.name!r}: a logit is {wrong[0].item()} though nothing was trained; "
+            "expected a finite number"
+        )
     if len(wrong):
         epochs, size = job.recipe.epochs, job.recipe.batch_size
         steps = len(batch_bounds(len(job.labels), size))

@@ -100,6 +100,7 @@ class Step:
             self.phase,
             progress,
             given.drawn,
+            mixed.notes,
             rng,
         )
 

@@ -25,6 +25,24 @@ def content_hash(value: Any) -> str:
 
 
 @dataclass(frozen=True)
+class ParentTrial:
+    """The trial that another one starts from (``start``) or learns from (``teacher``)."""
+
+    role: str
+    trial: Trial
+
+    def identity(self) -> dict[str, str]:
+        return {"role": self.role, "trial": self.trial.hash}
+
+    def facts(self) -> dict[str, Any]:
+        """The ``parent`` block of a child's record; a parent of its own is nested."""
+        trial = self.trial
+        found = {**self.identity(), "name": trial.training, "hyper": dict(trial.hyper)}
+        found |= {"version": trial.version, "digest": trial.digest}
+        return found if trial.parent is None else {**found, "parent": trial.parent.facts()}
+
+
+@dataclass(frozen=True)
 class Trial:
     """What is trained and how. Whatever decides the outcome is in :meth:`identity`."""
 
@@ -38,6 +56,7 @@ class Trial:
     precision: str
     train_fingerprint: str
     test_fingerprint: str
+    parent: ParentTrial | None = None
 
     def identity(self) -> dict[str, Any]:
         """Everything that is hashed. Names and titles are not: they change no weight.
@@ -46,6 +65,7 @@ class Trial:
         """
         data = identity_of(self.protocol.data)
         data.pop("path")
+        stands_on = {} if self.parent is None else {"parent": self.parent.identity()}
         return {
             "semantics": TRAINING_SEMANTICS,
             "training": {
@@ -61,6 +81,7 @@ class Trial:
             "seed": self.seed,
             "precision": self.precision,
             "fingerprints": [self.train_fingerprint, self.test_fingerprint],
+            **stands_on,
         }
 
     def training_facts(self, origin: str) -> dict[str, Any]:

@@ -120,6 +120,7 @@ SQUARE_ROOT = (
     "return F.cross_entropy(logits[:, 0], targets) + logits.square().sum((1, 2)).sqrt().mean()"
 )
 PREDICT = "def predict(self, logits):\n        return "
+PARENT = "def parent(self):\n        from ltbench.method import Parent\n        return "
 DRAW = "def draw(self, batch, *, progress, rng):\n        return "
 MIX = "def mix(self, first, second, draws):\n        from ltbench.method import Images\n        return "
 METHOD_FAULTS = [
@@ -293,6 +294,38 @@ METHOD_FAULTS = [
         LOSS,
         "return -F.cross_entropy(logits[:, 0] + self.bias()[0], targets)",
         "is not that of the loss",
+    ),
+    *(
+        ("parent_can_be_trained", LOSS, f"{LOSS}\n\n    {PARENT}{parent}", words)
+        for parent, words in (
+            ("'ce'", "must return ltbench.method.Parent"),
+            ("Parent('nobody')", "unknown method 'nobody'"),
+            ("Parent('mine')", "names the method itself"),
+            ("Parent('sade')", "asks for another network"),
+        )
+    ),
+    *(
+        ("network_stays_one", LOSS, f"{LOSS}\n\n    {hook}", words)
+        for hook, words in (
+            (
+                "def build(self, network):\n        network.set_head(0, torch.nn.Linear(64, 3))",
+                "the network gives (4, 1, 3)",
+            ),
+            (
+                "def finish(self, network, training):\n"
+                "        network.set_head(0, torch.nn.Bilinear(64, 64, 2))",
+                "Error",
+            ),
+            (
+                "def finish(self, network, training):\n        next(network.heads()).register_buffer("
+                "'mean', training.features.mean(0))",
+                "its weights do not fit what build makes again",
+            ),
+            (
+                "def finish(self, network, training):\n        next(network.heads()).weight.div_(0)",
+                "not finite",
+            ),
+        )
     ),
     *(
         ("draw_gives_tensors", LOSS, f"{LOSS}\n\n    {DRAW}{drawn}", words)
