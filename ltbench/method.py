@@ -209,6 +209,17 @@ class Method(ABC, Generic[H]):
         """
         return None
 
+    def posterior(self, logits: Tensor) -> Tensor | None:
+        """``(N, E, C)`` logits to log-posteriors under the training prior, ``(N, E, C)``, finite, up to a
+        constant for each image and expert; None where it is not known.
+
+        By default ``logits + bias``. A method whose logits carry the prior in another way (a scale a
+        class, a loss that is not proper) says here how, and leaves :meth:`bias` at None. Strategies
+        that declare ``bias`` then meet these log-posteriors as logits, with the bias 0.
+        """
+        bias = self.bias()
+        return None if bias is None else logits + bias
+
     def reference_bias(self) -> Tensor | None:
         """``(E, C)``: where to start fitting a bias when :meth:`bias` is None."""
         return None

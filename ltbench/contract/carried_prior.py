@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltbench.contract.method_case import PROGRESS, MethodCase, loss_of
+from ltbench.contract.method_case import PROGRESS, MethodCase, differ, loss_of
 from ltbench.contract.shown import phase_at
 from ltbench.contract.unmet import require
-from ltbench.method import Method, log_prior
+from ltbench.method import Method, log_prior, overrides
 
 _POINTS = 3
 """Logits at which the statement is tried, zero first."""
@@ -38,6 +38,62 @@ def bias_is_that_of_the_loss(case: MethodCase) -> None:
                 f"bias[{e}] is not that of the loss: with it expert {e} is not cross-entropy on "
                 f"z + bias[{e}]{_sampled(method)}; return None where no closed form exists",
             )
+
+
+def posterior_is_that_of_the_loss(case: MethodCase) -> None:
+    """A stated posterior is that of loss and sampler, image by image, whatever classes are called.
+
+    With q and pi as for the bias: an image whose posterior is eta bears the label y with a chance
+    ~ eta_y n_y^q / pi_y. Over these labels the slope of the loss must vanish at logits z with
+    posterior(z) = log eta, and rise away from z.
+    """
+    method = case.build()
+    if not overrides(method, "posterior"):
+        return
+    logits, _ = case.example()
+    told = method.posterior(logits)
+    require(
+        isinstance(told, Tensor), "posterior returned no tensor; leave it out where it is not known"
+    )
+    assert isinstance(told, Tensor)
+    require(
+        told.shape == logits.shape and bool(torch.isfinite(told).all()),
+        f"posterior returned {tuple(told.shape)}, or numbers that are not finite; from (N, E, C) it must "
+        f"make finite {tuple(logits.shape)}",
+    )
+    one = method.posterior(logits[2:3])
+    require(
+        isinstance(one, Tensor) and not differ(one, told[2:3]),
+        "the posterior of an image depends on the other images",
+    )
+    _same_under_new_names(case, method, logits, told)
+    if case.trains_nothing():
+        return
+    for point in range(_POINTS):
+        z = _point(case, method, point)
+        log_eta = method.posterior(z[None])
+        assert log_eta is not None
+        residual, uphill = _slope(method, z, log_eta[0])
+        for e in range(z.shape[0]):
+            require(
+                residual[e] <= _OFF and uphill[e] > 0,
+                f"posterior is not that of the loss: expert {e} would not stay at logits whose "
+                f"posterior the labels follow{_sampled(method)}",
+            )
+
+
+def _same_under_new_names(
+    case: MethodCase, method: Method[Any], logits: Tensor, told: Tensor
+) -> None:
+    if case.plugin.cls.uses_class_order or len(set(case.counts)) < len(case.counts):
+        return
+    old = torch.arange(len(case.counts)).flip(0)
+    renamed = case.build([case.counts[c] for c in old.tolist()]).posterior(logits[..., old])
+    require(
+        renamed is not None
+        and not differ(renamed.log_softmax(-1), told[..., old].log_softmax(-1), atol=1e-4),
+        "posterior depends on the number of a class",
+    )
 
 
 def _sampled(method: Method[Any]) -> str:

@@ -7,7 +7,10 @@ import json
 import torch
 from torch import Tensor
 
-from ltbench.contract.carried_prior import bias_is_that_of_the_loss
+from ltbench.contract.carried_prior import (
+    bias_is_that_of_the_loss,
+    posterior_is_that_of_the_loss,
+)
 from ltbench.contract.losses import (
     has_nothing_of_its_own_to_train,
     keeps_no_state,
@@ -180,6 +183,7 @@ METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
     Property(class_names_do_not_matter),
     Property(bias_has_one_row_per_expert),
     Property(bias_is_that_of_the_loss),
+    Property(posterior_is_that_of_the_loss),
     Property(draw_gives_tensors),
     Property(mix_gives_images),
 )

@@ -28,7 +28,7 @@ from ltbench.names import Call, Row
 from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Registries
 from ltbench.resolve.ensembles import is_ensemble
-from ltbench.resolve.rows import ResolvedRow, check_row, resolve_row, shared_row
+from ltbench.resolve.rows import ResolvedRow, check_row, knows_posterior, resolve_row, shared_row
 from ltbench.shift.trainset import planned_counts
 from ltbench.task import Task, build_task, missing_sets
 from ltbench.train.schedule import warnings as schedule_warnings
@@ -199,7 +199,7 @@ def _with_references(
     with asking(asked.method):
         method = asked.build_method(counts)
         check_row(asked, method, holdout=offer.holdout, network=offer.network)
-        closed = method.bias() is not None
+        closed = knows_posterior(method)
     if closed or offer.holdout:
         rows.append(resolve_row(replace(row, strategy=Call("oracle")), protocol, registries))
     elif "bias" in asked.needs:

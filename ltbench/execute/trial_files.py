@@ -18,12 +18,11 @@ from ltbench.errors import LtbenchError
 from ltbench.evaluate.augmented import augmented_logits
 from ltbench.evaluate.network import ImageNetwork
 from ltbench.evaluate.outputs import HoldOut, TrialOutputs
-from ltbench.evaluate.sources import exact_bias
 from ltbench.evaluate.views import ViewLogits
 from ltbench.execute.context import TrialContext, load_tensors
 from ltbench.execute.parents import load_network
 from ltbench.models.resnet import ExpertResNet
-from ltbench.resolve.rows import ResolvedRow
+from ltbench.resolve.rows import ResolvedRow, knows_posterior
 from ltbench.train.infer import Inference
 from ltbench.trial import store
 
@@ -74,7 +73,7 @@ class TrialFiles:
             return
         needs = row.needs
         method = row.build_method(torch.from_numpy(self.context.task.train.counts))
-        fitted = "bias" in needs and exact_bias(method, outputs.shape).kind == "none"
+        fitted = "bias" in needs and not knows_posterior(method)
         if fitted or "holdout" in needs:
             raise LtbenchError(
                 f"{row.label} needs the logits of the {held} held-out images, which "

@@ -14,7 +14,7 @@ METHODS = sorted(REGISTRIES.methods.plugins)
 CHECKS = [
     check for name in METHODS for check in check_method(REGISTRIES.methods.get(name), REGISTRIES)
 ]
-WITHOUT_BIAS = {"ride", "tau-norm"}
+WITHOUT_BIAS = {"ldam-drw", "ride", "tau-norm", "vs"}
 """Margins and deferred weights have no closed form, nor have rescaled class weights."""
 
 

@@ -24,7 +24,7 @@ ORDER = (
     "fields hyper",
     "request seen",
     "method",
-    "strategy mixing",
+    "strategy mixing reweighting",
     "session seeds",
     "plugins",
     "registry",

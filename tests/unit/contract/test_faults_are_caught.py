@@ -120,6 +120,7 @@ SQUARE_ROOT = (
     "return F.cross_entropy(logits[:, 0], targets) + logits.square().sum((1, 2)).sqrt().mean()"
 )
 PREDICT = "def predict(self, logits):\n        return "
+POSTERIOR = "def posterior(self, logits):\n        return "
 PARENT = "def parent(self):\n        from ltbench.method import Parent\n        return "
 DRAW = "def draw(self, batch, *, progress, rng):\n        return "
 MIX = "def mix(self, first, second, draws):\n        from ltbench.method import Images\n        return "
@@ -294,6 +295,17 @@ METHOD_FAULTS = [
         LOSS,
         "return -F.cross_entropy(logits[:, 0] + self.bias()[0], targets)",
         "is not that of the loss",
+    ),
+    *(
+        ("posterior_is_that_of_the_loss", LOSS, f"{LOSS}\n\n    {POSTERIOR}{told}", words)
+        for told, words in (
+            ("logits", "posterior is not that of the loss"),
+            ("2 * (logits + self.bias())", "posterior is not that of the loss"),
+            ("None", "returned no tensor"),
+            ("logits[:, :, 1:]", "it must make finite"),
+            ("logits + logits.mean(0)", "depends on the other images"),
+            ("logits + torch.arange(logits.shape[2])", "depends on the number of a class"),
+        )
     ),
     *(
         ("parent_can_be_trained", LOSS, f"{LOSS}\n\n    {PARENT}{parent}", words)
