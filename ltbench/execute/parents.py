@@ -45,7 +45,7 @@ def load_network(context: TrialContext, of: Ancestry, weights: dict[str, Tensor]
     )
     build_extra(methods[-1], network, 0)
     network.load_state_dict(weights)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.to(memory_format=torch.channels_last)
 
 
 def _parent(context: TrialContext, role: str) -> Ancestry | None:

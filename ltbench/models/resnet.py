@@ -41,7 +41,9 @@ class ExpertResNet(nn.Module):
         self.experts = nn.ModuleList(
             _expert(request, widths, blocks, classes) for _ in range(request.experts)
         )
-        self.head = _head(request, widths[2], classes) if request.shared_head else None
+        self.head: nn.Module | None = None
+        if request.shared_head:
+            self.head = _head(request, widths[2], classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.with_features(x)[0]

@@ -91,10 +91,10 @@ class Step:
             mixed.pixels.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False
         ):
             logits, features = self.forward(mixed.pixels)
-        views = (len(given.first.views), -1)
+        views, batch = len(given.first.views), len(given.first.chosen)
         return Seen(
-            logits.float().unflatten(0, views),
-            features.unflatten(0, views),
+            logits.float().view(views, batch, *logits.shape[1:]),
+            features.view(views, batch, *features.shape[1:]),
             mixed.targets,
             given.first.chosen,
             self.phase,

@@ -39,7 +39,13 @@ class StrongDraws(NamedTuple):
     """(n, 2) int64, row and column of the square that is cut out."""
 
     def part(self, batch: slice) -> StrongDraws:
-        return StrongDraws(*(each[batch] for each in self))
+        return StrongDraws(
+            self.moved[batch],
+            self.policy[batch],
+            self.chance[batch],
+            self.negative[batch],
+            self.centre[batch],
+        )
 
 
 class StrongAugmenter:

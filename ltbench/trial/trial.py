@@ -37,7 +37,11 @@ class ParentTrial:
     def facts(self) -> dict[str, Any]:
         """The ``parent`` block of a child's record; a parent of its own is nested."""
         trial = self.trial
-        found = {**self.identity(), "name": trial.training, "hyper": dict(trial.hyper)}
+        found: dict[str, Any] = {
+            **self.identity(),
+            "name": trial.training,
+            "hyper": dict(trial.hyper),
+        }
         found |= {"version": trial.version, "digest": trial.digest}
         return found if trial.parent is None else {**found, "parent": trial.parent.facts()}
 

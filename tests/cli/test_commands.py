@@ -121,7 +121,23 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("methods", ["balanced-softmax", "ce", "logit-adjustment", "ride", "sade"]),
+        (
+            "methods",
+            [
+                "balanced-softmax",
+                "balpoe",
+                "ce",
+                "crt",
+                "ldam-drw",
+                "logit-adjustment",
+                "mdcs",
+                "ride",
+                "sade",
+                "sam",
+                "tau-norm",
+                "vs",
+            ],
+        ),  # fmt: skip
         (
             "strategies",
             [
