@@ -93,8 +93,8 @@ class Step:
             logits, features = self.forward(mixed.pixels)
         views, batch = len(given.first.views), len(given.first.chosen)
         return Seen(
-            logits.float().view(views, batch, *logits.shape[1:]),
-            features.view(views, batch, *features.shape[1:]),
+            logits.float().reshape(views, batch, *logits.shape[1:]),
+            features.reshape(views, batch, *features.shape[1:]),
             mixed.targets,
             given.first.chosen,
             self.phase,

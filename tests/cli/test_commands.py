@@ -137,7 +137,7 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
                 "tau-norm",
                 "vs",
             ],
-        ),  # fmt: skip
+        ),
         (
             "strategies",
             [
