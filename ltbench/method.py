@@ -5,18 +5,23 @@ Logits are always ``(B, E, C)``: batch, experts, classes; a single-head method h
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from abc import ABC
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from ltbench.errors import InputError
-from ltbench.fields import one_of, positive_number, true_or_false, whole_number
 from ltbench.hyper import Hyper, Json
+from ltbench.request import Architecture as Architecture
+from ltbench.request import Parent as Parent
+from ltbench.request import Phase as Phase
+from ltbench.seen import Images as Images
+from ltbench.seen import Network as Network
+from ltbench.seen import Seen as Seen
+from ltbench.seen import TrainingFeatures as TrainingFeatures
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 H = TypeVar("H", bound=Hyper)
 
@@ -40,58 +45,6 @@ class Reference:
     url: str
     settings: Mapping[str, Json] = field(default_factory=dict)
     settings_source: str = ""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A request for a network; ltbench builds it from the protocol's backbone.
-
-    experts: number of experts E; from 2 on they share the stem and the first stage.
-    head: ``linear`` (with bias) or ``cosine`` (both sides L2-normalised, times ``scale``).
-    scale: above 0; read by the cosine head only.
-    reduced: second and third stage at 3/4 of their width.
-
-    Raises :class:`InputError`, one line that names the field, for any other value.
-    """
-
-    experts: int = 1
-    head: Literal["linear", "cosine"] = "linear"
-    scale: float = 30.0
-    reduced: bool = False
-
-    def __post_init__(self) -> None:
-        whole_number("Architecture: experts", self.experts, at_least=1)
-        one_of("Architecture: head", self.head, ("linear", "cosine"))
-        positive_number("Architecture: scale", self.scale)
-        true_or_false("Architecture: reduced", self.reduced)
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of training. The learning-rate schedule runs once over each phase.
-
-    name: any text. share: fraction of the epochs, relative to the other phases; above 0.
-    train: which weights learn, ``all`` or ``heads`` (the rest is frozen, BatchNorm included).
-    sampler: ``instance`` (each image once an epoch) or ``class-balanced`` (classes equally likely,
-    as many images an epoch).
-    reset_heads: whether the heads start from fresh weights.
-
-    Raises :class:`InputError`, one line that names the field, for any other value.
-    """
-
-    name: str = "train"
-    share: float = 1.0
-    train: Literal["all", "heads"] = "all"
-    sampler: Literal["instance", "class-balanced"] = "instance"
-    reset_heads: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise InputError(f"Phase: name = {self.name!r} must be a text, for example 'heads'")
-        positive_number("Phase: share", self.share)
-        one_of("Phase: train", self.train, ("all", "heads"))
-        one_of("Phase: sampler", self.sampler, ("instance", "class-balanced"))
-        true_or_false("Phase: reset_heads", self.reset_heads)
 
 
 @dataclass(frozen=True)
@@ -126,6 +79,11 @@ class Method(ABC, Generic[H]):
     """Whether the numbers of the classes have a meaning here, as for groups of neighbouring classes.
     False: renumbering them changes nothing, which ``check`` tries."""
 
+    extra: nn.Module | None = None
+    """While training: what :meth:`build` returned."""
+    teacher: nn.Module | None = None
+    """While training: the network of a parent that is a teacher."""
+
     def __init__(self, counts: Tensor, hyper: H) -> None:
         self.counts = counts
         self.hyper = hyper
@@ -144,10 +102,16 @@ class Method(ABC, Generic[H]):
         return Architecture()
 
     def phases(self) -> tuple[Phase, ...]:
-        """The stages of training in their order: one, all weights, each image once an epoch."""
+        """The stages of training in their order: one, all weights, each image once an epoch.
+
+        None, ``()``, where the network of a parent is taken as it is, but for what :meth:`finish` does.
+        """
         return (Phase(),)
 
-    @abstractmethod
+    def parent(self) -> Parent | None:
+        """The trial that this one starts from or learns from; None: it starts from fresh weights."""
+        return None
+
     def loss(
         self,
         logits: Tensor,
@@ -158,12 +122,76 @@ class Method(ABC, Generic[H]):
     ) -> Tensor:
         """The training loss.
 
-        logits: ``(B, E, C)`` float32; targets: ``(B,)`` int64, both on the device that trains;
-        progress: epoch / epochs in [0, 1). rng: for losses that sample, the only source of
-        randomness; it lives on the CPU whatever the device, so that every device draws the same
+        logits: ``(B, E, C)`` float32; targets: ``(B,)`` int64, or ``(B, C)`` rows that sum to 1 where
+        :meth:`mix` makes such, both on the device that trains; progress: epoch / epochs in [0, 1).
+        rng: for losses that sample and do not :meth:`draw`, the only source of randomness; it lives on
+        the CPU whatever the device, so that every device draws the same
         (``torch.rand(n, generator=rng).to(logits.device)``), and is seeded by seed and epoch, so that
         a resumed run draws the same. Returns a scalar ``()`` and changes none of its inputs.
+        Only a method whose :meth:`objective` does not call it, or one without phases, may do without.
         """
+        raise NotImplementedError(f"method {self.name!r} has no loss of logits alone")
+
+    def objective(self, seen: Seen) -> Tensor:
+        """The loss ``()``, given everything that a step knows: all views, features, positions, draws.
+
+        By default ``loss`` of the first view. No shape may depend on data, and nothing may wait for
+        the device, so that the step can be recorded.
+        """
+        return self.loss(seen.logits[0], seen.targets, progress=seen.progress, rng=seen.rng)
+
+    def draw(self, batch: int, *, progress: float, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """All random numbers of a step of ``batch`` images, drawn outside it on the CPU.
+
+        :meth:`mix` and :meth:`objective` are given them on the device that trains. A recorded step
+        stays one: it reads other numbers. ``rng`` is seeded by seed and epoch. Number, shapes and
+        types of the tensors depend on ``batch`` alone.
+        """
+        return ()
+
+    def mix(self, first: Images, second: Images, draws: tuple[Tensor, ...]) -> Images:
+        """What the network sees instead of ``first``: pixels of its shape, targets ``(B,)`` or ``(B, C)``.
+
+        second: the batch of the phase's second stream, each image in its first view, or ``first``
+        itself where the phase has none. Changes neither. What else :meth:`objective` has to know of the
+        images goes along as ``notes``, never on ``self``.
+        """
+        return first
+
+    def build(self, network: Network) -> nn.Module | None:
+        """Before training: may replace heads (``network.set_head(e, module)``, features ``(B, D)`` to
+        logits ``(B, C)``); what it returns is trained, stored and restored beside the network.
+
+        A parameter of it with ``requires_grad=False`` stays as it is but for :meth:`after_step`.
+        Predictions keep what sits in the network only. Random numbers: torch's global generator,
+        which is seeded here by the trial's seed. Called again wherever the network is loaded, so that
+        it depends on counts and hyper-parameters alone.
+        """
+        return None
+
+    def after_step(self, network: Network, seen: Seen) -> None:
+        """After the update, without gradients: moves buffers of ``network`` and ``self.extra`` in place.
+
+        For running means, momentum copies, queues, projections. ``seen`` is the last of the step.
+        """
+
+    def finish(self, network: Network, training: TrainingFeatures) -> None:
+        """After the last epoch, without gradients: sets weights and buffers of ``network`` in place.
+
+        training: the features of the un-augmented training images. It makes no module: that is what
+        :meth:`build` is for, so that the weights can be loaded again.
+        """
+
+    def advance(self, descend: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
+        """One update; returns the loss to report.
+
+        ``descend()`` clears the gradients, runs the batch through network and ``objective``, leaves
+        its gradients and returns the loss ``()``. Called again it repeats the same images, views and
+        draws with the weights as they are then; BatchNorm statistics move at each call.
+        """
+        loss = descend()
+        optimizer.step()
+        return loss
 
     def loss_stage(self, progress: float) -> Hashable:
         """What the loss takes from ``progress``: where two values agree, the losses are the same.
@@ -179,12 +207,25 @@ class Method(ABC, Generic[H]):
         return logits.mean(dim=1)
 
     def bias(self) -> Tensor | None:
-        """``(E, C)``: expert e was trained by cross-entropy on ``z_e + bias[e]``.
+        """``(E, C)``: softmax(z_e + bias[e]) is the posterior under the training prior pi.
 
-        Then softmax(z_e + bias[e]) is the posterior under the training prior. None where no closed
-        form exists.
+        Where every image counts alike expert e was trained by cross-entropy on ``z_e + bias[e]``. Where
+        classes are sampled by p(class) ~ n^q, that is the posterior under n^q, and (1 - q) log pi more
+        is needed: log pi for plain cross-entropy with classes equally likely. None where no closed form
+        exists.
         """
         return None
+
+    def posterior(self, logits: Tensor) -> Tensor | None:
+        """``(N, E, C)`` logits to log-posteriors under the training prior, ``(N, E, C)``, finite, up to a
+        constant for each image and expert; None where it is not known.
+
+        By default ``logits + bias``. A method whose logits carry the prior in another way (a scale a
+        class, a loss that is not proper) says here how, and leaves :meth:`bias` at None. Strategies
+        that declare ``bias`` then meet these log-posteriors as logits, with the bias 0.
+        """
+        bias = self.bias()
+        return None if bias is None else logits + bias
 
     def reference_bias(self) -> Tensor | None:
         """``(E, C)``: where to start fitting a bias when :meth:`bias` is None."""
@@ -194,3 +235,13 @@ class Method(ABC, Generic[H]):
 def log_prior(counts: Tensor) -> Tensor:
     """``log(n_j / sum n)`` of the class counts ``(C,)``, float32, natural logarithm."""
     return (counts.double() / counts.sum()).log().float()
+
+
+def overrides(method: Method[Any], name: str) -> bool:
+    """Whether ``method`` has an own :meth:`Method.<name>`, so that there is something to call.
+
+    >>> overrides(Method, "mix")
+    False
+    """
+    cls = method if isinstance(method, type) else type(method)
+    return getattr(cls, name) is not getattr(Method, name)

@@ -234,6 +234,10 @@ def _check_class(cls: Any, base: type[Any]) -> None:
         raise TypeError(f"{cls.__name__} does not define {missing}")
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a {base.__name__}")
+    if hasattr(base, "objective") and all(
+        getattr(cls, name) == getattr(base, name) for name in ("loss", "objective", "finish")
+    ):
+        raise TypeError(f"{cls.__name__} does not define loss")
     if not isinstance(getattr(cls, "title", None), str):
         raise TypeError(f"{cls.__name__} does not define title")
 

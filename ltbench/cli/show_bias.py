@@ -15,10 +15,18 @@ def show_bias(call: Call, protocol: Protocol | None, registries: Registries, res
     """Under a protocol also every estimate of it in ``results``, with its standard error."""
     import torch
 
+    from ltbench.method import overrides
+
     cls = registries.methods.get(call.name).cls
     base = protocol.methods.get(call.name, MethodOverrides()).hyper if protocol else {}
     hyper = cls.hyper_type.from_mapping({**base, **call.params}, call.name)
     method = cls(torch.tensor([2, 1]), hyper)
+    if overrides(method, "posterior"):
+        click.echo(
+            "\nprior in the logits: no bias, but its posterior is known in closed form, so that "
+            "`oracle` and the like are exact"
+        )
+        return
     if method.bias() is not None:
         click.echo("\nprior in the logits: known in closed form, `oracle` and the like are exact")
         return

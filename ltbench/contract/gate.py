@@ -49,11 +49,21 @@ def refuse_unsound(rows: Iterable[ResolvedRow], registries: Registries) -> None:
                 _refuse("strategy", row.strategy, found)
 
 
-def _refuse_method(method: Plugin[Method[Any]], hyper: Hyper, registries: Registries) -> None:
-    if is_own(method):
+def _refuse_method(
+    method: Plugin[Method[Any]],
+    hyper: Hyper,
+    registries: Registries,
+    children: tuple[str, ...] = (),
+) -> None:
+    if is_own(method) or method.name in children:  # parents in a circle are refused by the plan
         return
     text = json.dumps(hyper.to_json(), sort_keys=True)
     _refuse("method", method, _of_method(method, text, registries))
+    parent = method.cls(torch.tensor(COUNTS["ten"]), hyper).parent()
+    if parent is not None:
+        above = registries.methods.get(parent.method)
+        own = above.cls.hyper_type.from_mapping(parent.hyper, above.name)
+        _refuse_method(above, own, registries, (*children, method.name))
     trainer = registries.methods.plugins.get(_trainer(method, hyper))
     if trainer is not None and trainer is not method and not is_own(trainer):
         _refuse("method", trainer, _of_variants(trainer, registries))

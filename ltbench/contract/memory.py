@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ltbench.method import Method
+from ltbench.method import Method, overrides
 from ltbench.plugins.file import PLUGIN_PACKAGE
 from ltbench.strategy import Session, Strategy
 
@@ -36,8 +36,13 @@ def memory(*plugins: object) -> Memory:
 
 def places(plugin: object) -> Iterator[tuple[str, object]]:
     """Every named place where a plugin can keep something, with what is there."""
+    kept = set()
+    if isinstance(plugin, Method):
+        kept = {"extra"} if overrides(plugin, "build") else set()
+        kept |= {"teacher"} if overrides(plugin, "parent") else set()
     for name, value in vars(plugin).items():
-        yield f"self.{name}", value
+        if name not in kept:  # trained and in the checkpoint
+            yield f"self.{name}", value
     modules: dict[str, ModuleType] = {}
     for cls in type(plugin).__mro__:
         if _of_a_library(cls.__module__):

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ltbench.contract.shown import give_teacher, parent_of, shown, trains_nothing
 from ltbench.contract.unmet import require
-from ltbench.method import Method
+from ltbench.method import Method, overrides
 from ltbench.registry import Plugin, Registries
 
 COUNTS = {
@@ -34,7 +35,9 @@ class MethodCase:
     def build(self, counts: list[int] | None = None) -> Method[Any]:
         values = torch.tensor(counts or self.counts)
         hyper = self.plugin.cls.hyper_type.from_mapping(self.hyper, self.plugin.name)
-        return self.plugin.cls(values, hyper)
+        method = self.plugin.cls(values, hyper)
+        give_teacher(method, self.registries)
+        return method
 
     def trainer(self) -> Method[Any]:
         """The method that does the training: itself, or the one a post-hoc method names."""
@@ -42,11 +45,19 @@ class MethodCase:
         cls = self.registries.methods.get(name).cls
         return cls(torch.tensor(self.counts), cls.hyper_type.from_mapping(hyper, name))
 
+    def parent(self) -> Method[Any] | None:
+        """The method that it starts from or learns from."""
+        return parent_of(self.build(), self.registries)
+
     def trains_itself(self) -> bool:
         """Whether the training is its own, so that there is no other loss to compare with."""
         method = self.build()
         name, hyper = method.training_identity()
         return name == self.plugin.name and hyper == method.hyper.to_json()
+
+    def trains_nothing(self) -> bool:
+        """Whether it takes a parent's network as it is, so that it has no loss."""
+        return trains_nothing(self.build())
 
     def example(self, batch: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Logits ``(B, E, C)`` and targets that hold every class where the batch allows."""
@@ -93,13 +104,21 @@ def loss_of(
     targets: Tensor,
     progress: float = 0.0,
     rng: torch.Generator | None = None,
+    **changes: Any,
 ) -> Tensor:
-    """The loss, which must be a scalar tensor: whatever else is asked of it builds on that."""
-    loss = method.loss(logits, targets, progress=progress, rng=rng or seeded())
-    require(isinstance(loss, Tensor), f"loss returned {type(loss).__name__}, not a tensor")
+    """The loss of a step with these logits, which must be a scalar tensor: all else builds on that.
+
+    changes: of :func:`ltbench.contract.shown.shown`.
+    """
+    seen = shown(method, logits, targets, progress, rng or seeded(), **changes)
+    if trains_nothing(method):  # whatever else is asked of it is tried with some loss
+        return seen.logits.square().mean()
+    loss = method.objective(seen)
+    name = "objective" if overrides(method, "objective") else "loss"
+    require(isinstance(loss, Tensor), f"{name} returned {type(loss).__name__}, not a tensor")
     require(
         loss.shape == (),
-        f"loss returned shape {tuple(loss.shape)}; it must be one number, for example the mean "
+        f"{name} returned shape {tuple(loss.shape)}; it must be one number, for example the mean "
         "over the batch",
     )
     return loss

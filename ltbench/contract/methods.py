@@ -7,6 +7,10 @@ import json
 import torch
 from torch import Tensor
 
+from ltbench.contract.carried_prior import (
+    bias_is_that_of_the_loss,
+    posterior_is_that_of_the_loss,
+)
 from ltbench.contract.losses import (
     has_nothing_of_its_own_to_train,
     keeps_no_state,
@@ -27,6 +31,9 @@ from ltbench.contract.method_case import (
     losses_differ,
     seeded,
 )
+from ltbench.contract.parents import network_stays_one, parent_can_be_trained
+from ltbench.contract.shown import rename_extra
+from ltbench.contract.steps import draw_gives_tensors, mix_gives_images
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.method import Architecture, Phase
 
@@ -66,7 +73,7 @@ def architecture_and_phases(case: MethodCase) -> None:
         isinstance(request, Architecture), "architecture() must return ltbench.Architecture(...)"
     )
     require(
-        phases and all(isinstance(phase, Phase) for phase in phases),
+        (phases or case.trains_nothing()) and all(isinstance(phase, Phase) for phase in phases),
         "phases() must return ltbench.Phase objects, at least one",
     )
 
@@ -99,6 +106,7 @@ def _same_under_new_names(case: MethodCase, new: Tensor) -> None:
     old = torch.argsort(new)
     renamed = case.build([case.counts[c] for c in old.tolist()])
     method = case.build()
+    rename_extra(method, renamed, old)
     way_out = "; set uses_class_order = True where the numbers of classes have a meaning"
     for progress in PROGRESS:
         one = expected_loss(method, logits, targets, progress)
@@ -154,30 +162,6 @@ def bias_has_one_row_per_expert(case: MethodCase) -> None:
         require(torch.isfinite(bias).all(), f"{name} has NaN or infinite values")
 
 
-def bias_is_that_of_the_loss(case: MethodCase) -> None:
-    """A stated bias is the one in the loss: cross-entropy on z_e + bias[e], times any constant.
-
-    At z_e = -b_e every class has the same chance there, and the slope of the loss is known: 1/C
-    minus the target, over the batch.
-    """
-    method = case.build()
-    bias = method.bias()
-    if bias is None:
-        return
-    classes = len(case.counts)
-    logits = (-bias).expand(classes, *bias.shape).clone().requires_grad_()
-    loss = loss_of(method, logits, torch.arange(classes), PROGRESS[-1])
-    (slope,) = torch.autograd.grad(loss, logits)
-    expected = (1 / classes - torch.eye(classes)) / classes
-    for e in range(slope.shape[1]):
-        scale = (slope[:, e] * expected).sum() / expected.square().sum()
-        require(
-            scale > 0 and not differ(slope[:, e], scale * expected, atol=1e-6),
-            f"the loss of expert {e} is not cross-entropy on z + bias[{e}]; return None where no "
-            "closed form exists",
-        )
-
-
 METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
     Property(architecture_and_phases),
     Property(loss_is_a_finite_scalar),
@@ -188,6 +172,8 @@ METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
     Property(loss_has_no_side_effects),
     Property(keeps_no_state),
     Property(training_identity_can_be_trained),
+    Property(parent_can_be_trained),
+    Property(network_stays_one),
     Property(a_post_hoc_method_has_the_loss_of_its_trainer),
     Property(loss_teaches_every_expert),
     Property(loss_survives_extreme_logits),
@@ -197,4 +183,7 @@ METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
     Property(class_names_do_not_matter),
     Property(bias_has_one_row_per_expert),
     Property(bias_is_that_of_the_loss),
+    Property(posterior_is_that_of_the_loss),
+    Property(draw_gives_tensors),
+    Property(mix_gives_images),
 )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ltbench.contract.unmet import require
 from ltbench.hyper import asking_values
-from ltbench.method import Method
+from ltbench.method import Method, overrides
 from ltbench.models.resnet import build_network
 from ltbench.registry import Plugin, Registries
 from ltbench.strategy import Adapted, OptimizerSettings, Source, Strategy, UnlabelledTest
@@ -102,6 +102,10 @@ class StrategyCase:
 
     def source(self) -> Source:
         needs, bias = self.strategy.all_needs, self.method.bias()
+        if (
+            overrides(self.method, "posterior") and "bias" in needs
+        ):  # these logits are log-posteriors
+            bias = torch.zeros(self.logits.shape[1:])
         kind: Literal["closed-form", "reference", "none"] = (
             "none" if bias is None else "closed-form"
         )

@@ -14,6 +14,7 @@ from ltbench.evaluate import metrics
 from ltbench.evaluate.by_class import ClassCounts
 from ltbench.evaluate.contract import checked_scores
 from ltbench.evaluate.outputs import TrialOutputs
+from ltbench.evaluate.posteriors import as_log_posteriors
 from ltbench.evaluate.reweighted import ExactAccuracy, Predictor, Scored, prior_error
 from ltbench.evaluate.sources import build_source, with_fresh_network
 from ltbench.evaluate.stored import sets_for
@@ -41,6 +42,7 @@ def evaluate_row(
     counts = torch.from_numpy(outputs.task.train.counts)
     method = row.build_method(counts)
     strategy = row.strategy.cls(row.strategy_hyper)
+    outputs = as_log_posteriors(outputs, row, method)
     source = build_source(row, method, outputs)
     result = dict(known)
     who = f"{row.label}: the frozen predictor of strategy {row.strategy.name!r}"

@@ -16,7 +16,7 @@ from ltbench.errors import ContractError, InputError
 from ltbench.evaluate.bias_fit import fit_bias
 from ltbench.evaluate.outputs import BiasKind, HoldOut, KnownBias, TrialOutputs
 from ltbench.hyper import Json
-from ltbench.method import Method
+from ltbench.method import Method, overrides
 from ltbench.resolve.ensembles import EnsembleMethod
 from ltbench.resolve.rows import ResolvedRow, needs_a_holdout, needs_the_network
 from ltbench.strategy import OptimizerSettings, Source
@@ -32,6 +32,8 @@ def find_bias(method: Method[Any], shape: tuple[int, int], holdout: HoldOut | No
     """
     if isinstance(method, EnsembleMethod):
         return _side_by_side(method, shape[1], holdout)
+    if overrides(method, "posterior"):  # its logits are met as log-posteriors
+        return KnownBias("closed-form", torch.zeros(shape))
     exact = exact_bias(method, shape)
     if exact.kind != "none":
         return exact

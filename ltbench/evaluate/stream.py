@@ -15,6 +15,7 @@ from ltbench.evaluate import metrics
 from ltbench.evaluate.contract import checked_scores
 from ltbench.evaluate.evaluate import _unlabelled
 from ltbench.evaluate.outputs import TrialOutputs
+from ltbench.evaluate.posteriors import as_log_posteriors
 from ltbench.evaluate.sources import build_source, with_fresh_network
 from ltbench.evaluate.stored import evaluation_hash, known_distributions
 from ltbench.resolve.rows import ResolvedRow
@@ -79,6 +80,8 @@ def stream_row(
     :class:`ContractError` where the session breaks its contract.
     """
     result = dict(known)
+    method = row.build_method(torch.from_numpy(outputs.task.train.counts))
+    outputs = as_log_posteriors(outputs, row, method)
     for test_set in outputs.task.test_sets:
         definition = test_set.definition()
         entry = result.get(test_set.name, {})

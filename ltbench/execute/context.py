@@ -18,7 +18,8 @@ from torch import Tensor
 from ltbench.data.dataset import Splits, channel_statistics
 from ltbench.data.sources import open_data
 from ltbench.errors import InterruptedRun, LtbenchError
-from ltbench.execute.job import Job, build_trial, trial_folder
+from ltbench.execute.job import Job, trial_folder
+from ltbench.execute.lineage import Ancestry, Training, ancestry
 from ltbench.files import write_atomically
 from ltbench.method import Method
 from ltbench.protocol.protocol import DataConfig, Protocol
@@ -57,20 +58,27 @@ class TrialContext:
     def _find_trial(self) -> Trial:
         self.plugin: Plugin[Any] = self.registries.methods.get(self.job.training)
         self.hyper = self.plugin.cls.hyper_type.from_mapping(self.job.hyper, self.plugin.name)
-        return build_trial(
-            self.job.protocol,
-            self.plugin,
-            self.hyper,
+        self.ancestry: Ancestry = ancestry(
+            Training(self.plugin, self.hyper, self.plugin.name, []),
             self.job.seed,
+            self.job.protocol,
+            self.registries,
+            torch.from_numpy(self.task.train.counts),
             self.job.settings.precision,
             self.task.splits,
         )
+        return self.ancestry.trial
 
     def method(self, device: torch.device | None = None) -> Method[Any]:
         """The method that trains, its counts on ``device`` (default: the CPU)."""
         counts = torch.from_numpy(self.task.train.counts).to(device or torch.device("cpu"))
         method: Method[Any] = self.plugin.cls(counts, self.hyper)
         return method
+
+    def lineage(self, device: torch.device | None = None) -> list[Method[Any]]:
+        """The methods whose trained networks it starts from, oldest first, and the one that trains."""
+        counts = torch.from_numpy(self.task.train.counts).to(device or torch.device("cpu"))
+        return [each.build(counts) for each in self.ancestry.line()]
 
     def report(self, stage: str, done: int, total: int) -> None:
         """Tells how far a stage is; raises :class:`InterruptedRun` where the run is to stop."""

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ltbench.errors import InputError, describe
+from torch import Tensor
+
 from ltbench.evaluate.stored import evaluation_path, is_complete, sets_for
 from ltbench.evaluate.stream import is_streamed, stream_path
 from ltbench.execute.class_arrays import can_add_arrays
 from ltbench.execute.job import Settings, build_trial, trial_folder
-from ltbench.hyper import Hyper
-from ltbench.method import Method
-from ltbench.names import format_call
+from ltbench.execute.lineage import Training as Training
+from ltbench.execute.lineage import asking as asking
+from ltbench.execute.lineage import find_parent
+from ltbench.execute.lineage import training_of as training_of
 from ltbench.protocol.protocol import Protocol
-from ltbench.registry import Plugin, Registries
-from ltbench.resolve.methods import departures
+from ltbench.registry import Registries
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.arrival import parse_arrival
 from ltbench.task import Task
 from ltbench.trial import store
-from ltbench.trial.trial import Trial
-
-
-@dataclass
-class Training:
-    """A training that is asked for: by method, hyper-parameters, and the rows that stand on it."""
-
-    method: Plugin[Method[Any]]
-    hyper: Hyper
-    label: str
-    rows: list[ResolvedRow]
-
-    def same_as(self, other: Training) -> bool:
-        mine = (self.method.name, self.hyper.training_part())
-        return mine == (other.method.name, other.hyper.training_part())
+from ltbench.trial.trial import ParentTrial, Trial
 
 
 @dataclass(frozen=True)
@@ -52,6 +37,8 @@ class Draft:
     streamed: bool
     members: tuple[Draft, ...] = ()
     """Of an ensemble: the trainings it stands on, in the order of its experts."""
+    parent: Draft | None = None
+    """Of a training that starts or learns from another one."""
 
     @property
     def label(self) -> str:
@@ -64,13 +51,46 @@ class Draft:
 
 
 def draft_trial(
-    wanted: Training, seed: int, protocol: Protocol, task: Task | None, settings: Settings
+    wanted: Training,
+    seed: int,
+    protocol: Protocol,
+    task: Task | None,
+    settings: Settings,
+    registries: Registries,
+    counts: Tensor,
 ) -> Draft:
+    """counts: ``(C,)`` training images per class. With the drafts of what it stands on."""
+    found = find_parent(wanted, protocol, registries, counts)
+    parent, of = None, None
+    if found is not None:
+        parent = draft_trial(found.training, seed, protocol, task, settings, registries, counts)
+        of = ParentTrial(found.role, parent.trial)
     splits = task.splits if task else None
-    trial = build_trial(protocol, wanted.method, wanted.hyper, seed, settings.precision, splits)
+    trial = build_trial(protocol, wanted.method, wanted.hyper, seed, settings.precision, splits, of)
     folder = trial_folder(settings, trial)
     state = state_of(folder) if task else "unknown"
-    return Draft(wanted, trial, folder, state, *left_to_do(wanted, trial, task, settings))
+    left = left_to_do(wanted, trial, task, settings)
+    return Draft(wanted, trial, folder, state, *left, parent=parent)
+
+
+def with_parents(drafts: Sequence[Draft]) -> list[Draft]:
+    """``drafts``, before each the trainings that it stands on and that are not there yet."""
+    known = {draft.trial.hash for draft in drafts}
+    found: list[Draft] = []
+    for draft in drafts:
+        for parent in _lacking(draft):
+            if parent.trial.hash not in known:
+                known.add(parent.trial.hash)
+                found.append(parent)
+        found.append(draft)
+    return found
+
+
+def _lacking(draft: Draft) -> list[Draft]:
+    """What has to be trained before ``draft`` can be, in that order."""
+    if draft.state == "finished" or draft.parent is None or draft.parent.state == "finished":
+        return []
+    return [*_lacking(draft.parent), draft.parent]
 
 
 def left_to_do(
@@ -96,28 +116,6 @@ def left_to_do(
         for row in wanted.rows
     )
     return pending, streamed
-
-
-def training_of(method: Method[Any], protocol: Protocol, registries: Registries) -> Training:
-    """The training on which ``method`` is evaluated, without rows."""
-    name, values = method.training_identity()
-    plugin = registries.methods.get(name)
-    base = protocol.methods[name].hyper if name in protocol.methods else {}
-    usual = plugin.cls.hyper_type.from_mapping(base, name)
-    hyper = plugin.cls.hyper_type.from_mapping({**base, **values}, name)
-    return Training(plugin, hyper, format_call(name, departures(hyper, usual)), [])
-
-
-@contextmanager
-def asking(method: Plugin[Method[Any]]) -> Iterator[None]:
-    """Whatever a plugin raises while the plan is made becomes one line that names it."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        line = f"method {method.name!r} ({method.origin}) cannot be used: {describe(error)}"
-        raise InputError(line) from error
 
 
 def told_state(draft: Draft) -> str:

@@ -13,7 +13,7 @@ from ltbench.protocol.protocol import VALIDATION, Protocol
 from ltbench.registry import Plugin, Registries
 from ltbench.resolve.rows import ResolvedRow, row_from_json
 from ltbench.settings import read
-from ltbench.trial.trial import Trial
+from ltbench.trial.trial import ParentTrial, Trial
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def build_trial(
     seed: int,
     precision: str,
     splits: Splits | None,
+    parent: ParentTrial | None = None,
 ) -> Trial:
     """The trial that trains ``method``; without ``splits`` its hash is only a placeholder."""
     return Trial(
@@ -119,6 +120,7 @@ def build_trial(
         train_fingerprint=splits.train.fingerprint if splits else "",
         test_fingerprint=splits.test.fingerprint if splits else "",
         holdout_fingerprint=_holdout_fingerprint(protocol, splits),
+        parent=parent,
     )
 
 

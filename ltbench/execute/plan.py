@@ -12,7 +12,15 @@ import torch
 from ltbench.data.dataset import Splits
 from ltbench.errors import InputError
 from ltbench.evaluate.stream import check_streamable
-from ltbench.execute.draft import Draft, Training, asking, draft_trial, told_state, training_of
+from ltbench.execute.draft import (
+    Draft,
+    Training,
+    asking,
+    draft_trial,
+    told_state,
+    training_of,
+    with_parents,
+)
 from ltbench.execute.estimate import Estimate, estimate_trial
 from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
@@ -20,7 +28,7 @@ from ltbench.names import Call, Row
 from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Registries
 from ltbench.resolve.ensembles import is_ensemble
-from ltbench.resolve.rows import ResolvedRow, check_row, resolve_row, shared_row
+from ltbench.resolve.rows import ResolvedRow, check_row, knows_posterior, resolve_row, shared_row
 from ltbench.shift.trainset import planned_counts
 from ltbench.task import Task, build_task, missing_sets
 from ltbench.train.schedule import warnings as schedule_warnings
@@ -45,7 +53,7 @@ class PlannedTrial:
     folder: Path
     complete: bool = False
     after: tuple[str, ...] = ()
-    """Of an ensemble: the trials it stands on, by hash."""
+    """The trials it stands on, by hash: an ensemble's members, what a training starts or learns from."""
 
     @property
     def label(self) -> str:
@@ -107,7 +115,7 @@ def make_plan(
     single = [row for row in resolved if not is_ensemble(row.method)]
     trainings = _group_by_training(single, protocol, registries, counts, notes)
     drafts = [
-        draft_trial(wanted, seed, protocol, task, settings)
+        draft_trial(wanted, seed, protocol, task, settings, registries, counts)
         for seed in seeds
         for wanted in trainings
     ]
@@ -118,7 +126,7 @@ def make_plan(
                 f"({told_state(draft)}); `ltbench run` trains it"
             )
     asked = Asked(protocol, seeds, registries, task, counts, settings)
-    drafts = with_ensembles(drafts, joint, asked, notes)
+    drafts = with_parents(with_ensembles(drafts, joint, asked, notes))
     jobs, threads = sharing(sum(not draft.complete for draft in drafts))
     settings = replace(settings, threads=threads)
     trials = [_planned(draft, counts, sizes, settings) for draft in drafts]
@@ -130,7 +138,8 @@ def _planned(
 ) -> PlannedTrial:
     wanted, trial = draft.wanted, draft.trial
     with asking(wanted.method):
-        architecture = wanted.method.cls(counts, wanted.hyper).architecture()
+        method = wanted.method.cls(counts, wanted.hyper)
+        architecture, phases = method.architecture(), method.phases()
     members = tuple(
         MemberJob(m.trial.hash, m.wanted.method.name, m.wanted.hyper.to_json(), m.trial.seed)
         for m in draft.members
@@ -148,10 +157,13 @@ def _planned(
         members=members,
     )
     state, folder = draft.state, draft.folder
-    work = "finished" if members else state  # nothing is trained for an ensemble but its members
+    # Nothing is trained for an ensemble but its members, nor for a head that follows from features.
+    work = "finished" if members or not phases else state
     estimate = estimate_trial(trial, architecture, draft.pending, sizes, work, folder, settings)
     rows = tuple(wanted.rows)
     after = tuple(member.trial for member in members)
+    if draft.parent is not None and state != "finished":
+        after = (draft.parent.trial.hash,)
     return PlannedTrial(
         trial, wanted.label, rows, state, estimate, job, folder, draft.complete, after
     )
@@ -187,7 +199,7 @@ def _with_references(
     with asking(asked.method):
         method = asked.build_method(counts)
         check_row(asked, method, holdout=offer.holdout, network=offer.network)
-        closed = method.bias() is not None
+        closed = knows_posterior(method)
     if closed or offer.holdout:
         rows.append(resolve_row(replace(row, strategy=Call("oracle")), protocol, registries))
     elif "bias" in asked.needs:

@@ -124,7 +124,15 @@ def _members(
     drafts = []
     for slot in slots:
         seed = slot.of * replicate + slot.place
-        draft = draft_trial(slot.training, seed, asked.protocol, asked.task, asked.settings)
+        draft = draft_trial(
+            slot.training,
+            seed,
+            asked.protocol,
+            asked.task,
+            asked.settings,
+            asked.registries,
+            asked.counts,
+        )
         drafts.append(known.get(draft.trial.hash, draft))
     return tuple(drafts)
 

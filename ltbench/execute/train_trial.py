@@ -6,14 +6,17 @@ import hashlib
 import json
 import sys
 import time
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
+from ltbench.errors import ContractError
 from ltbench.execute.context import TrialContext, now, save_tensors
+from ltbench.execute.parents import start_weights, teacher_network
 from ltbench.files import write_json, write_text
+from ltbench.method import TrainingFeatures, overrides
 from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
+from ltbench.settings import identity_of
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, check_outputs, resolved_recipe, train
 from ltbench.trial import store
@@ -41,6 +44,9 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         compile=context.job.settings.compile,
         cuda_graph=context.job.settings.cuda_graph,
         folder=context.folder,
+        before=tuple(context.lineage(context.device)[:-1]),
+        start=start_weights(context),
+        teacher=teacher_network(context),
         checkpoint_seconds=context.job.settings.checkpoint_seconds,
     )
     epochs = context.trial.recipe.epochs
@@ -53,6 +59,7 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     network, progress = train(job, hooks, environment(context.device) | modes)
     began = time.monotonic()
     inference = Inference(network, context.mean, context.std, context.device)
+    finish(job, network, inference)
     outputs = {
         "logits": inference.dataset(
             context.task.splits.test, lambda i, n: context.report("test images", i, n)
@@ -69,7 +76,7 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     save_tensors(context.folder / store.WEIGHTS, weights)
     lines = "".join(json.dumps(entry) + "\n" for entry in progress.history)
     write_text(context.folder / store.HISTORY, lines)
-    images = len(labels) * epochs
+    images = len(labels) * len(progress.history)
     record = _record(context, network, progress.environments, preemptions)
     record["cost"] = {
         "seconds": {
@@ -78,16 +85,34 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
             "inference": round(inference_seconds, 3),
         },
         "images_per_second": round(images / max(progress.seconds, 1e-9), 1),
-        "epochs": epochs,
+        "epochs": len(progress.history),
         "peak_memory_bytes": _peak_memory(),
     }
     digest = hashlib.sha256((context.folder / store.WEIGHTS).read_bytes()).hexdigest()
     record["weights_sha256"] = digest
-    record["final_loss"] = progress.history[-1]["loss"]
+    if progress.history:  # nothing is trained for a head that follows from features
+        record["final_loss"] = progress.history[-1]["loss"]
     write_json(context.folder / store.TRIAL, record)  # last: its presence means finished
     store.clear_attempt(context.folder)
     context.emit({"event": "trained", "seconds": progress.seconds})
     return record
+
+
+def finish(job: TrainingJob, network: ExpertResNet, inference: Inference) -> None:
+    """Lets the method set weights from the features of the training images, un-augmented."""
+    if not overrides(job.method, "finish"):
+        return
+    found = inference.features(lambda chosen: job.images[chosen].numpy(), len(job.images))
+    seen = TrainingFeatures(found.to(job.device), job.labels.to(job.device))
+    names = list(network.state_dict())
+    network.eval()
+    with torch.no_grad():
+        job.method.finish(network, seen)
+    if list(network.state_dict()) != names:
+        raise ContractError(
+            f"method {job.method.name!r}: finish made other modules; it may set weights and buffers in "
+            "place, modules are made in build"
+        )
 
 
 def _record(
@@ -121,7 +146,8 @@ def _record(
         "precision": trial.precision,
         "model": {
             "backbone": trial.protocol.model.backbone,
-            **asdict(request),
+            **identity_of(request),
+            **({"built": True} if any(overrides(m, "build") for m in context.lineage()) else {}),
             "parameters": count_parameters(network),
             "macs": count_macs(
                 trial.protocol.model.backbone,
@@ -134,6 +160,7 @@ def _record(
         "environments": environments,
         "resumed_elsewhere": len(environments) > 1,
         "preemptions": preemptions,
+        **({} if trial.parent is None else {"parent": trial.parent.facts()}),
         "created": now(),
     }
 

@@ -18,12 +18,11 @@ from ltbench.errors import LtbenchError
 from ltbench.evaluate.augmented import augmented_logits
 from ltbench.evaluate.network import ImageNetwork
 from ltbench.evaluate.outputs import HoldOut, TrialOutputs
-from ltbench.evaluate.sources import exact_bias
 from ltbench.evaluate.views import ViewLogits
 from ltbench.execute.context import TrialContext, load_tensors
-from ltbench.models.resnet import ExpertResNet, build_network
-from ltbench.resolve.rows import ResolvedRow
-from ltbench.seeds import generator
+from ltbench.execute.parents import load_network
+from ltbench.models.resnet import ExpertResNet
+from ltbench.resolve.rows import ResolvedRow, knows_posterior
 from ltbench.train.infer import Inference
 from ltbench.trial import store
 
@@ -74,7 +73,7 @@ class TrialFiles:
             return
         needs = row.needs
         method = row.build_method(torch.from_numpy(self.context.task.train.counts))
-        fitted = "bias" in needs and exact_bias(method, outputs.shape).kind == "none"
+        fitted = "bias" in needs and not knows_posterior(method)
         if fitted or "holdout" in needs:
             raise LtbenchError(
                 f"{row.label} needs the logits of the {held} held-out images, which "
@@ -97,15 +96,7 @@ class TrialFiles:
     def _network(self) -> ExpertResNet:
         if not self.weights_path.exists():
             self._no_weights()
-        protocol = self.context.job.protocol
-        network = build_network(
-            protocol.model.backbone,
-            protocol.data.used_classes,
-            self.context.method().architecture(),
-            generator("shell"),
-        )
-        network.load_state_dict(load_tensors(self.weights_path))
-        return network.to(memory_format=torch.channels_last)
+        return load_network(self.context, self.context.ancestry, load_tensors(self.weights_path))
 
     def _no_weights(self) -> NoReturn:
         raise LtbenchError(f"needs the trained network, and {self.weights_path} is missing")

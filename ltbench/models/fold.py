@@ -8,9 +8,14 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ltbench.models.resnet import BasicBlock, ExpertResNet
+from ltbench.models.blocks import BasicBlock, Stem
+from ltbench.models.resnet import ExpertResNet
 
-_PAIRS = {ExpertResNet: (("conv", "bn"),), BasicBlock: (("conv1", "bn1"), ("conv2", "bn2"))}
+_PAIRS = {
+    ExpertResNet: (("conv", "bn"),),
+    Stem: (("conv", "bn"),),
+    BasicBlock: (("conv1", "bn1"), ("conv2", "bn2")),
+}
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -34,9 +39,9 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def _fold(module: nn.Module, conv: str, norm: str) -> None:
-    before, after = getattr(module, conv), getattr(module, norm)
+    before, after = getattr(module, conv, None), getattr(module, norm, None)
     if type(before) is not nn.Conv2d or type(after) is not nn.BatchNorm2d:
-        return
+        return  # also where the experts share nothing, so that the network has no stem itself
     if after.running_mean is None:  # it normalises with each batch
         return
     setattr(module, conv, fuse_conv_bn_eval(before, after))

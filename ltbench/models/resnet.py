@@ -9,90 +9,90 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.method import Architecture
+from ltbench.models.blocks import BasicBlock as BasicBlock
+from ltbench.models.blocks import stage
+from ltbench.models.experts import Branch, Expert, WholeExpert, Widths
 from ltbench.models.heads import CosineHead, LinearHead
 
 BLOCKS_PER_STAGE = {"resnet8": 1, "resnet14": 2, "resnet20": 3, "resnet32": 5}
-_WIDTHS = (16, 32, 64)
-_REDUCED = (16, 24, 48)  # RIDE's and SADE's experts: second and third stage at 3/4
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with BatchNorm and an option-A shortcut (no weights)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.stride = stride
-        self.padding = (outputs - inputs) // 2
-
-    def shortcut(self, x: Tensor) -> Tensor:
-        """Option A: every stride-th pixel, zero channels on both sides."""
-        if self.stride == 1 and self.padding == 0:
-            return x
-        x = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        out = self.bn2(self.conv2(out))
-        out += self.shortcut(x)  # in place: no backward pass needs what BatchNorm put out
-        return F.relu(out, inplace=True)
-
-
-def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
-    first = BasicBlock(inputs, outputs, stride)
-    return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
-
-
-class Expert(nn.Module):
-    """Second and third stage, global average pooling, head: one expert's own weights."""
-
-    def __init__(
-        self, widths: tuple[int, int, int], blocks: int, head: CosineHead | LinearHead
-    ) -> None:
-        super().__init__()
-        self.stage2 = _stage(widths[0], widths[1], blocks, 2)
-        self.stage3 = _stage(widths[1], widths[2], blocks, 2)
-        self.head = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.stage3(self.stage2(x)).mean(dim=(2, 3))
-        # The head and everything behind it work in float32 whatever the precision of the rest.
-        with torch.autocast(x.device.type, enabled=False):
-            logits: Tensor = self.head(features.float())
-        return logits
+_WIDTHS: Widths = (16, 32, 64)
+_REDUCED: Widths = (16, 24, 48)  # RIDE's and SADE's experts: second and third stage at 3/4
 
 
 class ExpertResNet(nn.Module):
-    """A shared stem and first stage, and E experts. forward: ``(B, 3, H, W)`` to ``(B, E, C)``.
+    """E experts with as much in common as ``request.share`` says. forward: ``(B, 3, H, W)`` to ``(B, E, C)``.
 
-    With one expert of full width this is the plain CIFAR ResNet. Source of the split: RIDE (Wang
-    et al. 2021) and SADE (Zhang et al. 2022), CIFAR models.
+    With one expert of full width this is the plain CIFAR ResNet. Source of the usual split (a shared
+    stem and first stage): RIDE (Wang et al. 2021) and SADE (Zhang et al. 2022), CIFAR models.
     """
 
     def __init__(self, backbone: str, classes: int, request: Architecture) -> None:
         super().__init__()
         blocks = BLOCKS_PER_STAGE[backbone]
         widths = _REDUCED if request.reduced else _WIDTHS
-        self.conv = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(widths[0])
-        self.stage1 = _stage(widths[0], widths[0], blocks, 1)
+        self.share, self.feature_width = request.share, widths[2]
+        if request.share != "nothing":
+            self.conv = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
+            self.bn = nn.BatchNorm2d(widths[0])
+            self.stage1 = stage(widths[0], widths[0], blocks, 1)
+        if request.share == "features":
+            self.stage2 = stage(widths[0], widths[1], blocks, 2)
+            self.stage3 = stage(widths[1], widths[2], blocks, 2)
         self.experts = nn.ModuleList(
-            Expert(widths, blocks, _head(request, widths[2], classes))
-            for _ in range(request.experts)
+            _expert(request, widths, blocks, classes) for _ in range(request.experts)
         )
+        self.head: nn.Module | None = None
+        if request.shared_head:
+            self.head = _head(request, widths[2], classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        shared = self.stage1(F.relu(self.bn(self.conv(x)), inplace=True))
-        return torch.stack([expert(shared) for expert in self.experts], dim=1)
+        return self.with_features(x)[0]
 
-    def heads(self) -> Iterator[CosineHead | LinearHead]:
+    def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, E, C)`` logits, and the ``(B, E, D)`` float32 features that the heads were given."""
+        shared = self._trunk(images)
+        logits, features = [], []
         for expert in self.experts:
-            assert isinstance(expert, Expert)
-            yield expert.head
+            found = expert(shared)
+            # The head and everything behind it work in float32 whatever the precision of the rest.
+            with torch.autocast(found.device.type, enabled=False):
+                features.append(found.float())
+                logits.append(self._head_of(expert)(features[-1]))
+        return torch.stack(logits, dim=1), torch.stack(features, dim=1)
+
+    def _trunk(self, x: Tensor) -> Tensor:
+        if self.share == "nothing":
+            return x
+        x = self.stage1(F.relu(self.bn(self.conv(x)), inplace=True))
+        if self.share == "features":
+            x = self.stage3(self.stage2(x))
+        return x
+
+    def _head_of(self, expert: nn.Module) -> nn.Module:
+        head = expert.head if self.head is None else self.head
+        assert isinstance(head, nn.Module)
+        return head
+
+    def heads(self) -> Iterator[nn.Module]:
+        """The head of each expert, or the one that all share."""
+        if self.head is not None:
+            yield self.head
+            return
+        yield from map(self._head_of, self.experts)
+
+    def set_head(self, expert: int, head: nn.Module) -> None:
+        """Replaces the head of ``expert``, or the one that all share: ``(B, D)`` to ``(B, C)``."""
+        if self.head is not None:
+            self.head = head
+        else:
+            self.experts[expert].head = head
+
+
+def _expert(request: Architecture, widths: Widths, blocks: int, classes: int) -> nn.Module:
+    head = None if request.shared_head else _head(request, widths[2], classes)
+    if request.share == "features":
+        return Branch(widths[2], head)
+    return (WholeExpert if request.share == "nothing" else Expert)(widths, blocks, head)
 
 
 def _head(request: Architecture, features: int, classes: int) -> CosineHead | LinearHead:

@@ -19,14 +19,19 @@ def training_macs(
 
     A weight that learns costs three times what it costs in a forward pass: once forward, twice for
     the slopes of weights and inputs. One that is frozen costs the forward pass, and heads on a frozen
-    trunk no slope of inputs. Convolutions and heads count; the loss does not. It is arithmetic, not
-    time: small layers take longer than their part.
+    trunk no slope of inputs. Every view of an image is a pass; a network that is taken as its parent
+    left it costs nothing. Convolutions and heads count; the loss and what a method adds to the network
+    do not. It is arithmetic, not time: small layers take longer than their part.
     """
     forward = _forward(backbone, classes, request, image_size)
     heads = _heads(backbone, classes, request, image_size)
     total = sum(phase.share for phase in phases)
-    cost = {"all": 3 * forward, "heads": forward + heads}
-    return sum(phase.share / total * cost[phase.train] for phase in phases)
+
+    def cost(phase: Phase) -> int:
+        one = 3 * forward if "trunk" in phase.parts else forward + heads * ("heads" in phase.parts)
+        return len(phase.views) * one
+
+    return sum(phase.share / total * cost(phase) for phase in phases)
 
 
 @lru_cache(maxsize=64)

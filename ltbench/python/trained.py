@@ -13,6 +13,7 @@ from ltbench.method import Architecture
 from ltbench.models.resnet import build_network
 from ltbench.python.arguments import Plugins, plugin_files
 from ltbench.python.ensemble_model import load_ensemble
+from ltbench.python.lineage import rebuild
 from ltbench.python.model import TrainedModel
 from ltbench.seeds import generator
 from ltbench.train.infer import Inference
@@ -33,7 +34,8 @@ def load_model(
 
     A hash is looked for below ``results`` and ``results/published``. Where both have the trial, the
     user's own copy counts, unless it has no weights and the published one has. ``plugins``: files that define
-    the method, where it is not ltbench's own; only ``predict`` and ``scores`` need them. An ensemble is
+    the method, where it is not ltbench's own; only ``predict`` and ``scores`` need them, and a network
+    on which the method built. An ensemble is
     one model: the experts of its members side by side, if these are as they were. Nothing is
     unpickled. Raises :class:`InputError` where there is no such trial or it has no weights.
 
@@ -66,10 +68,14 @@ def load_model(
             head=model["head"],
             scale=model["scale"],
             reduced=model["reduced"],
+            share=model.get("share", "stage1"),
+            shared_head=model.get("shared_head", False),
         )
         network = build_network(
             model["backbone"], len(data["class_names"]), request, generator("shell")
         )
+        if model.get("built", False):
+            rebuild(record, network, plugin_files(plugins))
         network.load_state_dict(load_tensors(weights))
         mean, std = torch.tensor(data["mean"]), torch.tensor(data["std"])
     except (KeyError, TypeError) as error:

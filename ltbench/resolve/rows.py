@@ -67,7 +67,10 @@ class ResolvedRow:
         from ltbench.resolve.ensembles import members_of
 
         methods = [member.method for member in members_of(self.method)] or [self.method]
-        estimates = any(method.cls.bias is Method.bias for method in methods)
+        estimates = any(
+            method.cls.bias is Method.bias and method.cls.posterior is Method.posterior
+            for method in methods
+        )
         return "bias" in self.needs and estimates
 
     def build_method(self, counts: Tensor) -> Method[Any]:
@@ -188,13 +191,23 @@ def check_row(
         raise InputError(needs_a_holdout(row))
     if "network" in needs and not network:
         raise InputError(needs_the_network(row))
-    known = holdout or method.bias() is not None or method.reference_bias() is not None
+    known = holdout or knows_posterior(method) or method.reference_bias() is not None
     if "bias" in needs and not known:
         raise InputError(
             f"{row.label}: strategy {row.strategy.name!r} needs the prior that the logits carry, "
             f"and {row.method.name} has no closed form for it; with `--set train.holdout=0.1` it is "
             "fitted on held-out training images"
         )
+
+
+def knows_posterior(method: Method[Any]) -> bool:
+    """Whether bias or posterior are known exactly, of every member where it is an ensemble."""
+    from ltbench.method import overrides
+    from ltbench.resolve.ensembles import EnsembleMethod
+
+    if isinstance(method, EnsembleMethod):
+        return all(map(knows_posterior, method.parts))
+    return method.bias() is not None or overrides(method, "posterior")
 
 
 def told(row: ResolvedRow, need: Need) -> str:

@@ -29,6 +29,9 @@ class @CLASS@(Method[@CLASS@Hyper]):
     # def architecture(self):  # more than one expert, or a cosine head
     #     return Architecture(experts=3, head="cosine")
 
+    # draw, mix, objective, build, after_step, advance, parent, finish, posterior: mixed images, several
+    # views, features, trials to start from; docs/plugins/training.md has them
+
     def loss(self, logits, targets, *, progress, rng=None):
         """logits (B, E, C), targets (B,), progress in [0, 1), rng a seeded generator -> ()."""
         shifted = logits + self.hyper.tau * log_prior(self.counts)  # self.counts: (C,)

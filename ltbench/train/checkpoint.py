@@ -35,9 +35,13 @@ def save_checkpoint(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
+    extra: nn.Module | None = None,
 ) -> None:
+    """extra: what the method's ``build`` returned, stored beside the network."""
     tensors = {
-        f"network.{k}": v.detach().cpu().contiguous() for k, v in network.state_dict().items()
+        f"{name}.{k}": v.detach().cpu().contiguous()
+        for name, module in _modules(network, extra).items()
+        for k, v in module.state_dict().items()
     }
     for i, state in optimizer.state_dict()["state"].items():
         buffer = state.get("momentum_buffer")
@@ -51,10 +55,18 @@ def save_checkpoint(
     write_atomically(folder / FILE, lambda path: save_file(tensors, path, metadata=header))
 
 
+def _modules(network: nn.Module, extra: nn.Module | None) -> dict[str, nn.Module]:
+    return {"network": network} if extra is None else {"network": network, "extra": extra}
+
+
 def load_checkpoint(
-    folder: Path, trial: str, network: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    trial: str,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    extra: nn.Module | None = None,
 ) -> Progress | None:
-    """Restores network and optimiser; None where there is no usable checkpoint.
+    """Restores network, extra and optimiser; None where there is no usable checkpoint.
 
     A damaged file is kept as ``checkpoint.corrupt`` and the training starts afresh.
     """
@@ -71,9 +83,11 @@ def load_checkpoint(
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         path.replace(folder / "checkpoint.corrupt")
         return None
-    network.load_state_dict(
-        {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-    )
+    for name, module in _modules(network, extra).items():
+        start = f"{name}."
+        module.load_state_dict(
+            {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+        )
     state = optimizer.state_dict()
     for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
         buffer = tensors.get(f"momentum.{i}")

@@ -56,6 +56,16 @@ class Inference:
             raise ContractError("the trained network gives logits that are not finite")
         return logits
 
+    def features(self, read: Callable[[slice], Images], count: int) -> Tensor:
+        """Features ``(N, E, D)`` float32 on the CPU that the heads are given, of ``count`` images."""
+        parts = []
+        for start in range(0, count, self.batch):
+            images = torch.from_numpy(np.array(read(slice(start, min(start + self.batch, count)))))
+            with torch.no_grad():  # a method may do with them what it likes
+                inputs = normalise(images.to(self.device), self.mean, self.std)
+                parts.append(self.network.with_features(inputs)[1].cpu())  # type: ignore[operator]
+        return torch.cat(parts)
+
     def dataset(
         self, dataset: Dataset, progress: Callable[[int, int], None] = lambda done, total: None
     ) -> Tensor:

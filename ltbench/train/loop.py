@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,22 @@ from torch import Tensor, nn
 
 from ltbench.errors import ContractError, DivergedError, InterruptedRun
 from ltbench.method import Method
-from ltbench.models.resnet import ExpertResNet, build_network
+from ltbench.models.assemble import assemble, build_extra
+from ltbench.models.resnet import ExpertResNet
 from ltbench.protocol.protocol import Recipe
-from ltbench.seeds import generator
+from ltbench.request import View, sampler_exponent
+from ltbench.seeds import generator, seed_for
 from ltbench.settings import identity_of
-from ltbench.train.augment import Augmenter
+from ltbench.train.augment import Augmenter, Draws
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
 from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ltbench.train.given import Given, Stream
+from ltbench.train.parts import Parts
 from ltbench.train.phases import PhaseSpan, phase_spans
 from ltbench.train.sampler import epoch_order
-from ltbench.train.schedule import learning_rate
+from ltbench.train.schedule import phase_rate
 from ltbench.train.step import GraphedStep, Step, compiled
+from ltbench.train.strong import STRONG
 
 CHECKPOINT_SECONDS = 15.0
 """A checkpoint is written after an epoch once this much time has passed since the last one."""
@@ -48,6 +55,12 @@ class TrainingJob:
     compile: bool = False
     cuda_graph: bool = False
     folder: Path | None = None
+    before: tuple[Method[Any], ...] = ()
+    """The methods of the networks that it starts from, oldest first."""
+    start: Mapping[str, Tensor] | None = None
+    """The trained weights of the last of these; None: it starts from fresh ones."""
+    teacher: nn.Module | None = None
+    """Normalised images to logits, on the device."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
@@ -69,39 +82,58 @@ def train(
     :class:`InterruptedRun` (checkpoint written) when asked to stop.
     """
     classes = len(job.method.counts)
-    request = job.method.architecture()
-    network = build_network(job.backbone, classes, request, generator("network", job.seed))
-    network.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(network, job.recipe, job.device)
+    lineage = [*job.before, job.method]
+    network = assemble(job.backbone, classes, lineage, generator("network", job.seed), job.device)
+    if job.start is not None:
+        network.load_state_dict(dict(job.start))
+    if job.teacher is not None:
+        job.method.teacher = job.teacher
+    extra = build_extra(job.method, network, seed_for("build", job.seed))
+    parts = Parts(network, extra)
+    optimizer = _optimizer(parts.parameters, job.recipe, job.device)
     progress = Progress()
     if job.folder is not None:
-        progress = load_checkpoint(job.folder, job.trial, network, optimizer) or progress
+        progress = load_checkpoint(job.folder, job.trial, network, optimizer, extra) or progress
     if environment not in progress.environments:
         progress.environments.append(environment)
     spans = _spans(job)
-    loop = _Loop(job, hooks, network, optimizer, progress)
+    loop = _Loop(job, hooks, network, parts, optimizer, progress)
     for span in spans:
         if span.start + span.epochs <= progress.epochs_done:
             continue
         if progress.epochs_done == span.start:  # not when resuming in the middle of the phase
             optimizer.state.clear()
             if span.phase.reset_heads:
-                for i, head in enumerate(network.heads()):
-                    head.reset(generator("heads", job.seed, span.start, i))
+                _reset_heads(job, network, span)
         loop.run(span)
     return network, progress
 
 
 def _spans(job: TrainingJob) -> tuple[PhaseSpan, ...]:
+    """None for a network that is taken as its parent left it."""
     try:
+        if job.start is not None and job.method.phases() == ():
+            return ()
         return phase_spans(job.method.phases(), job.recipe.epochs)
     except ContractError as error:
         raise ContractError(f"method {job.method.name!r}: {error}") from None
 
 
-def _optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.SGD:
+def _reset_heads(job: TrainingJob, network: ExpertResNet, span: PhaseSpan) -> None:
+    for i, head in enumerate(network.heads()):
+        if not callable(getattr(head, "reset", None)):
+            raise ContractError(
+                f"method {job.method.name!r}: phase {span.phase.name!r} resets the heads, and the head "
+                f"{type(head).__name__} that build made has no reset(generator)"
+            )
+        head.reset(generator("heads", job.seed, span.start, i))  # type: ignore[operator]
+
+
+def _optimizer(
+    parameters: list[nn.Parameter], recipe: Recipe, device: torch.device
+) -> torch.optim.SGD:
     return torch.optim.SGD(
-        network.parameters(),
+        parameters,
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.uses_nesterov,
@@ -116,15 +148,17 @@ class _Loop:
         job: TrainingJob,
         hooks: Hooks,
         network: ExpertResNet,
+        parts: Parts,
         optimizer: torch.optim.SGD,
         progress: Progress,
     ) -> None:
-        self.job, self.hooks, self.network = job, hooks, network
+        self.job, self.hooks, self.network, self.parts = job, hooks, network, parts
         self.optimizer, self.progress = optimizer, progress
         self.batches: list[slice] = []
         self.augmenter = Augmenter(job.recipe, job.images.shape[-1], job.device)
         step = Step(
-            compiled(network) if job.compile else network,
+            network,
+            compiled(network) if job.compile else network.with_features,
             optimizer,
             job.method,
             self.augmenter,
@@ -134,6 +168,7 @@ class _Loop:
             job.std.to(job.device),
             bf16=job.precision == "bf16",
         )
+        self.plain_step = step
         self.step = GraphedStep(step) if job.cuda_graph else step
         self.saved_epoch = progress.epochs_done
         self.saved_at = time.monotonic()
@@ -143,7 +178,7 @@ class _Loop:
         self._cut_into_batches()
         for epoch in range(max(span.start, self.progress.epochs_done), span.start + span.epochs):
             began = time.monotonic()
-            lr = learning_rate(self.job.recipe, epoch - span.start, span.epochs)
+            lr = phase_rate(self.job.recipe, span.phase, epoch - span.start, span.epochs)
             loss = self._epoch(span, epoch, lr)
             seconds = time.monotonic() - began
             record = {"epoch": epoch + 1, "loss": loss, "lr": lr, "seconds": round(seconds, 4)}
@@ -157,11 +192,8 @@ class _Loop:
                 raise InterruptedRun(f"stopped after epoch {epoch + 1} of {self.job.recipe.epochs}")
 
     def _freeze(self, span: PhaseSpan) -> None:
-        heads_only = span.phase.train == "heads"
-        self.network.requires_grad_(not heads_only)
-        for head in self.network.heads():
-            head.requires_grad_(True)
-        self.network.train(not heads_only)  # a frozen trunk keeps its BatchNorm statistics too
+        self.parts.learn(span.phase)
+        self.plain_step.phase = span.phase.name
         if isinstance(self.step, GraphedStep):
             self.step.new_phase()
 
@@ -178,19 +210,63 @@ class _Loop:
         """One pass over the training images; the mean loss. One synchronisation, at its end."""
         job = self.job
         rng = generator("method", job.seed, epoch)
-        order = epoch_order(job.labels, span.phase, generator("order", job.seed, epoch))
-        order = order.to(job.device)
-        draws = self.augmenter.draw(len(order), generator("augmentation", job.seed, epoch))
+        draw_rng = generator("draw", job.seed, epoch)
+        first = self._stream(span.phase.exponent, span.phase.views, epoch)
+        second = None
+        if span.phase.second is not None:
+            exponent = sampler_exponent(span.phase.second)
+            second = self._stream(exponent, span.phase.views[:1], epoch, "second")
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         progress = epoch / job.recipe.epochs
         losses = []
         for batch in self.batches:
-            losses.append(self.step(order[batch], draws[batch], progress, rng))
+            size = batch.stop - batch.start
+            drawn = job.method.draw(size, progress=progress, rng=draw_rng)
+            given = Given(
+                first(batch),
+                None if second is None else second(batch),
+                tuple(each.to(job.device) for each in checked_draws(drawn, job.method)),
+            )
+            losses.append(self.step(given, progress, rng))
             # With a checkpoint of the last epoch in hand there is nothing to wait for.
             if self.hooks.should_stop() and self.saved_epoch == epoch:
                 raise InterruptedRun(f"stopped after epoch {epoch} of {job.recipe.epochs}")
         return self._mean_loss(torch.stack(losses), epoch, lr)
+
+    def _stream(
+        self, exponent: float, views: tuple[View, ...], epoch: int, *name: str
+    ) -> Callable[[slice], Stream]:
+        """The batches of an epoch's stream; ``name`` tells it from the first one."""
+        job = self.job
+        rng = generator("order", job.seed, epoch, *name)
+        order = epoch_order(job.labels, exponent, rng).to(job.device)
+        parts = [
+            self._view(view, len(order), generator("augmentation", job.seed, epoch, *name, *number))
+            for view, number in zip(views, [(), *((v,) for v in range(1, len(views)))], strict=True)
+        ]
+
+        def batch(chosen: slice) -> Stream:
+            return Stream(order[chosen], tuple(part(order, chosen) for part in parts))
+
+        return batch
+
+    def _view(
+        self, view: View, n: int, rng: torch.Generator
+    ) -> Callable[[Tensor, slice], Draws | Tensor]:
+        """How an epoch's images are moved within the step, or the pixels of a view that is made before."""
+        if view == "recipe":
+            draws = self.augmenter.draw(n, rng)
+            return lambda order, batch: draws[batch]
+        strong = self.strong
+        made = strong.draw(n, rng)
+        return lambda order, batch: strong.apply(self.plain_step.images[order[batch]], made[batch])
+
+    @cached_property
+    def strong(self) -> Augmenter:
+        """Crop and flip of the recipe, then AutoAugment and Cutout."""
+        recipe = dataclasses.replace(self.job.recipe, rotation=0.0, augment=STRONG)
+        return Augmenter(recipe, self.job.images.shape[-1], self.job.device)
 
     def _mean_loss(self, losses: Tensor, epoch: int, lr: float) -> float:
         values = losses.double().cpu()
@@ -199,7 +275,7 @@ class _Loop:
         if len(bad):
             step = int(bad[0])
             raise diverged(name, f"loss is {values[step].item()}", epoch + 1, step + 1, lr)
-        wrong = first_not_finite(self.network)
+        wrong = first_not_finite(self.parts.parameters)
         if wrong is not None:  # the loss of the next step would tell, if there were one
             raise diverged(name, f"a weight is {wrong} after the step", epoch + 1, len(values), lr)
         mean = values.mean().item()
@@ -213,8 +289,24 @@ class _Loop:
         if job.folder is None or self.saved_epoch == done:
             return
         if force or due or done == job.recipe.epochs:
-            save_checkpoint(job.folder, job.trial, self.network, self.optimizer, self.progress)
+            save_checkpoint(
+                job.folder,
+                job.trial,
+                self.network,
+                self.optimizer,
+                self.progress,
+                self.parts.extra,
+            )
             self.saved_epoch, self.saved_at = done, time.monotonic()
+
+
+def checked_draws(drawn: object, method: Method[Any]) -> tuple[Tensor, ...]:
+    """Raises :class:`ContractError` unless ``drawn`` is what the contract of ``draw`` says."""
+    if not isinstance(drawn, tuple) or not all(isinstance(each, Tensor) for each in drawn):
+        raise ContractError(
+            f"method {method.name!r}: draw returned {type(drawn).__name__}; expected a tuple of tensors"
+        )
+    return drawn
 
 
 def diverged(name: str, what: str, epoch: int, step: int, lr: float) -> DivergedError:
@@ -229,9 +321,9 @@ def diverged(name: str, what: str, epoch: int, step: int, lr: float) -> Diverged
     )
 
 
-def first_not_finite(network: nn.Module) -> float | None:
+def first_not_finite(weights: Iterable[nn.Parameter]) -> float | None:
     """The first weight that is NaN or infinite; None where all are finite. One synchronisation."""
-    parameters = [parameter.detach() for parameter in network.parameters()]
+    parameters = [parameter.detach() for parameter in weights]
     if torch.stack([torch.isfinite(each).all() for each in parameters]).all():
         return None
     return next(e[~torch.isfinite(e)][0].item() for e in parameters if not torch.isfinite(e).all())
@@ -244,6 +336,11 @@ def check_outputs(job: TrainingJob, outputs: Tensor, history: list[dict[str, Any
     not a number; the last step is the one to blame.
     """
     wrong = outputs[~torch.isfinite(outputs)]
+    if len(wrong) and not history:
+        raise ContractError(
+            f"method {job.method.name!r}: a logit is {wrong[0].item()} though nothing was trained; "
+            "expected a finite number"
+        )
     if len(wrong):
         epochs, size = job.recipe.epochs, job.recipe.batch_size
         steps = len(batch_bounds(len(job.labels), size))

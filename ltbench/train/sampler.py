@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ltbench.method import Phase
 
-
-def epoch_order(labels: Tensor, phase: Phase, rng: torch.Generator) -> Tensor:
-    """``(N,)`` indices: a permutation, or N draws with classes equally likely.
+def epoch_order(labels: Tensor, exponent: float, rng: torch.Generator) -> Tensor:
+    """``(N,)`` indices: for exponent 1 a permutation, else N draws with p(class) ~ n^exponent.
 
     labels: ``(N,)`` int64 on the CPU.
     """
-    if phase.sampler == "instance":
+    if exponent == 1:
         return torch.randperm(len(labels), generator=rng)
-    counts = torch.bincount(labels)
-    return torch.multinomial(1.0 / counts[labels].double(), len(labels), True, generator=rng)
+    counts = torch.bincount(labels)[labels].double()
+    weights = 1.0 / counts if exponent == 0 else counts ** (exponent - 1)
+    return torch.multinomial(weights, len(labels), True, generator=rng)

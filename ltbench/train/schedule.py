@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from ltbench.method import Phase
 from ltbench.protocol.protocol import Recipe
 
 SHORT_BUDGET = 10
@@ -27,6 +30,17 @@ def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
         return recipe.lr * (epoch + 1) / warmup
     passed = sum(epoch / epochs >= milestone for milestone in recipe.milestones)
     return recipe.lr * recipe.gamma**passed
+
+
+def phase_rate(recipe: Recipe, phase: Phase, epoch: int, epochs: int) -> float:
+    """The learning rate of the 0-based ``epoch`` of a phase of ``epochs``: its schedule, times ``phase.lr``.
+
+    ``cosine``: lr (1 + cos(pi epoch / epochs)) / 2; ``constant``: lr.
+    """
+    if phase.schedule == "recipe":
+        return phase.lr * learning_rate(recipe, epoch, epochs)
+    falling = phase.schedule == "cosine"
+    return phase.lr * recipe.lr * ((1 + math.cos(math.pi * epoch / epochs)) / 2 if falling else 1)
 
 
 def warnings(recipe: Recipe) -> list[str]:

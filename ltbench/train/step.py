@@ -6,23 +6,29 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltbench.errors import ContractError
-from ltbench.method import Method
+from ltbench.method import Images, Method, Seen, overrides
+from ltbench.models.resnet import ExpertResNet
 from ltbench.train.augment import Augmenter, Draws, normalise
+from ltbench.train.given import Given, Stream
 
 
 class Step:
-    """Augmentation, forward, loss, backward and update of one batch; everything on one device.
+    """Augmentation, mixing, forward, loss, backward and update of one batch; everything on one device.
 
-    network: (B,3,H,W) float32 -> (B,E,C); images: (N,3,H,W) uint8; labels: (N,) int64; mean, std:
-    (3,) float32 in units of the full range. ``bf16``: the network runs under autocast.
+    forward: (B,3,H,W) float32 -> logits (B,E,C) and features (B,E,D); images: (N,3,H,W) uint8;
+    labels: (N,) int64; mean, std: (3,) float32 in units of the full range. ``bf16``: the network runs
+    under autocast. phase: the name of the phase that runs.
     """
+
+    phase = ""
 
     def __init__(
         self,
-        network: Callable[[Tensor], Tensor],
+        network: ExpertResNet,
+        forward: Callable[[Tensor], tuple[Tensor, Tensor]],
         optimizer: torch.optim.Optimizer,
         method: Method[Any],
         augmenter: Augmenter,
@@ -32,28 +38,71 @@ class Step:
         std: Tensor,
         bf16: bool,
     ) -> None:
-        self.network, self.optimizer, self.method = network, optimizer, method
+        self.network, self.forward = network, forward
+        self.optimizer, self.method = optimizer, method
         self.augmenter, self.images, self.labels = augmenter, images, labels
         self.mean, self.std, self.bf16 = mean, std, bf16
+        self._follows = overrides(method, "after_step")
 
-    def __call__(
-        self, chosen: Tensor, draws: Draws, progress: float, rng: torch.Generator
-    ) -> Tensor:
-        """chosen: (B,) int64 indices; returns the loss () without its graph. No synchronisation."""
-        raw = self.augmenter.apply(self.images[chosen], draws)
-        inputs = normalise(raw, self.mean, self.std)
+    def __call__(self, given: Given, progress: float, rng: torch.Generator) -> Tensor:
+        """Returns the loss () without its graph. No synchronisation."""
+        first = self._images(given.first)
+        second = first if given.second is None else self._images(given.second)
+        mixed = self.method.mix(first, second, given.drawn)
+        check_mixed(mixed, first, self.method)
+        seen: list[Seen] = []
+
+        def descend() -> Tensor:
+            seen[:] = [self._look(mixed, given, progress, rng)]
+            loss = self.method.objective(seen[0])
+            check_loss(loss, self.method)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+
+        loss = self.method.advance(descend, self.optimizer)
+        if not seen or not isinstance(loss, Tensor) or loss.shape != ():
+            raise ContractError(
+                f"method {self.method.name!r}: advance must call descend and return its loss, a "
+                "scalar tensor ()"
+            )
+        if self._follows:
+            with torch.no_grad():
+                self.method.after_step(self.network, seen[0].detached())
+        return loss.detach()
+
+    def _images(self, stream: Stream) -> Images:
+        raw = self.images[stream.chosen]
+        views = [
+            normalise(
+                self.augmenter.apply(raw, view) if isinstance(view, Draws) else view,
+                self.mean,
+                self.std,
+            )
+            for view in stream.views
+        ]
+        pixels = views[0] if len(views) == 1 else torch.cat(views)
+        return Images(pixels, self.labels[stream.chosen])
+
+    def _look(self, mixed: Images, given: Given, progress: float, rng: torch.Generator) -> Seen:
         # Every weight is used once a step: a cache of its casts saves nothing, and a captured step
         # must not depend on one.
         with torch.autocast(
-            inputs.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False
+            mixed.pixels.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False
         ):
-            logits = self.network(inputs)
-        loss = self.method.loss(logits.float(), self.labels[chosen], progress=progress, rng=rng)
-        check_loss(loss, self.method)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return loss.detach()
+            logits, features = self.forward(mixed.pixels)
+        views, batch = len(given.first.views), len(given.first.chosen)
+        return Seen(
+            logits.float().reshape(views, batch, *logits.shape[1:]),
+            features.reshape(views, batch, *features.shape[1:]),
+            mixed.targets,
+            given.first.chosen,
+            self.phase,
+            progress,
+            given.drawn,
+            mixed.notes,
+            rng,
+        )
 
 
 class Graph(Protocol):
@@ -97,15 +146,15 @@ WARM_STEPS = 3
 class GraphedStep:
     """The same step, recorded once per situation and replayed: one launch instead of hundreds.
 
-    A situation is whatever a recording fixes: the batch size (the last batch of an epoch is
-    smaller), the learning rate (eight values in 200 epochs), what the loss takes from ``progress``
+    A situation is whatever a recording fixes: the shapes of what it is given (the last batch of an
+    epoch is smaller), the learning rate (eight values in 200 epochs), what the loss takes from ``progress``
     (:meth:`ltbench.method.Method.loss_stage`) and the phase. The first steps of each run eagerly, so
-    that no step is lost or repeated. A loss that draws random numbers is never recorded: a replay
-    would repeat them.
+    that no step is lost or repeated. What ``Method.draw`` drew is copied in like the images. A loss
+    that draws random numbers itself is never recorded: a replay would repeat them.
     """
 
     def __init__(self, step: Step) -> None:
-        self._step = step
+        self.step = step
         self._recorded: dict[_Situation, _Recorded] = {}
         self.samples = False
         """Whether the loss was seen to draw random numbers, so that every step stays eager."""
@@ -114,33 +163,25 @@ class GraphedStep:
         """Forgets recordings: other weights learn, or the optimiser's state was cleared."""
         self._recorded.clear()
 
-    def __call__(
-        self, chosen: Tensor, draws: Draws, progress: float, rng: torch.Generator
-    ) -> Tensor:
+    def __call__(self, given: Given, progress: float, rng: torch.Generator) -> Tensor:
         if self.samples:
-            return self._step(chosen, draws, progress, rng)
-        rates = tuple(group["lr"] for group in self._step.optimizer.param_groups)
-        stage = self._step.method.loss_stage(progress)
+            return self.step(given, progress, rng)
+        rates = tuple(group["lr"] for group in self.step.optimizer.param_groups)
+        stage = self.step.method.loss_stage(progress)
         if any((key.rates, key.stage) != (rates, stage) for key in self._recorded):
             self._recorded.clear()  # the earlier ones do not come back: their memory is freed
-        key = _Situation(rates, stage, len(chosen))
+        key = _Situation(rates, stage, given.shapes())
         if key not in self._recorded:
-            self._recorded[key] = _Recorded(CudaGraph(), chosen, draws)
-        return self._advance(self._recorded[key], chosen, draws, progress, rng)
+            self._recorded[key] = _Recorded(CudaGraph(), given)
+        return self._advance(self._recorded[key], given, progress, rng)
 
     def _advance(
-        self,
-        recorded: _Recorded,
-        chosen: Tensor,
-        draws: Draws,
-        progress: float,
-        rng: torch.Generator,
+        self, recorded: _Recorded, given: Given, progress: float, rng: torch.Generator
     ) -> Tensor:
-        recorded.chosen.copy_(chosen)
-        recorded.draws.table.copy_(draws.table)
+        recorded.given.copy_(given)
 
         def work() -> Tensor:
-            return self._step(recorded.chosen, recorded.draws, progress, rng)
+            return self.step(recorded.given, progress, rng)
 
         if recorded.warmed < WARM_STEPS:
             recorded.warmed += 1
@@ -149,7 +190,7 @@ class GraphedStep:
             self.samples = self.samples or not torch.equal(before, rng.get_state())
             return loss
         if recorded.loss is None:
-            self._step.optimizer.zero_grad(set_to_none=True)  # gradients belong to the recording
+            self.step.optimizer.zero_grad(set_to_none=True)  # gradients belong to the recording
             recorded.loss = recorded.graph.record(work)
         recorded.graph.replay()
         return recorded.loss.clone()
@@ -158,16 +199,15 @@ class GraphedStep:
 class _Situation(NamedTuple):
     rates: tuple[float, ...]
     stage: Hashable
-    batch: int
+    shapes: tuple[tuple[object, ...], ...]
 
 
 class _Recorded:
     """A graph with the tensors that it reads and the one that it fills."""
 
-    def __init__(self, graph: Graph, chosen: Tensor, draws: Draws) -> None:
+    def __init__(self, graph: Graph, given: Given) -> None:
         self.graph = graph
-        self.chosen = chosen.clone()
-        self.draws = Draws(draws.table.clone())
+        self.given = given.clone()
         self.warmed = 0
         self.loss: Tensor | None = None
 
@@ -184,6 +224,24 @@ def check_loss(loss: object, method: Method[Any]) -> None:
         raise ContractError(f"method {method.name!r}: loss returned {what}; {expected}")
 
 
-def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The network through torch.compile; the same weights, the same function up to rounding."""
-    return torch.compile(network)
+def check_mixed(mixed: object, first: Images, method: Method[Any]) -> None:
+    """Raises :class:`ContractError` unless ``mixed`` is what the contract of ``mix`` says."""
+    if mixed is first:
+        return
+    shape, batch = tuple(first.pixels.shape), len(first.targets)
+    expected = (
+        f"expected Images(pixels {shape}, targets ({batch},) or ({batch}, {len(method.counts)}))"
+    )
+    if not isinstance(mixed, Images):
+        raise ContractError(
+            f"method {method.name!r}: mix returned {type(mixed).__name__}; {expected}"
+        )
+    targets = tuple(mixed.targets.shape)
+    if tuple(mixed.pixels.shape) != shape or targets not in ((batch,), (batch, len(method.counts))):
+        got = f"pixels {tuple(mixed.pixels.shape)}, targets {targets}"
+        raise ContractError(f"method {method.name!r}: mix returned {got}; {expected}")
+
+
+def compiled(network: ExpertResNet) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Images to logits and features through torch.compile: the same function up to rounding."""
+    return torch.compile(network.with_features)

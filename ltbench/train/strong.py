@@ -20,6 +20,7 @@ from ltbench.train import operations
 from ltbench.train.operations import Operation, fixed_point, rotate_by
 
 AUTOAUGMENT, CUTOUT = "autoaugment", "cutout"
+STRONG = f"{AUTOAUGMENT}+{CUTOUT}"
 
 OPERATIONS = (
     "shearX",

@@ -25,6 +25,28 @@ def content_hash(value: Any) -> str:
 
 
 @dataclass(frozen=True)
+class ParentTrial:
+    """The trial that another one starts from (``start``) or learns from (``teacher``)."""
+
+    role: str
+    trial: Trial
+
+    def identity(self) -> dict[str, str]:
+        return {"role": self.role, "trial": self.trial.hash}
+
+    def facts(self) -> dict[str, Any]:
+        """The ``parent`` block of a child's record; a parent of its own is nested."""
+        trial = self.trial
+        found: dict[str, Any] = {
+            **self.identity(),
+            "name": trial.training,
+            "hyper": dict(trial.hyper),
+        }
+        found |= {"version": trial.version, "digest": trial.digest}
+        return found if trial.parent is None else {**found, "parent": trial.parent.facts()}
+
+
+@dataclass(frozen=True)
 class Trial:
     """What is trained and how. Whatever decides the outcome is in :meth:`identity`."""
 
@@ -40,6 +62,7 @@ class Trial:
     test_fingerprint: str
     holdout_fingerprint: str = ""
     """Of validation images, where ``train.holdout`` asks for them."""
+    parent: ParentTrial | None = None
 
     def identity(self) -> dict[str, Any]:
         """Everything that is hashed. Names and titles are not: they change no weight.
@@ -48,6 +71,7 @@ class Trial:
         """
         data = identity_of(self.protocol.data)
         data.pop("path")
+        stands_on = {} if self.parent is None else {"parent": self.parent.identity()}
         return {
             "semantics": TRAINING_SEMANTICS,
             "training": {
@@ -66,6 +90,7 @@ class Trial:
                 *(self.train_fingerprint, self.test_fingerprint),
                 *([self.holdout_fingerprint] if self.holdout_fingerprint else []),
             ],
+            **stands_on,
         }
 
     def training_facts(self, origin: str) -> dict[str, Any]:

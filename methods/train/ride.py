@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ltbench.hyper import Hyper
 from ltbench.method import Architecture, Method, Reference
+from ltbench.reweighting import effective_weights, ldam_margins
 from ltbench.settings import setting
 
 
@@ -75,9 +76,8 @@ class Ride(Method[RideHyper]):
         super().__init__(counts, hyper)
         n = counts.double()
         classes = len(counts)
-        self._margins = (hyper.scale * hyper.max_margin * (n / n.min()) ** -0.25).float()
-        weights = (1 - hyper.beta) / (1 - hyper.beta**n) if hyper.beta < 1 else 1 / n
-        self._weights = (weights * classes / weights.sum()).float()
+        self._margins = ldam_margins(counts, hyper.max_margin, hyper.scale)
+        self._weights = effective_weights(counts, hyper.beta)
         factor = hyper.reweight_factor
         spread = classes * (n / n.sum()) * factor + 1 - factor
         self._temperatures = (hyper.temperature * spread / spread.max()).float()

@@ -14,8 +14,11 @@ METHODS = sorted(REGISTRIES.methods.plugins)
 CHECKS = [
     check for name in METHODS for check in check_method(REGISTRIES.methods.get(name), REGISTRIES)
 ]
-WITHOUT_BIAS = {"class-balanced", "dirmixe", "focal", "lade", "ride"}
-"""Weights, margins, random priors and regularisers are no cross-entropy on z + bias."""
+WITHOUT_BIAS = {
+    *("class-balanced", "dirmixe", "focal", "lade", "ride"),
+    *("ldam-drw", "tau-norm", "vs"),
+}
+"""Weights, margins, random priors, regularisers and rescaled heads are no cross-entropy on z + bias."""
 
 
 def test_the_methods_are_there_and_none_is_broken() -> None:

@@ -85,17 +85,20 @@ def test_commands_named_in_the_readme_exist() -> None:
 
 
 METHOD, STRATEGY = "docs/plugins/method.md", "docs/plugins/strategy.md"
+STEP = "docs/plugins/training.md"
 TEMPLATE = "docs/plugins/template.md"
 SOURCE = "docs/plugins/source.md"
 
 
-@pytest.mark.parametrize(("page", "i"), [(METHOD, 0), (METHOD, 1), (STRATEGY, 0)])
+@pytest.mark.parametrize(
+    ("page", "i"), [(METHOD, 0), (METHOD, 1), (STEP, 0), (STEP, 1), (STRATEGY, 0)]
+)
 def test_the_plugins_of_the_pages_for_authors_keep_the_contract(
     tmp_path: Path, page: str, i: int
 ) -> None:
     """All but advice: an example has no reference."""
     examples = blocks(page, "python")
-    assert len(examples) == {METHOD: 2, STRATEGY: 1}[page]
+    assert len(examples) == {METHOD: 2, STEP: 2, STRATEGY: 1}[page]
     plugin = tmp_path / "mine.py"
     plugin.write_text(examples[i])
     checks = checks_of(plugin, advice=False)

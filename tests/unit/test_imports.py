@@ -22,8 +22,9 @@ ORDER = (
     "version errors protocols",
     "names settings files",
     "fields hyper",
+    "request seen",
     "method",
-    "strategy",
+    "strategy mixing reweighting",
     "session seeds",
     "data.dataset data.findings",  # what a source hands over: its contract names these files alone
     "data.raw",

@@ -120,6 +120,10 @@ SQUARE_ROOT = (
     "return F.cross_entropy(logits[:, 0], targets) + logits.square().sum((1, 2)).sqrt().mean()"
 )
 PREDICT = "def predict(self, logits):\n        return "
+POSTERIOR = "def posterior(self, logits):\n        return "
+PARENT = "def parent(self):\n        from ltbench.method import Parent\n        return "
+DRAW = "def draw(self, batch, *, progress, rng):\n        return "
+MIX = "def mix(self, first, second, draws):\n        from ltbench.method import Images\n        return "
 METHOD_FAULTS = [
     (
         "loss_stage_tells_when_the_loss_changes",
@@ -279,6 +283,82 @@ METHOD_FAULTS = [
         LOSS,
         "return F.cross_entropy(logits[:, 0], targets)",
         "is not cross-entropy on z + bias[0]",
+    ),
+    (
+        "bias_is_that_of_the_loss",
+        LOSS,
+        LOSS + "\n\n    def phases(self):\n        return (Phase(sampler=0.0),)",
+        "then the bias is that of the loss and 1 log pi",
+    ),
+    (
+        "bias_is_that_of_the_loss",
+        LOSS,
+        "return -F.cross_entropy(logits[:, 0] + self.bias()[0], targets)",
+        "is not that of the loss",
+    ),
+    *(
+        ("posterior_is_that_of_the_loss", LOSS, f"{LOSS}\n\n    {POSTERIOR}{told}", words)
+        for told, words in (
+            ("logits", "posterior is not that of the loss"),
+            ("2 * (logits + self.bias())", "posterior is not that of the loss"),
+            ("None", "returned no tensor"),
+            ("logits[:, :, 1:]", "it must make finite"),
+            ("logits + logits.mean(0)", "depends on the other images"),
+            ("logits + torch.arange(logits.shape[2])", "depends on the number of a class"),
+        )
+    ),
+    *(
+        ("parent_can_be_trained", LOSS, f"{LOSS}\n\n    {PARENT}{parent}", words)
+        for parent, words in (
+            ("'ce'", "must return ltbench.method.Parent"),
+            ("Parent('nobody')", "unknown method 'nobody'"),
+            ("Parent('mine')", "names the method itself"),
+            ("Parent('sade')", "asks for another network"),
+        )
+    ),
+    *(
+        ("network_stays_one", LOSS, f"{LOSS}\n\n    {hook}", words)
+        for hook, words in (
+            (
+                "def build(self, network):\n        network.set_head(0, torch.nn.Linear(64, 3))",
+                "the network gives (4, 1, 3)",
+            ),
+            (
+                "def finish(self, network, training):\n"
+                "        network.set_head(0, torch.nn.Bilinear(64, 64, 2))",
+                "Error",
+            ),
+            (
+                "def finish(self, network, training):\n        next(network.heads()).register_buffer("
+                "'mean', training.features.mean(0))",
+                "its weights do not fit what build makes again",
+            ),
+            (
+                "def finish(self, network, training):\n        next(network.heads()).weight.div_(0)",
+                "not finite",
+            ),
+        )
+    ),
+    *(
+        ("draw_gives_tensors", LOSS, f"{LOSS}\n\n    {DRAW}{drawn}", words)
+        for drawn, words in (
+            ("torch.rand(2, generator=rng)", "returned Tensor; it must return a tuple"),
+            ("(torch.rand(2),)", "other numbers from an equal rng"),
+            ("(torch.rand(1 + int(9 * progress), generator=rng),)", "depend on progress"),
+        )
+    ),
+    *(
+        ("mix_gives_images", LOSS, f"{LOSS}\n\n    {MIX}{mixed}", words)
+        for mixed, words in (
+            ("first.pixels", "returned Tensor, not Images"),
+            ("Images(first.pixels[:2], first.targets[:2])", "returned pixels (2, 3, 8, 8)"),
+            ("Images(first.pixels.mul_(2), first.targets)", "writes into the images"),
+            ("Images(first.pixels + torch.rand(1), first.targets)", "uses a global generator"),
+            (
+                "Images(first.pixels, 2 * F.one_hot(first.targets, len(self.counts)).float())",
+                "rows that sum to 1",
+            ),
+        )
     ),
 ]
 STRATEGY_FAULTS = [

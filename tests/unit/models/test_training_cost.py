@@ -30,3 +30,9 @@ def test_phases_count_by_their_share() -> None:
     whole, heads = cost(ONE, Phase()), cost(ONE, Phase(train="heads"))
     both = cost(ONE, Phase("a", share=3.0), Phase("b", share=1.0, train="heads"))
     assert both == pytest.approx(0.75 * whole + 0.25 * heads)
+
+
+def test_every_view_is_a_pass_and_nothing_trained_costs_nothing() -> None:
+    assert cost(ONE, Phase(views=("recipe", "strong"))) == 2 * cost(ONE, Phase())
+    assert cost(ONE, Phase(train=("extra",))) == count_macs("resnet8", 5, ONE, 8)
+    assert cost(ONE) == 0

@@ -151,7 +151,7 @@ def test_training_equals_a_plain_loop(
     velocity: dict[str, Tensor] = {}
     augmenter = Augmenter(settings, 8, torch.device("cpu"))
     for epoch in range(3):
-        order = epoch_order(job.labels, Phase(), generator("order", 0, epoch))
+        order = epoch_order(job.labels, 1.0, generator("order", 0, epoch))
         draws = augmenter.draw(21, generator("augmentation", 0, epoch))
         lr = learning_rate(settings, epoch, 3)
         for start in range(0, 21, 8):
@@ -465,14 +465,14 @@ def test_momentum_does_not_cross_phases(make_job: MakeJob, toy: Any) -> None:
 
 def test_instance_order_is_a_permutation() -> None:
     labels = torch.tensor([0] * 90 + [1] * 9 + [2])
-    order = epoch_order(labels, Phase(), generator("x"))
+    order = epoch_order(labels, 1.0, generator("x"))
     assert order.sort().values.tolist() == list(range(100))
-    assert torch.equal(order, epoch_order(labels, Phase(), generator("x")))
+    assert torch.equal(order, epoch_order(labels, 1.0, generator("x")))
 
 
 def test_class_balanced_order_draws_classes_equally() -> None:
     labels = torch.tensor([0] * 900 + [2] * 90 + [3] * 10)  # class 1 has no image
-    order = epoch_order(labels, Phase(sampler="class-balanced"), generator("x"))
+    order = epoch_order(labels, 0.0, generator("x"))
     assert len(order) == 1000
     drawn = torch.bincount(labels[order], minlength=4)
     assert drawn[1] == 0

@@ -1,0 +1,72 @@
+"""Logits whose prior is no bias, as strategies that reason about priors get them: log-posteriors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ltbench.errors import ContractError
+from ltbench.evaluate.outputs import TrialOutputs
+from ltbench.method import Method, overrides
+from ltbench.resolve.ensembles import EnsembleMethod
+from ltbench.resolve.rows import ResolvedRow
+
+
+def as_log_posteriors(outputs: TrialOutputs, row: ResolvedRow, method: Method[Any]) -> TrialOutputs:
+    """``outputs`` with ``method.posterior(z)`` in the place of z, where the method has an own posterior
+    and the strategy declares ``bias``, which is 0 then. Experts are judged by these, too."""
+    if "bias" not in row.needs or not has_posterior(method):
+        return outputs
+    logits = log_posteriors(method, outputs.logits)
+    same = outputs.shifted_logits is outputs.logits
+    views, network, holdout = outputs.views, outputs.network, outputs.holdout
+    return replace(
+        outputs,
+        logits=logits,
+        shifted_logits=logits if same else log_posteriors(method, outputs.shifted_logits),
+        views=lambda k: torch.stack([log_posteriors(method, view) for view in views(k)]),
+        network=None if network is None else lambda: _Corrected(network(), method),
+        holdout=None
+        if holdout is None
+        else replace(holdout, logits=log_posteriors(method, holdout.logits)),
+    )
+
+
+def has_posterior(method: Method[Any]) -> bool:
+    """Whether it, or a member of an ensemble, states a posterior that is no bias."""
+    parts = method.parts if isinstance(method, EnsembleMethod) else (method,)
+    return any(overrides(part, "posterior") for part in parts)
+
+
+def log_posteriors(method: Method[Any], logits: Tensor) -> Tensor:
+    """``(N, E, C)`` to the same; experts whose prior is a bias keep their logits.
+
+    Raises :class:`ContractError` for another shape or numbers that are not finite.
+    """
+    if isinstance(method, EnsembleMethod):
+        slices = torch.tensor_split(logits, method.ends, dim=1)
+        found = [log_posteriors(p, own) for p, own in zip(method.parts, slices, strict=True)]
+        return torch.cat(found, dim=1)
+    if not overrides(method, "posterior"):
+        return logits
+    result = method.posterior(logits)
+    if result is None or result.shape != logits.shape or not torch.isfinite(result).all():
+        got = "None" if result is None else f"{tuple(result.shape)}, or numbers that are not finite"
+        raise ContractError(
+            f"method {method.name!r}: posterior returned {got}; expected finite {tuple(logits.shape)}"
+        )
+    return result.float()
+
+
+class _Corrected(nn.Module):
+    """A network that gives log-posteriors."""
+
+    def __init__(self, network: nn.Module, method: Method[Any]) -> None:
+        super().__init__()
+        self.network, self._method = network, method
+
+    def forward(self, images: Tensor) -> Tensor:
+        return log_posteriors(self._method, self.network(images))

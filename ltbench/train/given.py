@@ -1,0 +1,51 @@
+"""What a step is given from outside: which images, how each is augmented, what the method drew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ltbench.train.augment import Draws
+
+
+@dataclass(frozen=True)
+class Stream:
+    """chosen: ``(B,)`` int64 positions; views: for each view how the images are moved, or its pixels
+    ``(B, 3, S, S)`` uint8 where they are made before the step."""
+
+    chosen: Tensor
+    views: tuple[Draws | Tensor, ...]
+
+    def tensors(self) -> list[Tensor]:
+        return [self.chosen, *(v.table if isinstance(v, Draws) else v for v in self.views)]
+
+    def clone(self) -> Stream:
+        views = (Draws(v.table.clone()) if isinstance(v, Draws) else v.clone() for v in self.views)
+        return Stream(self.chosen.clone(), tuple(views))
+
+
+@dataclass(frozen=True)
+class Given:
+    """first and second stream (None: there is one), and what ``Method.draw`` returned, on the device."""
+
+    first: Stream
+    second: Stream | None = None
+    drawn: tuple[Tensor, ...] = ()
+
+    def tensors(self) -> list[Tensor]:
+        second = self.second.tensors() if self.second is not None else []
+        return [*self.first.tensors(), *second, *self.drawn]
+
+    def shapes(self) -> tuple[tuple[object, ...], ...]:
+        """What a recording of a step fixes."""
+        return tuple((tuple(each.shape), each.dtype) for each in self.tensors())
+
+    def clone(self) -> Given:
+        second = self.second.clone() if self.second is not None else None
+        return Given(self.first.clone(), second, tuple(each.clone() for each in self.drawn))
+
+    def copy_(self, other: Given) -> None:
+        """Takes over the contents of ``other``, whose shapes are the same."""
+        for mine, theirs in zip(self.tensors(), other.tensors(), strict=True):
+            mine.copy_(theirs)
