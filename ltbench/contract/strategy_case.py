@@ -15,6 +15,7 @@ from ltbench.hyper import asking_values
 from ltbench.method import Method, overrides
 from ltbench.models.resnet import build_network
 from ltbench.registry import Plugin, Registries
+from ltbench.resolve.rows import knows_posterior
 from ltbench.strategy import Adapted, OptimizerSettings, Source, Strategy, UnlabelledTest
 
 COUNTS = torch.tensor([30, 12, 5, 2, 1])
@@ -157,7 +158,7 @@ def fits(
     cls = strategy.cls
     needs = cls.needs_with(cls.hyper_type.from_mapping(hyper or {}, strategy.name))
     enough = method.architecture().experts >= cls.min_experts
-    known = method.bias() is not None or method.reference_bias() is not None
+    known = knows_posterior(method) or method.reference_bias() is not None
     return enough and (known or "bias" not in needs)
 
 

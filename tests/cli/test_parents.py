@@ -163,3 +163,15 @@ def test_a_child_whose_parent_lacks_its_weights_says_so(
     assert failure.error.startswith("tau-norm starts from ce seed 0, and ")
     assert "is missing" in failure.error
     assert "\n" not in failure.error
+
+
+def test_a_child_whose_parent_failed_says_so(tmp_path: Path) -> None:
+    outcome = run(
+        "crt", "digits-lt", seeds=1, results=tmp_path, jobs=1, recipe={"epochs": 2, "lr": 1e30}
+    )
+    parent, child = outcome.failures
+    assert parent.label == "ce seed 0"
+    assert child.error.startswith(
+        "crt starts from ce seed 0, which failed: method 'ce': loss is nan"
+    )
+    assert "\n" not in child.error
