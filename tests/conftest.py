@@ -11,12 +11,17 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from torch import Tensor
 
 import ltbench as package
 
 # Networks of the tests are tiny, and results must not depend on the machine.
 torch.set_num_threads(1)
+
+# Nor on how busy it is: time is no property of what these tests are about.
+settings.register_profile("ltbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ltbench")
 
 Completed = subprocess.CompletedProcess[str]
 CommandLine = Callable[..., Completed]
