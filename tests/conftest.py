@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as properties
 from torch import Tensor
 
 import ltbench as package
@@ -20,8 +21,8 @@ import ltbench as package
 torch.set_num_threads(1)
 
 # Nor on how busy it is: time is no property of what these tests are about.
-settings.register_profile("ltbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ltbench")
+properties.register_profile("ltbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+properties.load_profile("ltbench")
 
 Completed = subprocess.CompletedProcess[str]
 CommandLine = Callable[..., Completed]
