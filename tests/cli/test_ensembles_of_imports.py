@@ -289,3 +289,40 @@ def test_the_snippet_of_the_page_runs(
     exec(snippet, {"ltbench": ltbench, "zeros": np.zeros(10, np.float32), **given})
     shown = set(load_results("results")["label"])
     assert {"both (imported)", "both+tilt (imported)", "theirs (imported)"} <= shown
+
+
+def test_what_all_members_bring_the_ensemble_has_too(
+    ltbench_here: CommandLine, labels: Array, tmp_path: Path
+) -> None:
+    """Hold-out and views side by side; a strategy that asks for them where one member lacks them is refused."""
+    results, held = tmp_path / "results", np.arange(10).repeat(4)
+    rng = np.random.default_rng(5)
+    for seed, name in enumerate(("mine", "theirs", "bare")):
+        extras: dict[str, Any] = {}
+        if name != "bare":
+            views = np.stack([made_up(labels, 10 * seed + v)[:, 0] for v in range(4 + 2 * seed)])
+            noise = rng.normal(size=(40, 10))
+            extras = {
+                "holdout_logits": (noise + 2 * np.eye(10)[held]).astype(np.float32),
+                "holdout_labels": held,
+                "view_logits": views,
+            }
+        import_outputs(
+            made_up(labels, seed), labels, name=name, bias=np.zeros(10, dtype=np.float32),
+            protocol="digits-lt", strategies="none", results=results, **extras, **QUICK,
+        )  # fmt: skip
+    rows = "both+stability,both+bcts-mlls"
+    words = (*OPTIONS, "--results", results)
+    done = ltbench_here("evaluate", "--methods", rows, "--ensemble", "both=mine,theirs", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = results.glob("digits-lt/ensemble-both/0-*")
+    joint = load_logits(folder)
+    assert joint.holdout is not None
+    assert joint.holdout.shape == (40, 2, 10)
+    for row in ("stability", "bcts-mlls"):
+        done = ltbench_here(
+            "evaluate", "--methods", f"pair+{row}", "--ensemble", "pair=mine,bare", *words
+        )
+        assert done.returncode == 2
+        assert f"{row!r} needs" in done.stderr
+        assert done.stderr.count("\n") == 1

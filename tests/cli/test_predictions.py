@@ -145,3 +145,19 @@ def test_a_wrong_import_gets_one_line(
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.strip()]
     assert re.search(expected, line), line
+
+
+def test_the_table_is_imported_again_with_the_same_numbers(
+    ltbench_here: CommandLine, results: Path, tmp_path: Path
+) -> None:
+    """What another program reads and changes comes back by ``evaluate --predictions``."""
+    file, again = tmp_path / "p.csv", tmp_path / "again"
+    words = [*SETTINGS, "--results"]
+    assert ltbench_here("predictions", "ce", *words, results, "-o", file).returncode == 0
+    done = ltbench_here(
+        "evaluate", "--predictions", file, "--name", "back", "--strategies", "none", *words, again
+    )
+    assert done.returncode == 0, done.stderr
+    for distribution in ("forward2", "uniform", "backward2"):
+        expected = score(results, "ce", distribution)
+        assert score(again, "back (imported)", distribution) == pytest.approx(expected)
