@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
 
 import numpy as np
 
 from ltbench.report.decide import DecidedRow, Decision
-from ltbench.report.rows.sections import TestSet
 from ltbench.report.rows.summary import Summary
 from ltbench.report.statistics.mix import IMAGES, IMAGES_APART, SEEDS, SEEDS_APART, Estimate
 from ltbench.report.tables.table import FIXED, NOT_APPLICABLE, Block, Column, Shown, Table, Value
@@ -26,12 +26,13 @@ def decision_table(decision: Decision) -> Table:
         Column("accuracy", "Accuracy"),
         Column("difference", "To first"),
         Column("told_apart", "Apart", plain=True),
+        *(Column(f"recall_{name}", name) for name in _two(decision)),
         Column("macs", "MACs (M)", digits=2),
         Column("training_seconds", "Training (s)"),
         *ends,
     )
     blocks = tuple(
-        Block(tuple(_line(one, decision.ends) for one in rows), title)
+        Block(tuple(_line(one, decision) for one in rows), title)
         for title, rows in groupby(decision.rows, key=lambda one: one.block)
     )
     return Table(
@@ -44,7 +45,18 @@ def decision_table(decision: Decision) -> Table:
     )
 
 
-def _line(one: DecidedRow, ends: tuple[TestSet, ...]) -> tuple[Value, ...]:
+def _two(decision: Decision) -> tuple[str, ...]:
+    """The classes where they are two: their recalls are what an accuracy at 1:200 hides."""
+    names = decision.section.class_names
+    return tuple(names) if len(names) == 2 else ()
+
+
+def _recalls(one: DecidedRow, decision: Decision) -> tuple[float | None, ...]:
+    known = one.recalls or (math.nan, math.nan)
+    return tuple(None if math.isnan(r) else r for r in known[: len(_two(decision))])
+
+
+def _line(one: DecidedRow, decision: Decision) -> tuple[Value, ...]:
     n = len(one.row.seeds)
     return (
         one.row.label,
@@ -52,9 +64,10 @@ def _line(one: DecidedRow, ends: tuple[TestSet, ...]) -> tuple[Value, ...]:
         _summary(one.accuracy, n),
         None if one.behind is None else _summary(one.behind, n),
         _APART[one.apart],
+        *(_number(recall) for recall in _recalls(one, decision)),
         _number(one.macs),
         _number(one.seconds),
-        *(_number(one.elsewhere[test.name]) for test in ends),
+        *(_number(one.elsewhere[test.name]) for test in decision.ends),
     )
 
 
@@ -91,7 +104,9 @@ def _caption(decision: Decision) -> str:
         " its test images, weighted by its share; exact at any mix."
         + (f" ± is half a 95 % interval {told}." if told else "")
         + " To first: difference to the first row; apart: whether the two can be told apart (5 %, Holm's"
-        " correction). MACs of one image; training time of one trial on the machine that ran it."
+        " correction)."
+        + (f" {' and '.join(_two(decision))}: recalls." if _two(decision) else "")
+        + " MACs of one image; training time of one trial on the machine that ran it."
         + (f" {ends}: what the row has where the mix turns out to be another." if ends else "")
     )
 
@@ -124,6 +139,10 @@ def decision_values(decision: Decision) -> list[Plain]:
                 "difference_half_width": None if behind is None else behind.half_width,
                 "difference_over": "" if behind is None else behind.over,
                 "told_apart": one.apart,
+                **{
+                    f"recall_{name}": recall
+                    for name, recall in zip(_two(decision), _recalls(one, decision), strict=True)
+                },
                 "macs_millions": one.macs,
                 "training_seconds": one.seconds,
                 "forward_set": forward or "",
