@@ -10,6 +10,7 @@ import numpy as np
 from ltbench.report.decide import DecidedRow, Decision
 from ltbench.report.rows.summary import Summary
 from ltbench.report.statistics.mix import IMAGES, IMAGES_APART, SEEDS, SEEDS_APART, Estimate
+from ltbench.report.tables.binary import positive_class
 from ltbench.report.tables.table import FIXED, NOT_APPLICABLE, Block, Column, Shown, Table, Value
 
 Plain = dict[str, object]
@@ -26,7 +27,7 @@ def decision_table(decision: Decision) -> Table:
         Column("accuracy", "Accuracy"),
         Column("difference", "To first"),
         Column("told_apart", "Apart", plain=True),
-        *(Column(f"recall_{name}", name) for name in _two(decision)),
+        *(Column(key, key.capitalize()) for key in _two(decision)),
         Column("macs", "MACs (M)", digits=2),
         Column("training_seconds", "Training (s)"),
         *ends,
@@ -45,15 +46,25 @@ def decision_table(decision: Decision) -> Table:
     )
 
 
-def _two(decision: Decision) -> tuple[str, ...]:
-    """The classes where they are two: their recalls are what an accuracy at 1:200 hides."""
-    names = decision.section.class_names
-    return tuple(names) if len(names) == 2 else ()
+def _two(decision: Decision) -> dict[str, int]:
+    """Of two classes the one whose recall is so called: an accuracy at 1:200 hides both."""
+    if len(decision.section.class_names) != 2:
+        return {}
+    positive = positive_class(decision.section)
+    return {"sensitivity": positive, "specificity": 1 - positive}
 
 
-def _recalls(one: DecidedRow, decision: Decision) -> tuple[float | None, ...]:
+def _recalls(one: DecidedRow, decision: Decision) -> dict[str, float | None]:
     known = one.recalls or (math.nan, math.nan)
-    return tuple(None if math.isnan(r) else r for r in known[: len(_two(decision))])
+    return {key: None if math.isnan(known[c]) else known[c] for key, c in _two(decision).items()}
+
+
+def _two_told(decision: Decision) -> str:
+    if not (two := _two(decision)):
+        return ""
+    names = decision.section.class_names
+    sick, well = names[two["sensitivity"]], names[two["specificity"]]
+    return f" Sensitivity: recall of {sick}; specificity: recall of {well}."
 
 
 def _line(one: DecidedRow, decision: Decision) -> tuple[Value, ...]:
@@ -64,7 +75,7 @@ def _line(one: DecidedRow, decision: Decision) -> tuple[Value, ...]:
         _summary(one.accuracy, n),
         None if one.behind is None else _summary(one.behind, n),
         _APART[one.apart],
-        *(_number(recall) for recall in _recalls(one, decision)),
+        *(_number(recall) for recall in _recalls(one, decision).values()),
         _number(one.macs),
         _number(one.seconds),
         *(_number(one.elsewhere[test.name]) for test in decision.ends),
@@ -105,7 +116,7 @@ def _caption(decision: Decision) -> str:
         + (f" ± is half a 95 % interval {told}." if told else "")
         + " To first: difference to the first row; apart: whether the two can be told apart (5 %, Holm's"
         " correction)."
-        + (f" {' and '.join(_two(decision))}: recalls." if _two(decision) else "")
+        + _two_told(decision)
         + " MACs of one image; training time of one trial on the machine that ran it."
         + (f" {ends}: what the row has where the mix turns out to be another." if ends else "")
     )
@@ -139,10 +150,7 @@ def decision_values(decision: Decision) -> list[Plain]:
                 "difference_half_width": None if behind is None else behind.half_width,
                 "difference_over": "" if behind is None else behind.over,
                 "told_apart": one.apart,
-                **{
-                    f"recall_{name}": recall
-                    for name, recall in zip(_two(decision), _recalls(one, decision), strict=True)
-                },
+                **_recalls(one, decision),
                 "macs_millions": one.macs,
                 "training_seconds": one.seconds,
                 "forward_set": forward or "",

@@ -229,9 +229,7 @@ def test_two_classes_at_1_to_200(ltbench: CommandLine, tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     (decision,) = decided(ltbench, tmp_path / "r", tmp_path / "clinic.csv")
-    recalls = {
-        row["row"]: (row["recall_negative"], row["recall_positive"]) for row in decision["rows"]
-    }
+    recalls = {row["row"]: (row["specificity"], row["sensitivity"]) for row in decision["rows"]}
     assert recalls["keen (imported)"] == pytest.approx((98.0, 90.0))
     assert recalls["idle (imported)"] == pytest.approx((100.0, 0.0))
     assert decision["notes"][0] == (
@@ -239,7 +237,9 @@ def test_two_classes_at_1_to_200(ltbench: CommandLine, tmp_path: Path) -> None:
         " (imported); the accuracy hardly counts the other classes: see their recalls"
     )
     done = ltbench("decide", "--mix", tmp_path / "clinic.csv", "--results", tmp_path / "r")
-    assert "negative and positive: recalls." in " ".join(done.stdout.split())
+    assert "Sensitivity: recall of positive; specificity: recall of negative." in " ".join(
+        done.stdout.split()
+    )
 
 
 @pytest.mark.parametrize(
