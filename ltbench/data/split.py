@@ -42,6 +42,11 @@ def split_files(
     targets = {name: max(rule.smallest, round(rule.share * n)) for name, n in totals.items()}
     for name in sorted(totals):
         if totals[name] <= rule.smallest:
+            if totals[name] == 1:
+                raise CannotSplit(
+                    f"class {name!r} has one image, which cannot be in the test set and in training; add "
+                    "images, or leave the class out"
+                )
             raise CannotSplit(
                 f"class {name!r} has {totals[name]} images, too few for {rule.smallest} test images and "
                 "one for training; lower --min-per-class, or add images"

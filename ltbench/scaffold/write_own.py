@@ -75,6 +75,11 @@ def _further_columns(table: Path) -> tuple[str, ...]:
 
 def _is_split(source: Path) -> bool:
     if source.is_dir():
+        if [split for split in SPLITS if (source / split).is_dir()] == ["train"]:
+            raise DataError(
+                f"{shown(source)} has training images and no folder 'test'; name the training images, "
+                f"--images {shown(source / 'train')}: a test set is then drawn from them"
+            )
         return any((source / split).is_dir() for split in SPLITS)
     return HEAD[2] in columns_of(source)
 
@@ -83,7 +88,7 @@ def _draw(source: Path, table: Path, group: str | None) -> None:
     try:
         draw_table(source, RULE, group, table)
     except CannotSplit as error:
-        by = f" --group {group}" if group else ""
+        by = (f" --group {group}" if group else "") + " --min-per-class 1"
         raise DataError(
             f"{error}; to split otherwise: `ltbench data split {shown(source)}{by} -o {shown(table)}`, "
             "then --table with that file"

@@ -194,3 +194,22 @@ def test_a_class_too_small_to_split_is_named_with_what_helps(
     shutil.rmtree(folder / "b")
     photos(folder, {"c": 9})
     assert ltbench_here("new", "protocol", "m", "--images", "x").returncode == 0
+
+
+def test_training_images_alone_and_a_class_of_one_image(
+    ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    """The hint is a command that works."""
+    here = tmp_path / "cwd"
+    photos(here / "alone" / "train", {"a": 20, "b": 10})
+    done = ltbench_here("new", "protocol", "alone", "--images", "alone")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "--images alone/train" in done.stderr
+    done = ltbench_here("new", "protocol", "alone", "--images", "alone/train")
+    assert done.returncode == 0, done.stderr
+    photos(here / "thin", {"a": 20, "b": 1})
+    done = ltbench_here("data", "split", "thin", "--min-per-class", "1", "-o", "thin.csv")
+    assert done.returncode == 2
+    assert "class 'b' has one image" in done.stderr
+    assert "leave the class out" in done.stderr
+    assert "--min-per-class" not in done.stderr
