@@ -190,7 +190,7 @@ def test_a_class_too_small_to_split_is_named_with_what_helps(
     done = ltbench_here("new", "protocol", "m", "--images", "x")
     assert done.returncode == 2
     assert "class 'b' has 4 images" in done.stderr
-    assert "ltbench data split x -o m.csv" in done.stderr
+    assert "ltbench data split x --min-per-class 1 -o m.csv" in done.stderr
     shutil.rmtree(folder / "b")
     photos(folder, {"c": 9})
     assert ltbench_here("new", "protocol", "m", "--images", "x").returncode == 0
@@ -208,8 +208,12 @@ def test_training_images_alone_and_a_class_of_one_image(
     done = ltbench_here("new", "protocol", "alone", "--images", "alone/train")
     assert done.returncode == 0, done.stderr
     photos(here / "thin", {"a": 20, "b": 1})
-    done = ltbench_here("data", "split", "thin", "--min-per-class", "1", "-o", "thin.csv")
-    assert done.returncode == 2
-    assert "class 'b' has one image" in done.stderr
-    assert "leave the class out" in done.stderr
-    assert "--min-per-class" not in done.stderr
+    for words in (
+        ("data", "split", "thin", "--min-per-class", "1", "-o", "thin.csv"),
+        ("new", "protocol", "thin", "--images", "thin"),
+    ):
+        done = ltbench_here(*words)
+        assert done.returncode == 2
+        assert "class 'b' has one image" in done.stderr
+        assert "leave the class out" in done.stderr
+        assert "--min-per-class" not in done.stderr
