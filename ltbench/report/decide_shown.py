@@ -129,7 +129,7 @@ def decision_values(decision: Decision) -> list[Plain]:
     uniform = next((t.name for t in decision.ends if t.kind == "uniform"), None)
     backward = next((t.name for t in decision.ends if t.kind == "backward"), None)
     blocks: dict[str, int] = {}
-    values = []
+    values: list[Plain] = []
     for one in decision.rows:
         blocks[one.block] = rank = blocks.get(one.block, 0) + 1
         behind = one.behind
