@@ -12,6 +12,7 @@ Examples:
   ltbench new strategy my-em --output plugins
   ltbench new protocol digits-hard
   ltbench new protocol birds --images photos/birds
+  ltbench new protocol scans --table scans.csv --group patient
   ltbench new source my-images
 """
 
@@ -38,7 +39,14 @@ Examples:
     metavar="FILE.csv",
     help="Of a protocol: for the images of a table with the columns file,label[,split].",
 )
-def command(kind: str, name: str, output: Path, images: Path | None, table: Path | None) -> None:
+@click.option(
+    "--group",
+    metavar="COLUMN",
+    help="With --table: equal values, of a patient say, stay on one side of the drawn test set.",
+)
+def command(
+    kind: str, name: str, output: Path, images: Path | None, table: Path | None, group: str | None
+) -> None:
     """Write a method, strategy, protocol or source of images that works, and its test, for you to change.
 
     With --images or --table a protocol is written for your own images: classes, groups, ratios and a
@@ -60,8 +68,12 @@ def command(kind: str, name: str, output: Path, images: Path | None, table: Path
             raise InputError(f"{images} is a file; give its folder, or --table {images}")
         if table is not None and table.is_dir():
             raise InputError(f"{table} is a folder; give --images {table}")
-        _for_own_images(name, own, output)
+        if images is not None and group is not None:
+            raise InputError(f"--group {group} needs --table, whose column it is")
+        _for_own_images(name, own, output, group)
         return
+    if group is not None:
+        raise InputError(f"--group {group} needs --table, whose column it is")
     plugin, test = (shlex.quote(str(path)) for path in write_plugin(kind, name, output))
     click.echo(f"{plugin}: works as it stands; change it")
     click.echo(f"{test}: its test (python -m pytest {test})\n")
@@ -81,23 +93,30 @@ def command(kind: str, name: str, output: Path, images: Path | None, table: Path
     click.echo("  ltbench report")
 
 
-def _for_own_images(name: str, source: Path, output: Path) -> None:
+def _for_own_images(name: str, source: Path, output: Path, group: str | None) -> None:
     import shlex
 
     from ltbench.data.findings import note_lines, shown
     from ltbench.scaffold.write_own import RULE, write_own_protocol
 
-    written = write_own_protocol(name, source, output)
+    written = write_own_protocol(name, source, output, group)
     data = written.data
     if written.table is not None:
+        kept = f", with equal values of {group} on one side" if group else ""
         click.echo(
             f"{shown(written.table)}: a test set drawn from images that have none, {RULE.share:.0%} of "
-            f"each class and {RULE.smallest} images at least"
+            f"each class and {RULE.smallest} images at least{kept}"
         )
-        click.echo(
-            "  images of one patient or source belong on one side: `ltbench data split TABLE --group "
-            "COLUMN` keeps them there"
-        )
+        if written.further:
+            click.echo(
+                f"  columns that did not count: {', '.join(map(shown, written.further))}; where images of "
+                "one value belong on one side (a patient, a camera), remove both files and add --group COLUMN"
+            )
+        elif not group:
+            click.echo(
+                "  images of one patient or source belong on one side: a table of the images with a column "
+                "for it, and `--table FILE.csv --group COLUMN`, keeps them there"
+            )
     click.echo(
         f"{shown(written.protocol)}: {len(data.classes)} classes of {data.train.min():,} to "
         f"{data.train.max():,} training images; works as it stands; change it"
@@ -109,3 +128,7 @@ def _for_own_images(name: str, source: Path, output: Path) -> None:
     click.echo(f"  ltbench data check {protocol}")
     click.echo(f"  ltbench run --methods ce,sade --protocol {protocol}")
     click.echo("  ltbench report")
+    most = shown(data.classes[int(data.train.argmax())])
+    click.echo(
+        f"  ltbench decide --mix expected.csv   # lines class,share as you expect them: {most},0.9"
+    )

@@ -36,12 +36,18 @@ def split_files(
     long as no class gets more than its share; a class that is then below ``rule.smallest`` takes its
     smallest units beyond. Every class keeps a training image.
 
-    Raises :class:`CannotSplit` naming the class where that cannot be.
+    Raises :class:`CannotSplit` naming the class where that cannot be, :class:`DataError` where no rule
+    could, for a class of one image.
     """
     totals = Counter(labels)
     targets = {name: max(rule.smallest, round(rule.share * n)) for name, n in totals.items()}
     for name in sorted(totals):
         if totals[name] <= rule.smallest:
+            if totals[name] == 1:
+                raise DataError(
+                    f"class {name!r} has one image, which cannot be in the test set and in training; add "
+                    "images, or leave the class out"
+                )
             raise CannotSplit(
                 f"class {name!r} has {totals[name]} images, too few for {rule.smallest} test images and "
                 "one for training; lower --min-per-class, or add images"

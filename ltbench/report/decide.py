@@ -33,13 +33,15 @@ from ltbench.report.tables.table import ADAPTED, KNOWS_PRIOR
 from ltbench.report.tables.table import FIXED as FIXED_TITLE
 from ltbench.shift.mixes import mix_shares
 
+_MUCH = 90.0  # per cent of one class: what is left to tell rows apart is a tenth of the images
 _SAME = 1e-9  # shares are stored with 12 decimals
 
 
 @dataclass(frozen=True)
 class DecidedRow:
     """``behind``: row minus the best fixed row; ``apart``: whether that can be told from nothing, None
-    where it cannot be tested. elsewhere: stored accuracy by name of a test set. macs in millions."""
+    where it cannot be tested. elsewhere: stored accuracy by name of a test set. recalls: of each class in
+    per cent, mean over seeds, NaN without test images; None of a row that adapts. macs in millions."""
 
     row: Row
     block: str
@@ -47,6 +49,7 @@ class DecidedRow:
     behind: Estimate | None
     apart: bool | None
     elsewhere: Mapping[str, float | None]
+    recalls: tuple[float, ...] | None = None
 
     @property
     def macs(self) -> float | None:
@@ -185,6 +188,7 @@ def _fixed(
             None if place == 0 else pair,
             None if place == 0 or pair.p is None else place not in tied,
             _elsewhere(one.row, ends),
+            tuple(100.0 * float(recall) for recall in one.recalls.mean(axis=0)),
         )
         for place, (one, pair) in enumerate(zip(ordered, pairs, strict=True))
     ]
@@ -234,8 +238,24 @@ def _others(section: Section, name: str, best: Row, ends: tuple[TestSet, ...]) -
     )
 
 
+def _without_looking(section: Section, shares: Shares, fixed: list[DecidedRow]) -> list[str]:
+    """What the most frequent class has as the only answer, where that is much or a row has no more."""
+    most = int(np.argmax(shares))
+    alone = 100.0 * float(shares[most])
+    no_better = [one.row.label for one in fixed if one.accuracy.mean <= alone]
+    if alone < _MUCH and not no_better:
+        return []
+    told = f"to answer {section.class_names[most]} whatever the image has {alone:.3g} % here"
+    if no_better:
+        told += f", no less than {', '.join(no_better)}"
+    if alone >= _MUCH:
+        told += "; the accuracy hardly counts the other classes: see their recalls"
+        told += "" if len(shares) == 2 else " (table `classes` of the report)"
+    return [told]
+
+
 def _notes(section: Section, shares: Shares, fixed: list[DecidedRow], measured: str) -> list[str]:
-    notes = []
+    notes = _without_looking(section, shares, fixed)
     absent = [section.class_names[c] for c in np.flatnonzero(shares == 0)]
     if absent:
         listed = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")

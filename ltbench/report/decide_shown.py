@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
 
 import numpy as np
 
 from ltbench.report.decide import DecidedRow, Decision
-from ltbench.report.rows.sections import TestSet
 from ltbench.report.rows.summary import Summary
 from ltbench.report.statistics.mix import IMAGES, IMAGES_APART, SEEDS, SEEDS_APART, Estimate
+from ltbench.report.tables.binary import positive_class
 from ltbench.report.tables.table import FIXED, NOT_APPLICABLE, Block, Column, Shown, Table, Value
 
 Plain = dict[str, object]
@@ -26,12 +27,13 @@ def decision_table(decision: Decision) -> Table:
         Column("accuracy", "Accuracy"),
         Column("difference", "To first"),
         Column("told_apart", "Apart", plain=True),
+        *(Column(key, key.capitalize()) for key in _two(decision)),
         Column("macs", "MACs (M)", digits=2),
         Column("training_seconds", "Training (s)"),
         *ends,
     )
     blocks = tuple(
-        Block(tuple(_line(one, decision.ends) for one in rows), title)
+        Block(tuple(_line(one, decision) for one in rows), title)
         for title, rows in groupby(decision.rows, key=lambda one: one.block)
     )
     return Table(
@@ -44,7 +46,28 @@ def decision_table(decision: Decision) -> Table:
     )
 
 
-def _line(one: DecidedRow, ends: tuple[TestSet, ...]) -> tuple[Value, ...]:
+def _two(decision: Decision) -> dict[str, int]:
+    """Of two classes the one whose recall is so called: an accuracy at 1:200 hides both."""
+    if len(decision.section.class_names) != 2:
+        return {}
+    positive = positive_class(decision.section)
+    return {"sensitivity": positive, "specificity": 1 - positive}
+
+
+def _recalls(one: DecidedRow, decision: Decision) -> dict[str, float | None]:
+    known = one.recalls or (math.nan, math.nan)
+    return {key: None if math.isnan(known[c]) else known[c] for key, c in _two(decision).items()}
+
+
+def _two_told(decision: Decision) -> str:
+    if not (two := _two(decision)):
+        return ""
+    names = decision.section.class_names
+    sick, well = names[two["sensitivity"]], names[two["specificity"]]
+    return f" Sensitivity: recall of {sick}; specificity: recall of {well}."
+
+
+def _line(one: DecidedRow, decision: Decision) -> tuple[Value, ...]:
     n = len(one.row.seeds)
     return (
         one.row.label,
@@ -52,9 +75,10 @@ def _line(one: DecidedRow, ends: tuple[TestSet, ...]) -> tuple[Value, ...]:
         _summary(one.accuracy, n),
         None if one.behind is None else _summary(one.behind, n),
         _APART[one.apart],
+        *(_number(recall) for recall in _recalls(one, decision).values()),
         _number(one.macs),
         _number(one.seconds),
-        *(_number(one.elsewhere[test.name]) for test in ends),
+        *(_number(one.elsewhere[test.name]) for test in decision.ends),
     )
 
 
@@ -91,7 +115,9 @@ def _caption(decision: Decision) -> str:
         " its test images, weighted by its share; exact at any mix."
         + (f" ± is half a 95 % interval {told}." if told else "")
         + " To first: difference to the first row; apart: whether the two can be told apart (5 %, Holm's"
-        " correction). MACs of one image; training time of one trial on the machine that ran it."
+        " correction)."
+        + _two_told(decision)
+        + " MACs of one image; training time of one trial on the machine that ran it."
         + (f" {ends}: what the row has where the mix turns out to be another." if ends else "")
     )
 
@@ -103,7 +129,7 @@ def decision_values(decision: Decision) -> list[Plain]:
     uniform = next((t.name for t in decision.ends if t.kind == "uniform"), None)
     backward = next((t.name for t in decision.ends if t.kind == "backward"), None)
     blocks: dict[str, int] = {}
-    values = []
+    values: list[Plain] = []
     for one in decision.rows:
         blocks[one.block] = rank = blocks.get(one.block, 0) + 1
         behind = one.behind
@@ -124,6 +150,7 @@ def decision_values(decision: Decision) -> list[Plain]:
                 "difference_half_width": None if behind is None else behind.half_width,
                 "difference_over": "" if behind is None else behind.over,
                 "told_apart": one.apart,
+                **_recalls(one, decision),
                 "macs_millions": one.macs,
                 "training_seconds": one.seconds,
                 "forward_set": forward or "",

@@ -102,15 +102,17 @@ def _test(data: OwnData) -> str:
     ratios = data.ratios
     last = f"more than {ratios[-1]} would" if ratios else "2 would"
     limit = "" if ratios and ratios[-1] == 100 else f"; {last} leave a class without images"
-    first, *others = sorted(range(len(data.classes)), key=lambda c: -data.train[c])[:3]
-    shares = [(first, 1 - 0.05 * len(others)), *((c, 0.05) for c in others)]
-    mix = ", ".join(f"{_text(data.classes[c])} = {share:.2g}" for c, share in shares)
+    order = (-data.train).argsort(kind="stable")
+    mix = "{ " + ", ".join(f"{_text(data.classes[c])} = {data.train[c]}" for c in order) + " }"
+    if len(order) > _LISTED:
+        mix = '"expected.csv"  # lines class,share'
+    as_trained = "" if len(order) > _LISTED else "; here as in training"
     return f"""[test]
 ratios = {list(ratios)}  # imbalance of the forward and backward test sets{limit}
 size = "largest"         # as many images as every class can give its share of
 draws = 10
-# [test.mixes]           # the shares that you will meet, by class; `ltbench decide` ranks by them
-# expected = {{ {mix} }}
+# [test.mixes]           # shares or counts that you expect, a test set for what adapts{as_trained}
+# expected = {mix}
 """
 
 

@@ -21,17 +21,20 @@ RULE = SplitRule(share=0.2, smallest=5, seed=0)
 
 @dataclass(frozen=True)
 class Written:
-    """``table``: of the test set that was drawn, None where the images had one."""
+    """``table``: of the test set that was drawn, None where the images had one; ``further``: columns of
+    the table it was drawn from that did not count."""
 
     protocol: Path
     table: Path | None
     data: OwnData
+    further: tuple[str, ...] = ()
 
 
-def write_own_protocol(name: str, source: Path, home: Path) -> Written:
+def write_own_protocol(name: str, source: Path, home: Path, group: str | None = None) -> Written:
     """``<name>.toml`` in ``home`` for a folder or table of images; nothing there is overwritten.
 
-    Images without a test set get one by :data:`RULE`, as ``<name>.csv`` beside it. Raises
+    Images without a test set get one by :data:`RULE`, as ``<name>.csv`` beside it; equal values of the
+    column ``group`` of a table stay on one side. Raises
     :class:`InputError` for a name that is unusable or taken and for files that are there,
     :class:`DataError` where ``source`` holds no labelled images.
     """
@@ -45,29 +48,48 @@ def write_own_protocol(name: str, source: Path, home: Path) -> Written:
     drawn = not _is_split(source)
     if drawn:
         if table.exists():
-            raise InputError(f"{shown(table)} exists; choose another name or --output DIR")
+            raise InputError(
+                f"{shown(table)} exists, where the drawn test set would be written; choose another name or"
+                " --output DIR"
+            )
         home.mkdir(parents=True, exist_ok=True)
-        _draw(source, table)
+        _draw(source, table, group)
+    elif group is not None:
+        raise InputError(
+            f"--group {group}: {shown(source)} is split into train and test already, so nothing is drawn"
+        )
     table_given = drawn or source.is_file()
     data = look_at_table(table if drawn else source) if table_given else look_at_folder(source)
     try:
         write_text(protocol, protocol_text(name, data, home))
     except OSError as error:
         raise InputError(f"{protocol} cannot be written: {error.strerror or error}") from None
-    return Written(protocol, table if drawn else None, data)
+    further = () if group or not drawn or source.is_dir() else _further_columns(source)
+    return Written(protocol, table if drawn else None, data, further)
+
+
+def _further_columns(table: Path) -> tuple[str, ...]:
+    """Columns that may say what belongs together, a patient or a camera."""
+    return tuple(name for name in columns_of(table) if name and name not in HEAD)
 
 
 def _is_split(source: Path) -> bool:
     if source.is_dir():
+        if [split for split in SPLITS if (source / split).is_dir()] == ["train"]:
+            raise DataError(
+                f"{shown(source)} has training images and no folder 'test'; name the training images, "
+                f"--images {shown(source / 'train')}: a test set is then drawn from them"
+            )
         return any((source / split).is_dir() for split in SPLITS)
     return HEAD[2] in columns_of(source)
 
 
-def _draw(source: Path, table: Path) -> None:
+def _draw(source: Path, table: Path, group: str | None) -> None:
     try:
-        draw_table(source, RULE, None, table)
+        draw_table(source, RULE, group, table)
     except CannotSplit as error:
+        by = (f" --group {group}" if group else "") + " --min-per-class 1"
         raise DataError(
-            f"{error}; to split otherwise: `ltbench data split {shown(source)} -o {shown(table)}`, "
+            f"{error}; to split otherwise: `ltbench data split {shown(source)}{by} -o {shown(table)}`, "
             "then --table with that file"
         ) from None

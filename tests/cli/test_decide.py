@@ -211,6 +211,37 @@ def test_imported_outputs_meet_a_mix(ltbench: CommandLine, tmp_path: Path) -> No
     assert frame[frame.distribution == "ward"].n_images.unique().tolist() == [40]
 
 
+def test_two_classes_at_1_to_200(ltbench: CommandLine, tmp_path: Path) -> None:
+    """Of 1000 negatives ``keen`` misjudges 20 and of 10 positives 1; ``idle`` sees no positive."""
+    labels = np.repeat([0, 1], [1000, 10])
+    (tmp_path / "n.csv").write_text("2000\n10\n")
+    (tmp_path / "names.txt").write_text("negative\npositive\n")
+    (tmp_path / "clinic.csv").write_text("negative,200\npositive,1\n")
+    np.save(tmp_path / "y.npy", labels)
+    noise = np.random.default_rng(0).normal(0, 0.1, (1010, 2))
+    keen = np.concatenate((np.arange(980) * 0, np.ones(20), np.ones(9), [0])).astype(int)
+    for name, predicted in (("keen", keen), ("idle", np.zeros(1010, dtype=int))):
+        np.save(tmp_path / "z.npy", (4 * np.eye(2)[predicted] + noise).astype("f4"))
+        done = ltbench(
+            "evaluate", "--logits", tmp_path / "z.npy", "--labels", tmp_path / "y.npy",
+            "--counts", tmp_path / "n.csv", "--classes", tmp_path / "names.txt", "--name", name,
+            "--strategies", "none", "--results", tmp_path / "r",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    (decision,) = decided(ltbench, tmp_path / "r", tmp_path / "clinic.csv")
+    recalls = {row["row"]: (row["specificity"], row["sensitivity"]) for row in decision["rows"]}
+    assert recalls["keen (imported)"] == pytest.approx((98.0, 90.0))
+    assert recalls["idle (imported)"] == pytest.approx((100.0, 0.0))
+    assert decision["notes"][0] == (
+        "to answer negative whatever the image has 99.5 % here, no less than idle (imported), keen"
+        " (imported); the accuracy hardly counts the other classes: see their recalls"
+    )
+    done = ltbench("decide", "--mix", tmp_path / "clinic.csv", "--results", tmp_path / "r")
+    assert "Sensitivity: recall of positive; specificity: recall of negative." in " ".join(
+        done.stdout.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "name", "expected"),
     [

@@ -56,6 +56,52 @@ def test_from_class_folders_to_a_row(ltbench_here: CommandLine, tmp_path: Path) 
     assert {"forward2", "backward2", "uniform"} <= set(found["distribution"])
 
 
+def test_the_expected_mix_names_every_class(tmp_path: Path) -> None:
+    """Taken out of its comment it says something of all classes: none has share 0 unnoticed."""
+    photos(tmp_path / "set", {"a, b": 30, "c": 20, 'd "e"': 12, "é": 9, "g": 8})
+    written = write_own_protocol("x", tmp_path / "set", tmp_path)
+    text = written.protocol.read_text(encoding="utf-8")
+    text = text.replace("# [test.mixes]", "[test.mixes]").replace("# expected", "expected")
+    written.protocol.write_text(text, encoding="utf-8")
+    protocol = load_protocol(str(written.protocol))
+    assert dict(protocol.test.mixes["expected"]) == dict(
+        zip(written.data.classes, written.data.train.tolist(), strict=True)
+    )
+
+
+def test_a_patient_stays_on_one_side(ltbench_here: CommandLine, tmp_path: Path) -> None:
+    here = tmp_path / "cwd"
+    photos(here / "scans", {"ill": 24, "well": 40})
+    files = sorted((here / "scans").rglob("*.png"))
+    lines = [
+        f"scans/{path.parent.name}/{path.name},{path.parent.name},{path.parent.name}{number // 3}"
+        for number, path in enumerate(files)
+    ]
+    (here / "scans.csv").write_text("file,label,patient\n" + "\n".join(lines))
+    done = ltbench_here("new", "protocol", "loose", "--table", "scans.csv")
+    assert "columns that did not count: patient; where images of one value" in done.stdout
+    done = ltbench_here("new", "protocol", "kept", "--table", "scans.csv", "--group", "patient")
+    assert done.returncode == 0, done.stderr
+    assert "with equal values of patient on one side" in done.stdout
+    assert "ltbench decide --mix expected.csv" in done.stdout
+    patient = {line.split(",")[0]: line.split(",")[2] for line in lines}
+    sides: dict[str, set[str]] = {}
+    for line in (here / "kept.csv").read_text().splitlines()[1:]:
+        file, _, side = line.split(",")
+        sides.setdefault(patient[file], set()).add(side)
+    assert all(len(found) == 1 for found in sides.values())
+    for words, expected in (
+        (("--table", "kept.csv", "--group", "x"), "kept.csv is split into train and test already"),
+        (("--table", "scans.csv", "--group", "patint"), "did you mean 'patient'?"),
+        (("--images", "scans", "--group", "patient"), "--group patient needs --table"),
+        (("--group", "patient"), "--group patient needs --table"),
+    ):
+        done = ltbench_here("new", "protocol", "third", *words)
+        assert done.returncode == 2
+        assert expected in done.stderr
+        assert not (here / "third.toml").exists()
+
+
 def test_a_split_folder_and_a_table_are_taken_as_they_are(tmp_path: Path) -> None:
     root = tmp_path / "set"
     photos(root / "train", {"a": 12, "b": 6, "c": 3})
@@ -144,7 +190,30 @@ def test_a_class_too_small_to_split_is_named_with_what_helps(
     done = ltbench_here("new", "protocol", "m", "--images", "x")
     assert done.returncode == 2
     assert "class 'b' has 4 images" in done.stderr
-    assert "ltbench data split x -o m.csv" in done.stderr
+    assert "ltbench data split x --min-per-class 1 -o m.csv" in done.stderr
     shutil.rmtree(folder / "b")
     photos(folder, {"c": 9})
     assert ltbench_here("new", "protocol", "m", "--images", "x").returncode == 0
+
+
+def test_training_images_alone_and_a_class_of_one_image(
+    ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    """The hint is a command that works."""
+    here = tmp_path / "cwd"
+    photos(here / "alone" / "train", {"a": 20, "b": 10})
+    done = ltbench_here("new", "protocol", "alone", "--images", "alone")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "--images alone/train" in done.stderr
+    done = ltbench_here("new", "protocol", "alone", "--images", "alone/train")
+    assert done.returncode == 0, done.stderr
+    photos(here / "thin", {"a": 20, "b": 1})
+    for words in (
+        ("data", "split", "thin", "--min-per-class", "1", "-o", "thin.csv"),
+        ("new", "protocol", "thin", "--images", "thin"),
+    ):
+        done = ltbench_here(*words)
+        assert done.returncode == 2
+        assert "class 'b' has one image" in done.stderr
+        assert "leave the class out" in done.stderr
+        assert "--min-per-class" not in done.stderr

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import PowerNorm
 from numpy.typing import NDArray
 
-from ltbench.report.figures.drawing import Drawing, new_figure, short_labels
+from ltbench.report.figures.drawing import Drawing, new_figure, short_labels, wrapped_labels
 from ltbench.report.figures.kind import FigureKind
 from ltbench.report.figures.panels import mean_accuracy
 from ltbench.report.figures.style import COLUMN_WIDTH
@@ -29,6 +31,7 @@ PANELS = 4
 PAIRS = 15
 LONGEST = 32  # characters of a class's name; longer ones are shortened in their middle
 _TICKS = (0, 1, 5, 20, 50, 100)  # per cent
+_TITLE_CHARACTER = 0.062  # inches
 _HEAD = ("method", "true", "predicted", "images", "share")
 _WIDE = 2 * COLUMN_WIDTH + 0.16  # inches: the text of a page of two columns
 
@@ -51,15 +54,17 @@ def confusion_figure(section: Section) -> Drawing | None:
     order = sorted(range(classes), key=lambda c: section.rank[c])
     if classes > MOST_CLASSES:
         return _pairs(section, shown[0], found[shown[0].label], len(rows))
-    names = short_labels([section.class_names[c] for c in order], LONGEST)
+    names = short_names([section.class_names[c] for c in order])
     figure, grid, mesh = _grid(len(shown), names), [], None
     across = min(2, len(shown))
+    fitting = int((figure.get_figwidth() - 0.9 - _room(names)) / across / _TITLE_CHARACTER)
+    titles = wrapped_labels([row.label for row in shown], max(8, fitting))
     axes = figure.subplots(
         -(-len(shown) // across), across, sharex=True, sharey=True, squeeze=False
     )
-    for panel, row in zip(axes.flat, shown, strict=False):
+    for panel, row, title in zip(axes.flat, shown, titles, strict=False):
         mesh = _matrix(panel, found[row.label][np.ix_(order, order)], names)
-        panel.set_title(*short_labels([row.label], 40), loc="left", pad=3.0)
+        panel.set_title(title, loc="left", pad=3.0)
         grid.append(panel)
     for panel in list(axes.flat)[len(shown) :]:
         panel.set_axis_off()
@@ -99,11 +104,45 @@ def _grid(panels: int, names: Sequence[str]) -> Figure:
     """As large as its cells and names need, and no wider than a page."""
     classes, across = len(names), min(2, panels)
     down = -(-panels // across)
-    room = 0.055 * max(len(name) for name in names) * _font(classes) / 7.0
+    room = _room(names)
     cell = 0.2 if classes <= FEW else min(0.16, 5.0 / classes)
-    width = min(_WIDE, max(COLUMN_WIDTH, 0.9 + room + across * (cell * classes + 0.15)))
-    height = 0.4 + room + down * (max(0.6, cell * classes) + 0.25)
+    width = min(_WIDE, max(COLUMN_WIDTH, 0.9 + room + across * (max(1.1, cell * classes) + 0.15)))
+    height = 0.5 + room + down * (max(0.8, cell * classes) + 0.25)
     return new_figure(height, width)
+
+
+def _room(names: Sequence[str]) -> float:
+    """Inches of the longest name."""
+    return 0.055 * max(len(name) for name in names) * _font(len(names)) / 7.0
+
+
+def _common(texts: Sequence[str]) -> int:
+    """Characters that all begin with, in whole words."""
+    columns = zip(*texts, strict=False)  # as far as the shortest
+    alike = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+    while alike and texts[0][alike - 1].isalnum():
+        alike -= 1
+    return alike
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """As :func:`short_labels`, but names that differ only in their middle keep that rather than a digest."""
+    short = short_labels(names, LONGEST)
+    alike: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        if len(name) > LONGEST:
+            alike[name[:6], name[-6:]].append(place)
+    for places in alike.values():
+        if len(places) < 2:
+            continue
+        members = [names[place] for place in places]
+        before = _common(members)
+        after = _common([name[before:][::-1] for name in members])
+        for place, name in zip(places, members, strict=True):
+            own = name[before : len(name) - after]
+            if len(own) <= LONGEST - 10:
+                short[place] = f"{name[: min(before, LONGEST - len(own) - 2)].rstrip()}…{own}…"
+    return short
 
 
 def _font(classes: int) -> float:
@@ -157,7 +196,7 @@ def _pairs(section: Section, row: Row, confusion: Confusion, of: int) -> Drawing
     flat = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
     pairs = [tuple(int(k) for k in np.unravel_index(place, wrong.shape)) for place in flat]
     pairs = [pair for pair in pairs if wrong[pair] > 0]
-    names = short_labels(section.class_names, LONGEST)
+    names = short_names(section.class_names)
     labels = [f"{names[true]} → {names[predicted]}" for true, predicted in pairs]
     longest = max((len(label) for label in labels), default=1)
     width = min(_WIDE, max(COLUMN_WIDTH, 2.0 + 0.055 * longest))

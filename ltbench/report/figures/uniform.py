@@ -100,6 +100,8 @@ def _points(axes: Axes, cells: Sequence[Summary | None], look: Look) -> Line2D:
         elinewidth=0.8,
         clip_on=False,  # a marker at 100 % is a whole one
     )
+    for whisker in found.lines[2]:
+        whisker.set_clip_on(True)  # an interval may leave 0 to 100, over the names beside it
     point: Line2D = found.lines[0]
     return point
 

@@ -48,7 +48,7 @@ def binary_table(section: Section, ltbench_version: str) -> Table | None:
     if not any(found.values()):
         return None
     chosen = any(one.thresholds is not None for several in found.values() for one in several)
-    positive = _positive(section)
+    positive = positive_class(section)
 
     def lines_on(tests: Sequence[TestSet]) -> Callable[[Row], Iterator[tuple[Value, ...]]]:
         def lines(row: Row) -> Iterator[tuple[Value, ...]]:
@@ -93,7 +93,8 @@ def binary_table(section: Section, ltbench_version: str) -> Table | None:
     )
 
 
-def _positive(section: Section) -> int:
+def positive_class(section: Section) -> int:
+    """The class with fewer training images, of equal ones the second."""
     return 0 if section.train_counts[0] < section.train_counts[1] else 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import PowerNorm
 
 from ltbench.report.figures.classes import class_figure
-from ltbench.report.figures.confusion import PAIRS, confusion_figure
+from ltbench.report.figures.confusion import PAIRS, confusion_figure, short_names
 from ltbench.report.figures.drawing import Drawing, drawing_settings
 from ltbench.report.figures.style import looks
 from ltbench.report.records.read import read_records
@@ -117,3 +117,29 @@ def test_few_rows_are_chosen_by_their_mean_and_named(tmp_path: Path) -> None:
 def test_without_counts_there_is_no_such_figure(tmp_path: Path) -> None:
     Results(tmp_path).add("ce", 0, flat(50))
     assert confusion_figure(build_sections(read_records(tmp_path))[0][0]) is None
+
+
+def test_long_names_keep_what_tells_them_apart() -> None:
+    latin = "Phylloscopus trochiloides {} (Linnaeus, 1758), juvenile"
+    names = [*(latin.format(form) for form in ("viridanus", "nitidus", "plumbeitarsus")), "Wren"]
+    short = short_names(names)
+    assert len(set(short)) == 4
+    assert all(len(name) <= 32 for name in short)
+    assert all(
+        form in name
+        for form, name in zip(("viridanus", "nitidus", "plumbeitarsus"), short, strict=False)
+    )
+    assert short[0] == "Phylloscopus trochilo…viridanus…"
+    assert short[3] == "Wren"
+
+
+def test_a_long_title_ends_before_the_scale(tmp_path: Path) -> None:
+    """Two classes in one panel: the narrowest there is."""
+    drawing = drawn(section_of(tmp_path, 2, ("my-network-with-a-long-name-indeed",)))
+    with drawing_settings():
+        figure = drawing.figure
+        figure.draw_without_rendering()
+        panel, scale = figure.axes
+        title = panel._left_title.get_window_extent()  # type: ignore[attr-defined]
+        assert title.x1 < scale.get_window_extent().x0
+        assert title.y1 <= figure.bbox.height

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from matplotlib.collections import LineCollection
 
 from ltbench.report.figures.all import build_figures
 from ltbench.report.figures.classes import running_mean
@@ -18,6 +19,7 @@ from ltbench.report.figures.drawing import (
     wrapped_labels,
 )
 from ltbench.report.figures.style import COLOURS, looks
+from ltbench.report.figures.uniform import groups_figure
 from ltbench.report.records.read import read_records
 from ltbench.report.rows.sections import Section, build_sections
 
@@ -123,3 +125,18 @@ def test_the_points_over_cost_are_inside_the_axes(tmp_path: Path) -> None:
     assert axes.get_xlim()[0] == 0.0
     largest = max(float(row[1] or row[2]) for row in drawing.data)  # type: ignore[arg-type]
     assert axes.get_xlim()[1] >= 1.1 * largest  # markers that stand aside are not cut
+
+
+def test_whiskers_of_groups_end_at_the_axes(tmp_path: Path) -> None:
+    """Three seeds far apart have an interval wider than 0 to 100, which would cross the names."""
+    results = Results(tmp_path / "r", counts=[100 - c for c in range(25)])
+    for seed, recall in enumerate((5.0, 50.0, 95.0)):
+        results.add("sade", seed, flat(50), recall=lambda c, s, recall=recall: recall)
+    section = section_of(tmp_path / "r")
+    drawing = groups_figure(section, looks((row.label, row.method) for row in section.rows))
+    assert drawing is not None
+    assert max(float(line[3]) for line in drawing.data) > 100  # type: ignore[arg-type]
+    (axes,) = drawing.figure.axes
+    whiskers = [found for found in axes.collections if isinstance(found, LineCollection)]
+    assert whiskers
+    assert all(found.get_clip_on() for found in whiskers)
