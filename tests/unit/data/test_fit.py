@@ -11,7 +11,7 @@ from PIL import Image
 import ltbench
 from ltbench.data.cache import entry_path
 from ltbench.data.folder import find_folder
-from ltbench.data.locate import find
+from ltbench.data.locate import locate
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
 from ltbench.protocol.protocol import DataConfig
@@ -70,7 +70,7 @@ def test_padding_keeps_the_shape_and_squashing_fills(root: Path) -> None:
 
 
 def test_each_way_has_an_entry_of_its_own_and_the_usual_one_keeps_its(root: Path) -> None:
-    founds = [find(config(fit), root, None) for fit in ("crop", "pad", "squash")]
+    founds = [locate(config(fit), root).find() for fit in ("crop", "pad", "squash")]
     entries = {entry_path(found) for found in founds if found is not None}
     assert len(entries) == 3
     assert entry_path(find_folder(root, SIZE)) in entries
