@@ -36,9 +36,23 @@ Examples:
     "--table",
     type=click.Path(path_type=Path),
     metavar="FILE.csv",
-    help="Of a protocol: for the images of a table with the columns file,label[,split].",
+    help="Of a protocol: for the images of a table (CSV, Parquet) with the columns file,label[,split].",
 )
-def command(kind: str, name: str, output: Path, images: Path | None, table: Path | None) -> None:
+@click.option("--file-column", metavar="COLUMN", help="Of the table: the image files.")
+@click.option("--label-column", metavar="COLUMN", help="Of the table: their labels.")
+@click.option("--split-column", metavar="COLUMN", help="Of the table: train, test or val.")
+@click.option("--group-column", metavar="COLUMN", help="Of the table: equal values on one side.")
+def command(
+    kind: str,
+    name: str,
+    output: Path,
+    images: Path | None,
+    table: Path | None,
+    file_column: str | None,
+    label_column: str | None,
+    split_column: str | None,
+    group_column: str | None,
+) -> None:
     """Write a method, strategy, protocol or source of images that works, and its test, for you to change.
 
     With --images or --table a protocol is written for your own images: classes, groups, ratios and a
@@ -51,6 +65,15 @@ def command(kind: str, name: str, output: Path, images: Path | None, table: Path
     from ltbench.scaffold.write import write_plugin
 
     own = images if images is not None else table
+    given = {
+        "file": file_column,
+        "label": label_column,
+        "split": split_column,
+        "group": group_column,
+    }
+    stated = {role: column for role, column in given.items() if column is not None}
+    if stated and table is None:
+        raise InputError(f"--{next(iter(stated))}-column is for --table FILE alone")
     if own is not None:
         if kind != "protocol":
             raise InputError(f"--images and --table are for protocols, not for a {kind}")
@@ -60,7 +83,7 @@ def command(kind: str, name: str, output: Path, images: Path | None, table: Path
             raise InputError(f"{images} is a file; give its folder, or --table {images}")
         if table is not None and table.is_dir():
             raise InputError(f"{table} is a folder; give --images {table}")
-        _for_own_images(name, own, output)
+        _for_own_images(name, own, output, stated)
         return
     plugin, test = (shlex.quote(str(path)) for path in write_plugin(kind, name, output))
     click.echo(f"{plugin}: works as it stands; change it")
@@ -81,14 +104,16 @@ def command(kind: str, name: str, output: Path, images: Path | None, table: Path
     click.echo("  ltbench report")
 
 
-def _for_own_images(name: str, source: Path, output: Path) -> None:
+def _for_own_images(name: str, source: Path, output: Path, stated: dict[str, str]) -> None:
     import shlex
 
     from ltbench.data.findings import note_lines, shown
     from ltbench.scaffold.write_own import RULE, write_own_protocol
 
-    written = write_own_protocol(name, source, output)
+    written = write_own_protocol(name, source, output, stated)
     data = written.data
+    if written.columns is not None and (told := written.columns.told()):
+        click.echo(f"columns taken: {told}")
     if written.table is not None:
         click.echo(
             f"{shown(written.table)}: a test set drawn from images that have none, {RULE.share:.0%} of "

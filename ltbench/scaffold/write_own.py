@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from ltbench.data.findings import shown
 from ltbench.data.folder_scan import SPLITS
 from ltbench.data.split import CannotSplit, SplitRule
 from ltbench.data.split_table import draw_table
-from ltbench.data.table_file import HEAD, columns_of
+from ltbench.data.table_columns import Columns, recognise
 from ltbench.errors import DataError, InputError
 from ltbench.files import write_text
 from ltbench.scaffold.own_data import OwnData, look_at_folder, look_at_table
@@ -21,15 +22,21 @@ RULE = SplitRule(share=0.2, smallest=5, seed=0)
 
 @dataclass(frozen=True)
 class Written:
-    """``table``: of the test set that was drawn, None where the images had one."""
+    """``table``: of the test set that was drawn, None where the images had one; ``columns``: of the table
+    that was given."""
 
     protocol: Path
     table: Path | None
     data: OwnData
+    columns: Columns | None = None
 
 
-def write_own_protocol(name: str, source: Path, home: Path) -> Written:
+def write_own_protocol(
+    name: str, source: Path, home: Path, stated: Mapping[str, str] | None = None
+) -> Written:
     """``<name>.toml`` in ``home`` for a folder or table of images; nothing there is overwritten.
+
+    stated: names of columns of a table by what they are (``file``, ``label``, ``split``, ``group``).
 
     Images without a test set get one by :data:`RULE`, as ``<name>.csv`` beside it. Raises
     :class:`InputError` for a name that is unusable or taken and for files that are there,
@@ -42,30 +49,35 @@ def write_own_protocol(name: str, source: Path, home: Path) -> Written:
         raise InputError(f"{protocol} exists; choose another name or --output DIR")
     if not source.exists():
         raise DataError(f"{shown(source)} does not exist; give a folder or a table of images")
-    drawn = not _is_split(source)
+    columns = recognise(source, stated or {}) if source.is_file() else None
+    drawn = not (columns.split if columns is not None else _has_split_folders(source))
     if drawn:
         if table.exists():
             raise InputError(f"{shown(table)} exists; choose another name or --output DIR")
         home.mkdir(parents=True, exist_ok=True)
-        _draw(source, table)
-    table_given = drawn or source.is_file()
-    data = look_at_table(table if drawn else source) if table_given else look_at_folder(source)
+        _draw(source, table, columns)
+    if drawn:
+        data = look_at_table(table)
+    else:
+        data = look_at_folder(source) if columns is None else look_at_table(source, columns)
     try:
         write_text(protocol, protocol_text(name, data, home))
     except OSError as error:
         raise InputError(f"{protocol} cannot be written: {error.strerror or error}") from None
-    return Written(protocol, table if drawn else None, data)
+    return Written(protocol, table if drawn else None, data, columns)
 
 
-def _is_split(source: Path) -> bool:
-    if source.is_dir():
-        return any((source / split).is_dir() for split in SPLITS)
-    return HEAD[2] in columns_of(source)
+def _has_split_folders(source: Path) -> bool:
+    return any((source / split).is_dir() for split in SPLITS)
 
 
-def _draw(source: Path, table: Path) -> None:
+def _draw(source: Path, table: Path, columns: Columns | None) -> None:
+    stated = {}
+    if columns is not None:
+        named = {"file": columns.file, "label": columns.label, "group": columns.group}
+        stated = {role: name for role, name in named.items() if name}
     try:
-        draw_table(source, RULE, None, table)
+        draw_table(source, RULE, stated, table)
     except CannotSplit as error:
         raise DataError(
             f"{error}; to split otherwise: `ltbench data split {shown(source)} -o {shown(table)}`, "
