@@ -73,7 +73,7 @@ def _resized_arrays(
         return Raw(names, image_size, *streams)
 
     digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()
-    options = {"image_size": image_size, "names": digest, **fit_option(fit)}
+    options: dict[str, int | str] = {"image_size": image_size, "names": digest, **fit_option(fit)}
     return Found("arrays", origin, files, raw, options, findings, stored=bool(files))
 
 

@@ -455,6 +455,28 @@ def test_a_download_that_fails_is_one_line_with_the_way_by_hand(
     assert "\n" not in text
 
 
+def test_it_is_checked_and_located_by_the_commands(
+    tmp_path: Path, ltbench_here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    root, _ = made("torchvision:FashionMNIST", tmp_path)
+    (tmp_path / "cwd" / "fashion.toml").write_text(
+        'extends = "digits-lt"\nname = "fashion"\nversion = "1.0"\ntitle = "Fashion"\n[data]\n'
+        'source = "torchvision:FashionMNIST"\nclasses = 10\nimage_size = 28\n'
+        '[train]\nprofile = "all"\n[test]\nratios = [2]\n'
+    )
+    done = ltbench_here("data", "check", "fashion.toml", "--data-dir", root)
+    assert done.returncode == 0, done.stderr
+    assert f"note: {OWN_ORDER}: 1 (T-shirt/top to Ankle boot)" in done.stdout
+    assert "note: grey, as three equal channels: 50" in done.stdout
+    missing = ltbench_here("data", "where", "fashion.toml")
+    assert "`ltbench data prepare` downloads it" in missing.stdout
+    break_idx(root)
+    again = ltbench_here("data", "check", "fashion.toml", "--data-dir", root)
+    assert again.returncode == 2
+    assert again.stderr.count("\n") == 1
+    assert "is it whole?" in again.stderr
+
+
 def test_the_registry_does_not_import_torchvision() -> None:
     code = (
         "import sys; from ltbench.registry import load_sources; "
