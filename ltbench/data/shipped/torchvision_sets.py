@@ -27,7 +27,7 @@ from ltbench.method import NoHyper
 from ltbench.settings import setting
 
 _BY_TRAIN: tuple[dict[str, Any], ...] = ({"train": True}, {"train": False})
-_NOT_STATED = "none stated"
+_ON_PAGE = "see its page"
 
 
 class _Mnist(ArraySet):
@@ -46,7 +46,7 @@ class Mnist(_Mnist):
     """Handwritten digits (LeCun et al. 1998): 70,000 grey images of 28 x 28 pixels, ten classes."""
 
     name, title = "torchvision:MNIST", "MNIST"
-    licence = _NOT_STATED
+    licence = _ON_PAGE
     url = "http://yann.lecun.com/exdb/mnist/"
     below = "MNIST/raw"
     expects = "MNIST/raw/train-images-idx3-ubyte and the three other files"
@@ -82,7 +82,7 @@ class Kmnist(_Mnist):
 class Usps(ArraySet):
     """Handwritten digits of envelopes (Hull 1994): 9,298 grey images of 16 x 16 pixels, ten classes."""
 
-    name, title, licence = "torchvision:USPS", "USPS", _NOT_STATED
+    name, title, licence = "torchvision:USPS", "USPS", _ON_PAGE
     url = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass.html#usps"
     below = "."
     files = (("usps.bz2",), ("usps.t.bz2",))
@@ -118,7 +118,7 @@ class EuroSat(FolderSet):
 class Food101(ListedSet[NoHyper]):
     """Dishes (Bossard et al. 2014): 101,000 photographs, 101 classes."""
 
-    name, title, licence = "torchvision:Food101", "Food-101", _NOT_STATED
+    name, title, licence = "torchvision:Food101", "Food-101", _ON_PAGE
     url = "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/"
     below, needed = "food-101", ("meta", "images")
     expects = "food-101/meta/*.json and food-101/images/<class>/*"
@@ -130,7 +130,7 @@ class Food101(ListedSet[NoHyper]):
 class Flowers102(ListedSet[TrainSplit]):
     """Flowers (Nilsback and Zisserman 2008): 8,189 photographs, 102 classes."""
 
-    name, title, licence = "torchvision:Flowers102", "Oxford 102 Flowers", _NOT_STATED
+    name, title, licence = "torchvision:Flowers102", "Oxford 102 Flowers", _ON_PAGE
     url = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
     hyper_type = TrainSplit
     below, needed = "flowers-102", ("jpg", "imagelabels.mat", "setid.mat")
@@ -144,7 +144,7 @@ class Flowers102(ListedSet[TrainSplit]):
 class Gtsrb(ListedSet[NoHyper]):
     """Traffic signs (Stallkamp et al. 2012): 39,270 images of many sizes, 43 numbered classes."""
 
-    name, title, licence = "torchvision:GTSRB", "GTSRB", _NOT_STATED
+    name, title, licence = "torchvision:GTSRB", "GTSRB", _ON_PAGE
     url = "https://benchmark.ini.rub.de/gtsrb_news.html"
     below, needed = "gtsrb", ("GTSRB/Training", "GTSRB/Final_Test/Images", "GT-final_test.csv")
     expects = "gtsrb/GTSRB/Training/<class>/*.ppm, gtsrb/GTSRB/Final_Test/Images and the test's CSV"
