@@ -30,6 +30,15 @@ def check_name(name: object, what: str, *, capitals: bool = False) -> str:
     return str(name)
 
 
+def check_source_name(name: object, what: str) -> str:
+    """As :func:`check_name`; a source may also be one of a family, ``torchvision:FashionMNIST``."""
+    family, colon, member = name.partition(":") if isinstance(name, str) else (name, "", "")
+    check_name(family, what)
+    if colon:
+        check_name(member, f"{what} {name!r}:", capitals=True)
+    return str(name)
+
+
 @dataclass(frozen=True)
 class Call:
     """A name with parameters as text: ``tau[x=1,y=2]``."""

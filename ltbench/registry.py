@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ltbench.errors import InputError, describe, nearest
-from ltbench.names import check_name
+from ltbench.names import check_name, check_source_name
 from ltbench.plugins.code_digest import read_code
 from ltbench.plugins.file import import_plugin
 from ltbench.plugins.local_modules import BesideFile, OfPackage
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ltbench.strategy import Strategy
 
 P = TypeVar("P")
+_SOURCE = "data source"
 
 
 class ClashError(InputError):
@@ -70,7 +71,8 @@ class Registry(Generic[P]):
 
     def add(self, plugin: Plugin[P]) -> None:
         """Raises :class:`ClashError` where the name is taken, InputError where it is unusable."""
-        check_name(plugin.name, f"{self.kind} name from {plugin.origin}:")
+        check = check_source_name if self.kind == _SOURCE else check_name
+        check(plugin.name, f"{self.kind} name from {plugin.origin}:")
         taken = self.plugins.get(plugin.name)
         if taken is not None and taken.cls is not plugin.cls:
             self.clashes[plugin.name] = (
@@ -88,8 +90,11 @@ class Registry(Generic[P]):
             raise InputError(f"{self.kind} {name!r} is broken: {broken.reason} ({broken.origin})")
         if name not in self.plugins:
             known = ", ".join(sorted(self.plugins))
+            own = (
+                "; `ltbench new source NAME` writes one of 15 lines" if self.kind == _SOURCE else ""
+            )
             raise InputError(
-                f"unknown {self.kind} {name!r} (known: {known}){nearest(name, self.plugins)}"
+                f"unknown {self.kind} {name!r} (known: {known}){nearest(name, self.plugins)}{own}"
             )
         return self.plugins[name]
 
@@ -98,7 +103,7 @@ class Registry(Generic[P]):
 class Registries:
     methods: Registry[Method[Any]]
     strategies: Registry[Strategy[Any]]
-    sources: Registry[DataSource[Any]] = field(default_factory=lambda: Registry("data source"))
+    sources: Registry[DataSource[Any]] = field(default_factory=lambda: Registry(_SOURCE))
 
 
 def load_registries(plugins: Sequence[str] = ()) -> Registries:
@@ -140,7 +145,7 @@ def _load(files: tuple[tuple[str, str], ...]) -> Registries:
 def _load_sources(files: tuple[tuple[str, str], ...]) -> Registry[DataSource[Any]]:
     from ltbench.source import DataSource
 
-    sources: Registry[DataSource[Any]] = Registry("data source")
+    sources: Registry[DataSource[Any]] = Registry(_SOURCE)
     _scan_folder(sources, "ltbench.data.shipped", DataSource)
     _scan_entry_points(sources, "ltbench.sources", DataSource)
     for file, stamp in files:

@@ -62,6 +62,8 @@ class DataSource(ABC, Generic[H]):
     """Packages that it imports, named where one is missing; import them in :meth:`find`."""
     needs_folder: ClassVar[bool] = False
     """Whether the user must name a folder, by ``--data-dir`` or ``data.path``."""
+    fetch_when_asked: ClassVar[bool] = False
+    """Whether `ltbench data prepare` alone downloads; otherwise `run` does, too, where it must."""
     expects: ClassVar[str] = ""
     """What a folder must hold, for messages: ``train/<class>/* and test/<class>/*``."""
 

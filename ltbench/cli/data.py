@@ -51,7 +51,7 @@ def prepare(protocol: str, data_dir: Path | None, plugins: tuple[str, ...]) -> N
 
     config = _config(protocol, plugins)
     with _progress() as report:
-        splits = open_data(config, data_dir, report=report, plugins=plugins)
+        splits = open_data(config, data_dir, report=report, plugins=plugins, asked=True)
     _summarise(config, splits)
 
 

@@ -27,6 +27,8 @@ import click
     help="Test images of each class at least.",
 )
 @click.option("--group", metavar="COLUMN", help="Of a table: equal values stay on one side.")
+@click.option("--file-column", metavar="COLUMN", help="Of a table: the image files.")
+@click.option("--label-column", metavar="COLUMN", help="Of a table: their labels.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the draw."
 )
@@ -39,12 +41,20 @@ import click
     help="Where the table goes.",
 )
 def split(
-    source: Path, share: float, smallest: int, group: str | None, seed: int, output: Path
+    source: Path,
+    share: float,
+    smallest: int,
+    group: str | None,
+    file_column: str | None,
+    label_column: str | None,
+    seed: int,
+    output: Path,
 ) -> None:
     """Draw a test set from images that have none; nothing is copied.
 
-    FOLDER has a folder for each class (FOLDER/<class>/*), or is a CSV table with the columns file
-    and label. The table that is written (file,label,split) is read by source = "table". Each class
+    FOLDER has a folder for each class (FOLDER/<class>/*), or is a table (CSV or Parquet) with the
+    columns file and label, or with others that are named or well known (filename, image, path; class,
+    target). The table that is written (file,label,split) is read by source = "table". Each class
     gives the same share; identical images are never on both sides.
 
     \b
@@ -60,11 +70,15 @@ def split(
     if output.exists() and source.exists() and output.samefile(source):
         raise InputError(f"{shown(output)} is what is read; choose another name with -o")
     try:
-        drawn = draw_table(source, SplitRule(share, smallest, seed), group, output)
+        given = {"file": file_column, "label": label_column, "group": group}
+        stated = {role: name for role, name in given.items() if name is not None}
+        drawn = draw_table(source, SplitRule(share, smallest, seed), stated, output)
     except DataProblems as problems:
         for line in error_lines(problems.findings):
             click.echo(line)
         raise DataError(f"{shown(source)} cannot be split: see above") from None
+    if drawn.columns is not None and (told := drawn.columns.told()):
+        click.echo(f"columns taken: {told}")
     click.echo(f"{shown(output)}: images of each class, train and test:")
     for name in drawn.classes:
         counts = drawn.counts

@@ -37,15 +37,26 @@ Examples:
     "--table",
     type=click.Path(path_type=Path),
     metavar="FILE.csv",
-    help="Of a protocol: for the images of a table with the columns file,label[,split].",
+    help="Of a protocol: for the images of a table (CSV, Parquet) with the columns file,label[,split].",
 )
+@click.option("--file-column", metavar="COLUMN", help="Of the table: the image files.")
+@click.option("--label-column", metavar="COLUMN", help="Of the table: their labels.")
+@click.option("--split-column", metavar="COLUMN", help="Of the table: train, test or val.")
 @click.option(
     "--group",
     metavar="COLUMN",
-    help="With --table: equal values, of a patient say, stay on one side of the drawn test set.",
+    help="Of the table: equal values, of a patient say, stay on one side of the drawn test set.",
 )
 def command(
-    kind: str, name: str, output: Path, images: Path | None, table: Path | None, group: str | None
+    kind: str,
+    name: str,
+    output: Path,
+    images: Path | None,
+    table: Path | None,
+    file_column: str | None,
+    label_column: str | None,
+    split_column: str | None,
+    group: str | None,
 ) -> None:
     """Write a method, strategy, protocol or source of images that works, and its test, for you to change.
 
@@ -55,10 +66,21 @@ def command(
     """
     import shlex
 
+    from ltbench.data.table_columns import option_of
     from ltbench.errors import InputError
     from ltbench.scaffold.write import write_plugin
 
     own = images if images is not None else table
+    given = {
+        "file": file_column,
+        "label": label_column,
+        "split": split_column,
+        "group": group,
+    }
+    stated = {role: column for role, column in given.items() if column is not None}
+    if stated and table is None:
+        role, column = next(iter(stated.items()))
+        raise InputError(f"{option_of(role)} {column} needs --table, whose column it is")
     if own is not None:
         if kind != "protocol":
             raise InputError(f"--images and --table are for protocols, not for a {kind}")
@@ -68,12 +90,8 @@ def command(
             raise InputError(f"{images} is a file; give its folder, or --table {images}")
         if table is not None and table.is_dir():
             raise InputError(f"{table} is a folder; give --images {table}")
-        if images is not None and group is not None:
-            raise InputError(f"--group {group} needs --table, whose column it is")
-        _for_own_images(name, own, output, group)
+        _for_own_images(name, own, output, stated)
         return
-    if group is not None:
-        raise InputError(f"--group {group} needs --table, whose column it is")
     plugin, test = (shlex.quote(str(path)) for path in write_plugin(kind, name, output))
     click.echo(f"{plugin}: works as it stands; change it")
     click.echo(f"{test}: its test (python -m pytest {test})\n")
@@ -93,15 +111,18 @@ def command(
     click.echo("  ltbench report")
 
 
-def _for_own_images(name: str, source: Path, output: Path, group: str | None) -> None:
+def _for_own_images(name: str, source: Path, output: Path, stated: dict[str, str]) -> None:
     import shlex
 
     from ltbench.data.findings import note_lines, shown
     from ltbench.scaffold.write_own import RULE, write_own_protocol
 
-    written = write_own_protocol(name, source, output, group)
+    written = write_own_protocol(name, source, output, stated)
     data = written.data
+    if written.columns is not None and (told := written.columns.told()):
+        click.echo(f"columns taken: {told}")
     if written.table is not None:
+        group = stated.get("group")
         kept = f", with equal values of {group} on one side" if group else ""
         click.echo(
             f"{shown(written.table)}: a test set drawn from images that have none, {RULE.share:.0%} of "

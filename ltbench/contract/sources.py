@@ -21,7 +21,7 @@ from ltbench.data.guard import asked, guarded
 from ltbench.data.raw import Found
 from ltbench.errors import InputError, LtbenchError
 from ltbench.hyper import Hyper
-from ltbench.names import check_name
+from ltbench.names import check_source_name
 from ltbench.protocol.protocol import DataConfig
 from ltbench.registry import Plugin
 from ltbench.source import DataSource
@@ -81,7 +81,7 @@ def name_and_title(case: SourceCase) -> None:
     """It has a usable name, and a title for lists."""
     cls = case.plugin.cls
     try:
-        check_name(cls.name, "name")
+        check_source_name(cls.name, "name")
     except InputError as error:
         raise Unmet(str(error)) from None
     require(cls.title.strip(), "title is empty")

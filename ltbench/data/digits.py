@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ltbench.data.dataset import ArrayDataset, Images, Labels, Splits
+from ltbench.data.split import draw_per_class
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 IMAGE_SIZE = 8
@@ -39,18 +40,8 @@ def split_indices() -> tuple[Labels, Labels]:
     return _split(_read()[1])
 
 
-def _split(
-    labels: Labels,
-) -> tuple[Labels, Labels]:
-    generator = np.random.RandomState(0)
-    train: list[Labels] = []
-    test: list[Labels] = []
-    for label in range(len(CLASS_NAMES)):
-        chosen = np.flatnonzero(labels == label).astype(np.int64)
-        generator.shuffle(chosen)
-        test.append(chosen[:TEST_PER_CLASS])
-        train.append(chosen[TEST_PER_CLASS:])
-    return np.concatenate(train), np.concatenate(test)
+def _split(labels: Labels) -> tuple[Labels, Labels]:
+    return draw_per_class(labels, len(CLASS_NAMES), TEST_PER_CLASS, seed=0)
 
 
 def _read() -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:

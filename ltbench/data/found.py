@@ -16,6 +16,7 @@ from ltbench.data.dataset import ArrayDataset, Dataset, FileNames, Images, Label
 from ltbench.data.decode import Decoded, Encoded, collect, decode_resized, mapper, try_decoding
 from ltbench.data.findings import Findings, shown
 from ltbench.data.folder import LabelledFile, file_stream, fit_option
+from ltbench.data.folder_scan import VALIDATION_USE
 from ltbench.data.raw import Found, Raw, Stream
 from ltbench.errors import DataError
 
@@ -33,19 +34,72 @@ def from_arrays(
     *,
     origin: str = "made in memory",
     files: Sequence[Path] = (),
+    image_size: int | None = None,
+    fit: str = "crop",
 ) -> Found:
     """A set that fits into memory; ``read()`` gives training and test images with their labels.
 
     files: what ``read`` reads; decoded images are kept in the cache until one of them changes.
-    Without files nothing is kept: ``read`` is called in every process.
+    Without files nothing is kept: ``read`` is called in every process. image_size: images may have
+    any size ``(N, 3, H, W)`` or be grey ``(N, H, W)``, and become squares of ``image_size`` by ``fit``, as
+    for :func:`from_files`; without it they are taken as they are.
     """
     names = tuple(class_names)
+    if image_size is not None:
+        return _resized_arrays(read, names, image_size, origin, tuple(files), fit)
 
     def raw() -> Raw:
         train, test = (ArrayDataset(np.asarray(x), y, names) for x, y in read())
         return Raw(names, train.image_size, dataset_stream(train), dataset_stream(test))
 
     return Found("arrays", origin, tuple(files), raw, stored=bool(files))
+
+
+def _resized_arrays(
+    read: Callable[[], tuple[Arrays, Arrays]],
+    names: tuple[str, ...],
+    image_size: int,
+    origin: str,
+    files: tuple[Path, ...],
+    fit: str,
+) -> Found:
+    findings = Findings()
+
+    def raw() -> Raw:
+        streams = (
+            _resized(np.asarray(x), y, image_size, fit, f"{origin}, {split} image", findings)
+            for split, (x, y) in zip(_SPLITS, read(), strict=True)
+        )
+        return Raw(names, image_size, *streams)
+
+    digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()
+    options: dict[str, int | str] = {"image_size": image_size, "names": digest, **fit_option(fit)}
+    return Found("arrays", origin, files, raw, options, findings, stored=bool(files))
+
+
+def _resized(
+    images: Images, given: ArrayLike, size: int, fit: str, what: str, findings: Findings
+) -> Stream:
+    labels = np.asarray(given, dtype=np.int64)
+    grey = images.ndim == 3
+    if images.dtype != np.uint8 or not (grey or (images.ndim == 4 and images.shape[1] == 3)):
+        raise DataError(
+            f"{what}s must be uint8 (N, 3, H, W) or (N, H, W), not {images.dtype} {images.shape}"
+        )
+    if labels.shape != images.shape[:1]:
+        raise DataError(f"{what}s: {len(images)} need as many labels, not an array {labels.shape}")
+
+    def decoded(i: int) -> Decoded:
+        image = Image.fromarray(images[i] if grey else images[i].transpose(1, 2, 0))
+        return decode_resized(image, size, fit, upright=False, where=f"{what} {i}")
+
+    def batches() -> Iterator[tuple[Images, Labels]]:
+        for start in range(0, len(images), _BATCH):
+            places = range(start, min(start + _BATCH, len(images)))
+            told = [f"{what.rpartition(', ')[2]} {i}" for i in places]
+            yield collect(map(decoded, places), told, findings), labels[start : places.stop]
+
+    return Stream(len(images), batches)
 
 
 def from_files(
@@ -57,18 +111,22 @@ def from_files(
     origin: str,
     upright: bool = False,
     fit: str = "crop",
+    holdout: Sequence[tuple[Path, int]] = (),
 ) -> Found:
     """Image files with their labels, in any format and size that Pillow reads; resized and cropped
     to ``image_size`` as :func:`ltbench.data.decode.decode_resized` says; fit: ``config.fit``, where the
     source leaves that to its users.
 
     upright: obey a camera's EXIF orientation. Off for published sets: the code that made their
-    published numbers did not.
+    published numbers did not. holdout: validation images, where the set comes with some.
     """
+    given = (train, test, holdout) if holdout else (train, test)
     parts: list[list[LabelledFile]] = [
-        [(Path(path), int(label)) for path, label in part] for part in (train, test)
+        [(Path(path), int(label)) for path, label in part] for part in given
     ]
     names, findings = tuple(class_names), Findings()
+    for path, _ in holdout:
+        findings.note(VALIDATION_USE, shown(path))
 
     def raw() -> Raw:
         streams = (file_stream(part, image_size, findings, fit, upright=upright) for part in parts)

@@ -67,7 +67,8 @@ class Place:
         return found
 
     def _downloads(self) -> Path:
-        return cache_root() / "downloads" / self.source.name
+        # A colon is no part of a folder's name everywhere.
+        return cache_root() / "downloads" / self.source.name.replace(":", "-")
 
     def _own(self, found: Found) -> Found:
         """Decoded images of a plugin belong to its code and options, too: no file tells when those change."""

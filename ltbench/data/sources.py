@@ -46,6 +46,7 @@ def open_data(
     report: Report | None = None,
     thorough: bool = False,
     plugins: Sequence[str] = (),
+    asked: bool = False,
 ) -> Splits:
     """Training and test images of ``config``, decoded and checked against it.
 
@@ -53,7 +54,8 @@ def open_data(
     ``config.path``, else among what ltbench downloaded into its cache; ``download`` allows fetching
     them where the source can. ``report`` is told about progress. ``thorough`` reads
     every image even where the folders are wrong already, so that all is told at once, and looks for
-    files with the same content. ``plugins``: files that the source may be in. Raises
+    files with the same content. ``plugins``: files that the source may be in. ``asked``: somebody
+    asked for the images themselves, which some sources want before they download. Raises
     :class:`DataError` where images are missing, damaged or not what ``config`` says,
     :class:`InputError` for an unknown source or option, and where ``config.subset`` names a class
     that there is not.
@@ -61,7 +63,8 @@ def open_data(
     place = locate(config, data_dir, plugins)
     found = place.find()
     if found is None:
-        if not download or not place.source.can_download():
+        may = place.source.can_download() and (asked or not place.source.fetch_when_asked)
+        if not download or not may:
             raise DataError(f"{place.source.title} is not here; {place.source.remedy()}")
         found = place.fetch(report)
     if thorough and found.names is not None:

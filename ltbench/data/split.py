@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ltbench.data.dataset import Labels
 from ltbench.errors import DataError
 
 _ATTEMPTS = 50  # other orders, where groups over several classes do not fit at once
@@ -69,6 +70,30 @@ def split_files(
         f"{totals[failed]} images belong together (identical files, or one group) in too few pieces; "
         "lower --min-per-class, or add images"
     )
+
+
+def draw_per_class(
+    labels: Labels, classes: int, per_class: int, *, seed: int
+) -> tuple[Labels, Labels]:
+    """Places in ``labels`` ``(N,)`` of the training and of the test images, class by class.
+
+    Per class one shuffle, in class order, by one ``RandomState(seed)``; the first ``per_class`` are test
+    images. Raises :class:`CannotSplit` where a class would keep no training image.
+    """
+    generator = np.random.RandomState(seed)
+    train: list[Labels] = []
+    test: list[Labels] = []
+    for label in range(classes):
+        chosen = np.flatnonzero(labels == label).astype(np.int64)
+        if len(chosen) <= per_class:
+            raise CannotSplit(
+                f"class {label} has {len(chosen)} images, too few for test_per_class = {per_class} and "
+                "one for training"
+            )
+        generator.shuffle(chosen)
+        test.append(chosen[:per_class])
+        train.append(chosen[per_class:])
+    return np.concatenate(train), np.concatenate(test)
 
 
 def _choose(

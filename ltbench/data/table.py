@@ -1,4 +1,4 @@
-"""A user's own images by a table: ``file,label,split``, the files wherever they lie."""
+"""A user's own images by a table: a file, a label and a split in each row, the files wherever they lie."""
 
 from __future__ import annotations
 
@@ -13,22 +13,36 @@ from ltbench.data.findings import Findings, shown
 from ltbench.data.folder import file_stream, fit_option
 from ltbench.data.folder_scan import SPLITS, VALIDATION, VALIDATION_USE
 from ltbench.data.raw import Found, Raw
-from ltbench.data.table_file import HEAD, Line, read_table
+from ltbench.data.table_columns import Columns
+from ltbench.data.table_file import Line, read_table
 from ltbench.errors import nearest
 
 _HELD = VALIDATION[0]
+_USUAL = Columns()
+_OTHERS = "; [data.options] file_column, label_column and split_column name others"
 
 
-def find_table(table: Path, base: Path, image_size: int, fit: str = "crop") -> Found:
+def find_table(
+    table: Path,
+    base: Path,
+    image_size: int,
+    fit: str = "crop",
+    columns: Columns = _USUAL,
+) -> Found:
     """The images that ``table`` lists, its file names below ``base``.
 
     Labels are texts, classes those of the training images: whole numbers by value, others by name.
     Rows of a validation split are the source's validation images. What is wrong is gathered in the result's
     ``findings``: other splits, files that are missing, empty or listed twice, a test class unknown
-    in training, a split without images. Raises :class:`DataError` where it is no such table.
+    in training, a split without images. Rows of one group in training and in test are a warning,
+    which names lines: what a group is called is kept nowhere. Raises :class:`DataError` where it is no
+    such table.
     """
     findings = Findings()
-    lines = _sound(read_table(table, HEAD), base, findings)
+    asked = [columns.file, columns.label, columns.split, *filter(None, [columns.group])]
+    lines = _sound(read_table(table, asked, others=_OTHERS), base, findings)
+    if columns.group:
+        _check_groups(lines, findings)
     names = ordered_classes(line.cells[1] for line in lines if line.cells[2] == "train")
     if names != tuple(sorted(names)):
         findings.note(BY_VALUE, f"{shown(names[0])} to {shown(names[-1])}")
@@ -72,8 +86,8 @@ def _of(line: Line, split: str, numbers: dict[str, int]) -> bool:
 
 def _named(line: Line) -> Line:
     """With one name for a validation split, whatever it is called."""
-    name, label, split = line.cells
-    return Line(line.where, (name, label, _HELD if split in VALIDATION else split))
+    name, label, split, *group = line.cells
+    return Line(line.where, (name, label, _HELD if split in VALIDATION else split, *group))
 
 
 def _sound(lines: list[Line], base: Path, findings: Findings) -> list[Line]:
@@ -81,7 +95,7 @@ def _sound(lines: list[Line], base: Path, findings: Findings) -> list[Line]:
     sound = []
     seen: dict[str, str] = {}
     for line in lines:
-        name, _, split = line.cells
+        name, _, split = line.cells[:3]
         if split not in (*SPLITS, *VALIDATION):
             findings.error(
                 "rows of unknown splits",
@@ -104,6 +118,18 @@ def _sound(lines: list[Line], base: Path, findings: Findings) -> list[Line]:
             sound.append(_named(line))
         seen.setdefault(name, line.where)
     return sound
+
+
+def _check_groups(lines: list[Line], findings: Findings) -> None:
+    first: dict[tuple[str, str], str] = {}
+    for line in lines:
+        first.setdefault((line.cells[3], line.cells[2]), line.where)
+    for group, split in first:
+        if split == "train" and (group, "test") in first:
+            findings.warn(
+                "groups with images in train and in test",
+                f"{first[group, 'train']} and {first[group, 'test']}",
+            )
 
 
 def _check_classes(

@@ -22,7 +22,7 @@ from ltbench.settings import check_ranges, convert, identity_of, read, setting
 SMALLEST_CLASS, LARGEST = "smallest-class", "largest"
 VALIDATION = "val"
 CROP = "crop"
-_SQUARE = ("digits", "cifar10", "cifar100", "parquet")
+_SQUARE = ("digits", "cifar10", "cifar100")
 """Sources whose images have the protocol's size already."""
 FITS = (CROP, "pad", "squash")
 SOURCE_ALIASES = {"folder": "image-folder"}
@@ -139,8 +139,8 @@ class DataConfig(_Checked):
             raise InputError("mean and std are given together or not at all")
         if self.fit != CROP and self.source in _SQUARE:
             raise InputError(
-                f'fit = "{self.fit}" is for images of any size, as of image-folder and table; those of '
-                f"{self.source} have their size"
+                f'fit = "{self.fit}" is for images of any size, as of image-folder, table and parquet; '
+                f"those of {self.source} have their size"
             )
         if self.subset:
             _check_different("subset", self.subset)

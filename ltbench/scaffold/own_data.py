@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ltbench.data.findings import Findings
 from ltbench.data.folder import find_folder
 from ltbench.data.raw import Found
 from ltbench.data.table import find_table
+from ltbench.data.table_columns import Columns
 from ltbench.protocol.protocol import LARGEST, GroupsConfig, TestConfig
 from ltbench.shift.groups import class_groups
 from ltbench.shift.profiles import Counts, training_rank
@@ -27,7 +29,7 @@ _LOOKED_AT = 100  # headers read: sizes of a data set are alike
 class OwnData:
     """``train``, ``test`` ``(C,)``: images of each class; ``validation``: how many there are.
 
-    ``sides``: short sides in pixels of a sample.
+    ``sides``: short sides in pixels of a sample; ``options``: ``[data.options]`` that the source needs.
     """
 
     source: str
@@ -38,6 +40,7 @@ class OwnData:
     validation: int
     sides: tuple[int, ...]
     findings: Findings
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image_size(self) -> int:
@@ -78,9 +81,11 @@ def look_at_folder(folder: Path) -> OwnData:
     return _own("image-folder", folder, find_folder(folder, _SIZES[0]))
 
 
-def look_at_table(table: Path) -> OwnData:
-    """``table`` with the columns ``file,label,split``; as :func:`look_at_folder`."""
-    return _own("table", table, find_table(table, table.parent, _SIZES[0]))
+def look_at_table(table: Path, columns: Columns | None = None) -> OwnData:
+    """``table`` with the columns ``file,label,split``, or others; as :func:`look_at_folder`."""
+    columns = columns or Columns()
+    found = find_table(table, table.parent, _SIZES[0], columns=columns)
+    return replace(_own("table", table, found), options=columns.options)
 
 
 def _own(source: str, path: Path, found: Found) -> OwnData:

@@ -65,7 +65,14 @@ source = "{data.source}"
 path = {_text(_below(data.path, home))}
 classes = {len(data.classes)}
 image_size = {size}  # short side resized to this, centre cut out ({seen}); costs its square
-"""
+{_options(data)}"""
+
+
+def _options(data: OwnData) -> str:
+    if not data.options:
+        return ""
+    lines = [f"{key} = {_text(value)}" for key, value in data.options.items()]
+    return "\n".join(("", "[data.options]           # columns of the table", *lines, ""))
 
 
 def _train(data: OwnData) -> str:

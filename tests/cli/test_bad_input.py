@@ -95,6 +95,7 @@ WRONG_OPTIONS = {
     "--set nonsense": r"--set 'nonsense' must look like recipe\.epochs=40",
     "--set model.backbone=resnet9": r"backbone = 'resnet9' must be one of",
     "--set data.source=digit": r"unknown data source 'digit' .*did you mean 'digits'\?",
+    "--set data.source=torchvision:SVNH": r"did you mean 'torchvision:SVHN'\?; `ltbench new source NAME`",
     "--set data.fit=pad": r'fit = "pad" is for images of any size, .*those of digits have their size',
     "--set data.fit=stretch": r"fit = 'stretch' must be one of: crop, pad, squash",
     "--set data.classes=12": r"has 10 classes, the protocol says 12",

@@ -294,7 +294,7 @@ def test_the_snippet_of_the_page_runs(
 def test_what_all_members_bring_the_ensemble_has_too(
     ltbench_here: CommandLine, labels: Array, tmp_path: Path
 ) -> None:
-    """Hold-out and views side by side; a strategy that asks for them where one member lacks them is refused."""
+    """Hold-out and views side by side; where one lacks them it is refused."""
     results, held = tmp_path / "results", np.arange(10).repeat(4)
     rng = np.random.default_rng(5)
     for seed, name in enumerate(("mine", "theirs", "bare")):

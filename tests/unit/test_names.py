@@ -11,6 +11,7 @@ from ltbench.names import (
     Call,
     Row,
     check_name,
+    check_source_name,
     format_call,
     parse_call,
     parse_row,
@@ -107,3 +108,14 @@ def test_bad_rows_are_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         parse_rows(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["digits", "torchvision:FashionMNIST", "satellites:eo-1"])
+def test_a_source_may_be_one_of_a_family(name: str) -> None:
+    assert check_source_name(name, "name") == name
+
+
+@pytest.mark.parametrize("name", ["", ":", "a:", ":A", "Family:a", "a:b:c", "a:../b", "a:con", 3])
+def test_other_names_of_sources_are_refused(name: object) -> None:
+    with pytest.raises(InputError, match="is not usable"):
+        check_source_name(name, "name")

@@ -51,7 +51,7 @@ class Cifar10(DataSource[NoHyper]):
 
     def _in_folder(self, folder: Path, config: ImageRequest) -> Found:
         from ltbench.data.cifar import ARCHIVES, find_archive, find_extracted
-        from ltbench.data.parquet import find_parquet, has_shards
+        from ltbench.data.parquet import Layout, find_parquet, has_shards
 
         archive = ARCHIVES[self.name]
         places = [folder, *(folder / name for name in self.subfolders)]
@@ -65,7 +65,7 @@ class Cifar10(DataSource[NoHyper]):
                 return find_extracted(archive, place)
         for place in places:
             if has_shards(place):
-                return find_parquet(place, config.classes, config.image_size)
+                return find_parquet(place, config.classes, config.image_size, Layout(exact=True))
         raise DataError(f"data folder {folder} holds no {self.title}{self.expected()}")
 
 

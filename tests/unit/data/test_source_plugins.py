@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ltbench.data.cache import entry_path
-from ltbench.data.found import from_files
+from ltbench.data.cache import entry_path, load
+from ltbench.data.decode import square
+from ltbench.data.found import from_arrays, from_files
 from ltbench.data.sources import describe, open_data
 from ltbench.errors import DataError, InputError
 from ltbench.execute.job import build_trial
@@ -22,7 +23,8 @@ from ltbench.registry import load_registries, load_sources
 FILES = '''
 from dataclasses import dataclass
 from ltbench import DataSource, Hyper
-from ltbench.data.found import from_files
+from ltbench.data.decode import square
+from ltbench.data.found import from_arrays, from_files
 from ltbench.settings import setting
 
 
@@ -281,3 +283,44 @@ def test_class_order_size_and_exif_rule_decide_which_stored_images_are_meant(fol
     entries = [entry(), entry(("yes", "no")), entry(size=8), entry(upright=True)]
     assert len(set(entries)) == 4
     assert entry() == entries[0]
+
+
+def test_arrays_of_any_size_become_squares() -> None:
+    """Grey and coloured ones alike, as the same images from files do; without a size they stay."""
+    grey = np.random.RandomState(0).randint(0, 256, (4, 9, 12)).astype(np.uint8)
+    colour = np.repeat(grey[:, None], 3, axis=1)
+    labels = np.array([0, 1, 0, 1])
+
+    def loaded(images: np.ndarray, fit: str) -> np.ndarray:
+        arrays = (images, labels), (images[:2], labels[:2])
+        found = from_arrays(lambda: arrays, ["a", "b"], image_size=6, fit=fit)
+        return load(found).train.read(np.arange(4))
+
+    for fit in ("crop", "pad", "squash"):
+        pictures = [square(Image.fromarray(one).convert("RGB"), 6, fit) for one in grey]
+        expected = np.stack([np.asarray(one).transpose(2, 0, 1) for one in pictures])
+        np.testing.assert_array_equal(loaded(grey, fit), expected)
+        np.testing.assert_array_equal(loaded(colour, fit), expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((2, 8, 8)), [0, 1], r"must be uint8 \(N, 3, H, W\) or \(N, H, W\), not float64"),
+        (np.zeros((2, 1, 8, 8), np.uint8), [0, 1], r"not uint8 \(2, 1, 8, 8\)"),
+        (np.zeros((2, 8, 8), np.uint8), [0], r"2 need as many labels, not an array \(1,\)"),
+    ],
+)
+def test_arrays_of_another_kind_are_one_line(
+    images: np.ndarray, labels: list[int], message: str
+) -> None:
+    found = from_arrays(lambda: ((images, labels), (images, labels)), ["a", "b"], image_size=6)
+    with pytest.raises(DataError, match=message):
+        load(found)
+
+
+def test_a_family_of_sources_shares_a_prefix(tmp_path: Path, plugin: str, folder: Path) -> None:
+    Path(plugin).write_text(FILES.replace('"flags", "Flags"', '"flags:Two", "Flags"'))
+    path = write_protocol(tmp_path, f'path = "{folder}"', source="flags:Two")
+    protocol = load_protocol_config(path, plugins=[plugin])
+    assert len(open_data(protocol.data, plugins=[plugin]).train) == 4
