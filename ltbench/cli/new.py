@@ -45,7 +45,8 @@ Examples:
 @click.option(
     "--group",
     metavar="COLUMN",
-    help="Of the table: equal values, of a patient say, stay on one side of the drawn test set.",
+    help="Of the table: equal values, of a patient say, stay on one side of the drawn test set; a "
+    "table that has one already is checked for it.",
 )
 def command(
     kind: str,

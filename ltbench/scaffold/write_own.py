@@ -62,11 +62,6 @@ def write_own_protocol(
             )
         home.mkdir(parents=True, exist_ok=True)
         _draw(source, table, columns)
-    elif columns is not None and columns.group:
-        raise InputError(
-            f"--group {columns.group}: {shown(source)} is split into train and test already, so nothing "
-            "is drawn"
-        )
     if drawn:
         data = look_at_table(table)
     else:

@@ -91,7 +91,10 @@ def test_a_patient_stays_on_one_side(ltbench_here: CommandLine, tmp_path: Path) 
         sides.setdefault(patient[file], set()).add(side)
     assert all(len(found) == 1 for found in sides.values())
     for words, expected in (
-        (("--table", "kept.csv", "--group", "x"), "kept.csv is split into train and test already"),
+        (
+            ("--table", "kept.csv", "--group", "x"),
+            "kept.csv has no column 'x', which --group names",
+        ),
         (("--table", "scans.csv", "--group", "patint"), "did you mean 'patient'?"),
         (("--images", "scans", "--group", "patient"), "--group patient needs --table"),
         (("--group", "patient"), "--group patient needs --table"),
