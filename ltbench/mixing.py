@@ -48,4 +48,5 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None =
     targets: ``(B,)`` int64 or ``(B, C)``; weights: ``(C,)``, 1 where there are none. Divided by the
     number of images, not by their weights: so do the published codes that mix and weigh.
     """
-    return F.cross_entropy(logits, soft_targets(targets, logits.shape[1]), weight=weights)
+    rows = soft_targets(targets, logits.shape[1]).to(logits.dtype)
+    return F.cross_entropy(logits, rows, weight=weights)
