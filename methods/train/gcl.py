@@ -43,8 +43,8 @@ class Gcl(Method[GclHyper]):
     loss is t_c times that of target c. Departs from the published code in one thing: that draws e for
     each of the two labels.
 
-    No closed prior. Reference: log pi of the sampler, and log E exp(-k |e|) = log 2 + (k/3)^2 / 2 + log
-    Phi(-k/3), k = s a (log n_max - log n_j) / log(n_max / n_min).
+    No closed prior. Reference: log pi of the sampler, and log E exp(-k |e|) = (k/3)^2 / 2 + log Phi(-k/3)
+    and a constant, k = s a (log n_max - log n_j) / log(n_max / n_min).
     """
 
     name: ClassVar = "gcl"
