@@ -76,7 +76,7 @@ class Cmo(Method[CmoHyper]):
         """Width and height of the box, then its centre, all as parts of the image; 0 for no box."""
         hyper = self.hyper
         part = 1 - beta(hyper.alpha, 1, rng)
-        coin, column, row = torch.rand(3, generator=rng).split(1)
+        coin, column, row = torch.rand(3, 1, generator=rng)
         pastes = (coin < hyper.probability) & (hyper.start <= progress < hyper.end)
         side = torch.where(pastes, part.sqrt(), torch.zeros(1))
         return (torch.cat([side, column, row]),)

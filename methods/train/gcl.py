@@ -117,7 +117,8 @@ class Gcl(Method[GclHyper]):
         h = target_losses(scale * cosines, scale * hyper.margin if last else 0.0)
         if last:
             h = (1 - (-h.detach()).exp()) ** hyper.focal * h
-        return (soft_targets(seen.targets, len(self.counts)) * h).sum(dim=1).mean()
+        each: Tensor = (soft_targets(seen.targets, len(self.counts)) * h).sum(dim=1)
+        return each.mean()
 
     def loss_stage(self, progress: float) -> bool:
         return progress * (1 + self.hyper.classifier_epochs) >= 1  # whether the classifier learns
