@@ -117,15 +117,15 @@ class Gcl(Method[GclHyper]):
         h = target_losses(scale * cosines, scale * hyper.margin if last else 0.0)
         if last:
             h = (1 - (-h.detach()).exp()) ** hyper.focal * h
-        each: Tensor = (soft_targets(seen.targets, len(self.counts)) * h).sum(dim=1)
-        return each.mean()
+        return (soft_targets(seen.targets, len(self.counts)) * h).sum(dim=1).mean()
 
     def loss_stage(self, progress: float) -> bool:
         return progress * (1 + self.hyper.classifier_epochs) >= 1  # whether the classifier learns
 
     def reference_bias(self) -> Tensor:
         k = self.hyper.classifier_scale * self._lost / 3
-        return (log_prior(self.counts) + k**2 / 2 + torch.special.log_ndtr(-k))[None]
+        left: Tensor = k**2 / 2 + torch.special.log_ndtr(-k)
+        return (log_prior(self.counts) + left)[None]
 
 
 def target_losses(logits: Tensor, margin: float) -> Tensor:
