@@ -1,4 +1,4 @@
-"""What methods that mix images have in common: the mixing weight, and pairs within a batch."""
+"""What methods that mix images have in common: mixing weight, pairs within a batch, mixed labels' loss."""
 
 from __future__ import annotations
 
@@ -21,14 +21,32 @@ def soft_targets(targets: Tensor, classes: int) -> Tensor:
     return targets if targets.ndim == 2 else F.one_hot(targets, classes).float()
 
 
-def mixed_with(first: Images, partner: Tensor, weight: Tensor, classes: int) -> Images:
+def mixed_with(
+    first: Images,
+    partner: Tensor,
+    weight: Tensor,
+    classes: int,
+    label_weight: Tensor | None = None,
+) -> Images:
     """w x_i + (1 - w) x_j for images and targets (mixup), j = ``partner[i]``; weight ``(1,)`` or ``(B,)``.
 
-    One view. Source: Zhang et al. 2018.
+    One view. label_weight: another w, of the same shape or ``(B,)``, for the targets. Source: Zhang et
+    al. 2018.
     """
     hot = soft_targets(first.targets, classes)
-    of_images, of_targets = weight.view(-1, 1, 1, 1), weight.view(-1, 1)
+    of_images = weight.view(-1, 1, 1, 1)
+    of_targets = (weight if label_weight is None else label_weight).view(-1, 1)
     return Images(
         of_images * first.pixels + (1 - of_images) * first.pixels[partner],
         of_targets * hot + (1 - of_targets) * hot[partner],
     )
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over images of -sum_c w_c t_c log softmax(z)_c ``()``, logits z ``(B, C)``.
+
+    targets: ``(B,)`` int64 or ``(B, C)``; weights: ``(C,)``, 1 where there are none. Divided by the
+    number of images, not by their weights: so do the published codes that mix and weigh.
+    """
+    rows = soft_targets(targets, logits.shape[1]).to(logits.dtype)
+    return F.cross_entropy(logits, rows, weight=weights)

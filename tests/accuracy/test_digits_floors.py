@@ -28,6 +28,14 @@ FLOORS = {
     "class-balanced": 79.0,
     "focal": 80.0,
     "lade": 75.0,
+    "lws": 80.0,
+    "ncm": 84.0,
+    "mixup": 80.0,
+    "remix": 83.0,
+    "cmo": 85.0,
+    "bayias": 83.0,
+    "mislas": 82.0,
+    "gcl": 81.0,
 }
 SEEDS = (0, 1)
 
@@ -40,7 +48,7 @@ def results(
     folder = tmp_path_factory.mktemp("digits")
     methods = (
         "ce,balanced-softmax,logit-adjustment,ride,sade,plain-experts,dirmixe,class-balanced,"
-        "focal,lade"
+        "focal,lade,lws,ncm,mixup,remix,cmo,bayias,mislas,gcl"
     )
     done = ltbench(
         "run", "--methods", methods, "--protocol", "digits-lt", "--seeds", "2", "--results", folder

@@ -17,8 +17,10 @@ CHECKS = [
 WITHOUT_BIAS = {
     *("class-balanced", "dirmixe", "focal", "lade", "ride"),
     *("ldam-drw", "tau-norm", "vs"),
+    *("bayias", "cmo", "gcl", "lws", "mislas", "ncm", "remix"),
 }
-"""Weights, margins, random priors, regularisers and rescaled heads are no cross-entropy on z + bias."""
+"""Weights, margins, random priors, regularisers, heads rescaled or made of means and mixes with another
+label distribution are no cross-entropy on z + bias."""
 
 
 def test_the_methods_are_there_and_none_is_broken() -> None:
