@@ -18,7 +18,7 @@ WITHOUT_BIAS = {
     *("dirmixe", "focal", "lade", "ride"),
     *("ldam-drw", "tau-norm", "vs"),
 }
-"""Deferred weights, margins, random priors, regularisers and rescaled heads are no cross-entropy on z + bias."""
+"""Deferred weights, margins, random priors, regularisers, rescaled heads: no cross-entropy on z + bias."""
 
 
 def test_the_methods_are_there_and_none_is_broken() -> None:
