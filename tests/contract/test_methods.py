@@ -16,6 +16,7 @@ CHECKS = [
 ]
 WITHOUT_BIAS = {
     *("dirmixe", "focal", "lade", "ride"),
+    *("cdt", "influence-balanced", "ncl", "reslt", "ride-distilled", "tde"),
     *("ldam-drw", "tau-norm", "vs"),
 }
 """Deferred weights, margins, random priors, regularisers, rescaled heads: no cross-entropy on z + bias."""
