@@ -22,9 +22,9 @@ SHORT = 5
 CLASSES, SIZE, BACKBONE = 100, 32, "resnet32"
 NOTE = (
     "cost: multiply-accumulates of training relative to ce, not time; ResNet-32, 100\n"
-    "classes, 32 x 32 images, convolutions and heads; all passes of a step and those of\n"
-    "a teacher, not the training of a parent. A post-hoc method has that of the method\n"
-    "that is trained."
+    "classes, 32 x 32 images, convolutions and heads. All passes of a step and those\n"
+    "of a teacher count, the training of a parent does not. A post-hoc method has\n"
+    "that of the method that is trained."
 )
 
 Line = tuple[str, ...]
