@@ -47,11 +47,12 @@ class CausalHead(nn.Module):
             c = F.normalize(self._cut(self.mean[None]), dim=2)
             f = f - self.hyper.alpha * (f * c).sum(dim=2, keepdim=True) * c
         w = w / (w.norm(dim=2, keepdim=True) + self.hyper.gamma)
-        return self.hyper.scale / self.hyper.pieces * (f @ w.transpose(1, 2)).sum(dim=0)
+        cosines: Tensor = (f @ w.transpose(1, 2)).sum(dim=0)
+        return self.hyper.scale / self.hyper.pieces * cosines
 
     def _cut(self, rows: Tensor) -> Tensor:
         """``(R, D)`` to ``(K, R, D / K)``."""
-        return rows.unflatten(1, (self.hyper.pieces, -1)).transpose(0, 1)
+        return rows.reshape(len(rows), self.hyper.pieces, -1).transpose(0, 1)
 
 
 class Tde(Method[TdeHyper]):
