@@ -182,12 +182,14 @@ class Method(ABC, Generic[H]):
         :meth:`build` is for, so that the weights can be loaded again.
         """
 
-    def advance(self, descend: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
+    def advance(self, descend: Callable[..., Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
         """One update; returns the loss to report.
 
         ``descend()`` clears the gradients, runs the batch through network and ``objective``, leaves
         its gradients and returns the loss ``()``. Called again it repeats the same images, views and
         draws with the weights as they are then; BatchNorm statistics move at each call.
+        ``descend("tail")`` is the same with ``seen.part == "tail"``, for an ``objective`` whose parts
+        go different ways; any name will do.
         """
         loss = descend()
         optimizer.step()

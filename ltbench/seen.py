@@ -53,7 +53,8 @@ class Seen:
     targets: ``(B,)`` int64, or the ``(B, C)`` that :meth:`ltbench.Method.mix` made of them.
     index: ``(B,)`` int64, positions in the training set. phase: its name. progress: epoch / epochs in
     [0, 1). draws: what :meth:`ltbench.Method.draw` returned for this batch, on the device. notes: of
-    the images that ``mix`` returned.
+    the images that ``mix`` returned. part: of the loss, as :meth:`ltbench.Method.advance` named it to
+    ``descend``; "" for all of it.
     rng: what ``loss`` is given under this name; who draws from it inside the step gives up recorded
     steps, who draws in ``draw`` does not.
     """
@@ -67,6 +68,7 @@ class Seen:
     draws: tuple[Tensor, ...] = ()
     notes: tuple[Tensor, ...] = ()
     rng: torch.Generator | None = None
+    part: str = ""
 
     def detached(self) -> Seen:
         """The same without the graph of the gradients."""

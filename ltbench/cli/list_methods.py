@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ltbench.cli.terminal import stdout_console
 from ltbench.method import FAMILIES, Method
-from ltbench.models.training_cost import training_macs
+from ltbench.models.training_cost import parts_of_a_step, training_macs
 from ltbench.registry import Plugin, Registries
 from ltbench.shift.profiles import exponential_counts
 
@@ -22,8 +22,9 @@ SHORT = 5
 CLASSES, SIZE, BACKBONE = 100, 32, "resnet32"
 NOTE = (
     "cost: multiply-accumulates of training relative to ce, not time; ResNet-32, 100\n"
-    "classes, 32 x 32 images, convolutions and heads. A post-hoc method has that of\n"
-    "the method that is trained."
+    "classes, 32 x 32 images, convolutions and heads. All passes of a step and those\n"
+    "of a teacher count, the training of a parent does not. A post-hoc method has\n"
+    "that of the method that is trained."
 )
 
 Line = tuple[str, ...]
@@ -73,10 +74,16 @@ def _network(plugin: Plugin[Method[Any]], registries: Registries) -> tuple[str, 
     name, hyper = build(plugin.name, {}).training_identity()
     trained, plain = build(name, hyper), build("ce", {})
     request = trained.architecture()
-    mine, ce = (
-        training_macs(BACKBONE, CLASSES, method.architecture(), method.phases(), SIZE)
-        for method in (trained, plain)
+    parent = trained.parent()
+    teacher = None
+    if parent is not None and parent.role == "teacher":
+        teacher = build(parent.method, parent.hyper).architecture()
+    mine = training_macs(
+        *(BACKBONE, CLASSES, request, trained.phases(), SIZE),
+        passes=len(parts_of_a_step(trained)),
+        teacher=teacher,
     )
+    ce = training_macs(BACKBONE, CLASSES, plain.architecture(), plain.phases(), SIZE)
     return str(request.experts), f"{mine / ce:.2f}"
 
 

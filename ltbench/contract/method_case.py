@@ -53,7 +53,7 @@ class MethodCase:
         """Whether the training is its own, so that there is no other loss to compare with."""
         method = self.build()
         name, hyper = method.training_identity()
-        return name == self.plugin.name and hyper == method.hyper.to_json()
+        return name == self.plugin.name and hyper == method.hyper.training_part()
 
     def trains_nothing(self) -> bool:
         """Whether it takes a parent's network as it is, so that it has no loss."""

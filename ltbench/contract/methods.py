@@ -33,7 +33,11 @@ from ltbench.contract.method_case import (
 )
 from ltbench.contract.parents import network_stays_one, parent_can_be_trained
 from ltbench.contract.shown import rename_extra
-from ltbench.contract.steps import draw_gives_tensors, mix_gives_images
+from ltbench.contract.steps import (
+    draw_gives_tensors,
+    every_part_of_the_loss_is_finite,
+    mix_gives_images,
+)
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.method import Architecture, Phase
 
@@ -186,4 +190,5 @@ METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
     Property(posterior_is_that_of_the_loss),
     Property(draw_gives_tensors),
     Property(mix_gives_images),
+    Property(every_part_of_the_loss_is_finite),
 )

@@ -39,11 +39,12 @@ def shown(
     *,
     draw_at: float | None = None,
     views_differ: bool = True,
+    part: str = "",
 ) -> Seen:
     """A step with logits ``(B, E, C)`` in its first view.
 
-    draw_at: another progress for ``draw``. Features are made of the logits, sorted, so that no number
-    of a class is in them.
+    draw_at: another progress for ``draw``; part: of the loss. Features are made of the logits, sorted,
+    so that no number of a class is in them.
     """
     prepare(method)
     phase = phase_at(method, progress)
@@ -68,6 +69,7 @@ def shown(
         drawn,
         _notes(method, targets, len(phase.views), drawn),
         rng,
+        part,
     )
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ltbench.contract.memory import global_randomness
-from ltbench.contract.method_case import PROGRESS, MethodCase, seeded
+from ltbench.contract.method_case import PROGRESS, MethodCase, loss_of, seeded
 from ltbench.contract.shown import IMAGE_SIZE, phase_at, shown
 from ltbench.contract.unmet import require
 from ltbench.method import Images, overrides
+from ltbench.models.training_cost import parts_of_a_step
 
 
 def draw_gives_tensors(case: MethodCase) -> None:
@@ -33,6 +34,27 @@ def draw_gives_tensors(case: MethodCase) -> None:
         shapes.add(tuple((tuple(each.shape), each.dtype) for each in one))
     require(len(shapes) == 1, "number, shapes or types of what draw returns depend on progress")
     require(global_randomness() == state, "draw uses a global generator; draw with generator=rng")
+
+
+def every_part_of_the_loss_is_finite(case: MethodCase) -> None:
+    """`advance` descends, and each part of the loss that it asks for is finite, and so is its gradient."""
+    method = case.build()
+    if not overrides(method, "advance") or case.trains_nothing():
+        return
+    parts = parts_of_a_step(method)
+    require(parts, "advance never calls descend, so that nothing is learned")
+    for part in dict.fromkeys(parts):
+        for progress in PROGRESS:
+            logits, targets = case.example()
+            leaf = logits.requires_grad_()
+            loss = loss_of(method, leaf, targets, progress, part=part)
+            name = f"part {part!r} of the loss" if part else "the loss"
+            require(loss.requires_grad, f"{name} does not depend on the logits by torch operations")
+            (slope,) = torch.autograd.grad(loss, leaf)
+            require(
+                torch.isfinite(loss) and torch.isfinite(slope).all(),
+                f"{name} or its gradient is not finite at progress {progress}",
+            )
 
 
 def mix_gives_images(case: MethodCase) -> None:

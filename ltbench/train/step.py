@@ -52,8 +52,8 @@ class Step:
         check_mixed(mixed, first, self.method)
         seen: list[Seen] = []
 
-        def descend() -> Tensor:
-            seen[:] = [self._look(mixed, given, progress, rng)]
+        def descend(part: str = "") -> Tensor:
+            seen[:] = [self._look(mixed, given, progress, rng, part)]
             loss = self.method.objective(seen[0])
             check_loss(loss, self.method)
             self.optimizer.zero_grad(set_to_none=True)
@@ -84,7 +84,9 @@ class Step:
         pixels = views[0] if len(views) == 1 else torch.cat(views)
         return Images(pixels, self.labels[stream.chosen])
 
-    def _look(self, mixed: Images, given: Given, progress: float, rng: torch.Generator) -> Seen:
+    def _look(
+        self, mixed: Images, given: Given, progress: float, rng: torch.Generator, part: str
+    ) -> Seen:
         # Every weight is used once a step: a cache of its casts saves nothing, and a captured step
         # must not depend on one.
         with torch.autocast(
@@ -102,6 +104,7 @@ class Step:
             given.drawn,
             mixed.notes,
             rng,
+            part,
         )
 
 

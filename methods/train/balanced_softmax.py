@@ -8,14 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ltbench.method import Method, NoHyper, Reference, log_prior
+from ltbench.method import Method, Reference, log_prior
+from ltbench.reweighting import DeferredHyper, bias_under_weights, effective_weights
 
 
-class BalancedSoftmax(Method[NoHyper]):
-    """L = -log softmax(z + log pi)_y. The logits are those of a uniform prior: bias log pi."""
+class BalancedSoftmax(Method[DeferredHyper]):
+    """L = -log softmax(z + log pi)_y. The logits are those of a uniform prior: bias log pi.
+
+    From ``reweight_from`` on weighted as cross-entropy is there (DRW): bias log pi - log w if all
+    through, no closed form if only at the end.
+    """
 
     name: ClassVar = "balanced-softmax"
     title: ClassVar = "Balanced softmax"
+    hyper_type: ClassVar = DeferredHyper
     reference: ClassVar = Reference(
         authors="Ren, Yu, Sheng, Ma, Zhao, Yi, Li",
         title="Balanced meta-softmax for long-tailed visual recognition",
@@ -35,8 +41,13 @@ class BalancedSoftmax(Method[NoHyper]):
         settings_source="config/CIFAR100_LT/balanced_softmax.yaml of hyperconnect/LADE",
     )
 
-    def loss_stage(self, progress: float) -> int:
-        return 0
+    def __init__(self, counts: Tensor, hyper: DeferredHyper) -> None:
+        super().__init__(counts, hyper)
+        self._shift = log_prior(counts)
+        self._weights = effective_weights(counts, hyper.beta)
+
+    def loss_stage(self, progress: float) -> bool:
+        return progress >= self.hyper.reweight_from  # whether re-weighting has begun
 
     def loss(
         self,
@@ -46,7 +57,12 @@ class BalancedSoftmax(Method[NoHyper]):
         progress: float,
         rng: torch.Generator | None = None,
     ) -> Tensor:
-        return F.cross_entropy(logits[:, 0] + self.bias()[0], targets)
+        weights = self._weights if self.loss_stage(progress) else None
+        return F.cross_entropy(logits[:, 0] + self._shift, targets, weight=weights)
 
-    def bias(self) -> Tensor:
-        return log_prior(self.counts)[None]
+    def bias(self) -> Tensor | None:
+        return bias_under_weights(self._shift, self._weights, self.hyper.reweight_from)
+
+    def reference_bias(self) -> Tensor | None:
+        """That of weights all through training, where they act at the end only."""
+        return (self._shift - self._weights.log())[None] if self.bias() is None else None

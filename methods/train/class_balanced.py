@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ltbench.hyper import Hyper
 from ltbench.method import Method, Reference
+from ltbench.reweighting import effective_weights
 from ltbench.settings import setting
 
 
@@ -26,7 +27,7 @@ class ClassBalanced(Method[ClassBalancedHyper]):
 
     (1 - beta^n) / (1 - beta) is the effective number of n images. The sum is divided by the batch
     size B, as published, not by the weights in the batch as torch's weighted cross-entropy is.
-    Reference bias -log w: the optimum is softmax(z)_j proportional to w_j P(j|x), which is the
+    Bias -log w: the optimum is softmax(z)_j proportional to w_j P(j|x), which is the
     posterior after z - log w.
     """
 
@@ -59,9 +60,7 @@ class ClassBalanced(Method[ClassBalancedHyper]):
 
     def __init__(self, counts: Tensor, hyper: ClassBalancedHyper) -> None:
         super().__init__(counts, hyper)
-        n = counts.double()
-        weights = (1 - hyper.beta) / (1 - hyper.beta**n) if hyper.beta < 1 else 1 / n
-        self._weights = (weights * len(n) / weights.sum()).float()
+        self._weights = effective_weights(counts, hyper.beta)
 
     def loss_stage(self, progress: float) -> int:
         return 0
@@ -77,5 +76,5 @@ class ClassBalanced(Method[ClassBalancedHyper]):
         weighted = F.cross_entropy(logits[:, 0], targets, weight=self._weights, reduction="sum")
         return weighted / len(targets)
 
-    def reference_bias(self) -> Tensor:
+    def bias(self) -> Tensor:
         return -self._weights.log()[None]

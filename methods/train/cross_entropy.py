@@ -8,14 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ltbench.method import Method, NoHyper, Reference
+from ltbench.method import Method, Reference
+from ltbench.reweighting import DeferredHyper, bias_under_weights, effective_weights
 
 
-class CrossEntropy(Method[NoHyper]):
-    """L = -log softmax(z)_y. The logits carry the training prior: bias 0."""
+class CrossEntropy(Method[DeferredHyper]):
+    """L = -log softmax(z)_y. The logits carry the training prior: bias 0.
+
+    From ``reweight_from`` on L = sum_i w_y CE(z_i, y_i) / sum_i w_y, w_j = (1-beta)/(1-beta^n_j) scaled
+    to sum C (DRW, Cao et al. 2019): bias -log w if all through, no closed form if only at the end.
+    """
 
     name: ClassVar = "ce"
     title: ClassVar = "Cross-entropy (softmax)"
+    hyper_type: ClassVar = DeferredHyper
     reference: ClassVar = Reference(
         authors="He, Zhang, Ren, Sun",
         title="Deep residual learning for image recognition",
@@ -35,8 +41,13 @@ class CrossEntropy(Method[NoHyper]):
         settings_source="config/CIFAR100_LT/ce.yaml of hyperconnect/LADE",
     )
 
-    def loss_stage(self, progress: float) -> int:
-        return 0
+    def __init__(self, counts: Tensor, hyper: DeferredHyper) -> None:
+        super().__init__(counts, hyper)
+        self._shift = torch.zeros(len(counts), device=counts.device)
+        self._weights = effective_weights(counts, hyper.beta)
+
+    def loss_stage(self, progress: float) -> bool:
+        return progress >= self.hyper.reweight_from  # whether re-weighting has begun
 
     def loss(
         self,
@@ -46,7 +57,12 @@ class CrossEntropy(Method[NoHyper]):
         progress: float,
         rng: torch.Generator | None = None,
     ) -> Tensor:
-        return F.cross_entropy(logits[:, 0], targets)
+        weights = self._weights if self.loss_stage(progress) else None
+        return F.cross_entropy(logits[:, 0], targets, weight=weights)
 
-    def bias(self) -> Tensor:
-        return torch.zeros(1, len(self.counts), device=self.counts.device)
+    def bias(self) -> Tensor | None:
+        return bias_under_weights(self._shift, self._weights, self.hyper.reweight_from)
+
+    def reference_bias(self) -> Tensor | None:
+        """That of weights all through training, where they act at the end only."""
+        return (self._shift - self._weights.log())[None] if self.bias() is None else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ltbench.hyper import Hyper
-from ltbench.method import Architecture, Method, Reference, log_prior
+from ltbench.method import Architecture, Method, Reference, Seen, log_prior
 from ltbench.methods.train.sade import inverse_by_rank
 from ltbench.settings import setting
 
@@ -48,6 +49,7 @@ class DirMixE(Method[DirMixEHyper]):
     family: ClassVar = "experts"
     hyper_type: ClassVar = DirMixEHyper
     strategy: ClassVar = "stability"
+    version: ClassVar = 2
     reference: ClassVar = Reference(
         authors="Yang, Xu, Wang, Li, Han, Bao, Cao, Huang",
         title="Harnessing hierarchical label distribution variations in test agnostic long-tail recognition",
@@ -89,9 +91,7 @@ class DirMixE(Method[DirMixEHyper]):
     def loss_stage(self, progress: float) -> bool:
         return progress >= self.hyper.variance_from  # whether the semi-variance counts
 
-    def draw(
-        self, batch: int, *, progress: float, rng: torch.Generator | None
-    ) -> tuple[Tensor, ...]:
+    def draw(self, batch: int, *, progress: float, rng: torch.Generator) -> tuple[Tensor, ...]:
         """Components ``(T,)`` and label distributions ``(T, C)``, on the CPU.
 
         numpy has a Dirichlet that takes a generator; its seed is drawn from ``rng``.
@@ -99,21 +99,17 @@ class DirMixE(Method[DirMixEHyper]):
         which = torch.randint(3, (self.hyper.draws,), generator=rng)
         seed = torch.randint(2**62, (1,), generator=rng)
         source = np.random.default_rng(int(seed))
-        means = self.hyper.concentration * self._means.cpu().numpy()
-        drawn = np.stack([source.dirichlet(means[k]) for k in which.tolist()])
+        drawn = np.stack([source.dirichlet(self._dirichlets[k]) for k in which.tolist()])
         return which, torch.from_numpy(drawn).float()
 
-    def loss(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        *,
-        progress: float,
-        rng: torch.Generator | None = None,
-    ) -> Tensor:
-        drawn = self.draw(len(targets), progress=progress, rng=rng)
-        which, w = (each.to(logits.device) for each in drawn)
-        return self.risk(logits, targets, which, w, progress)
+    @cached_property
+    def _dirichlets(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """``(3, C)`` parameters, fetched from the device once, not at each step."""
+        return self.hyper.concentration * self._means.cpu().numpy()
+
+    def objective(self, seen: Seen) -> Tensor:
+        which, w = seen.draws
+        return self.risk(seen.logits[0], seen.targets, which, w, seen.progress)
 
     def risk(
         self, logits: Tensor, targets: Tensor, which: Tensor, w: Tensor, progress: float

@@ -22,10 +22,9 @@ class FocalHyper(Hyper):
 class Focal(Method[FocalHyper]):
     """L = mean_i (1 - p_y)^gamma (-log p_y), p = softmax(z).
 
-    The optimum is no posterior shifted by class: P(j|x) is proportional to
-    p_j / [(1-p_j)^gamma - gamma p_j (1-p_j)^(gamma-1) log p_j]. Reference bias 0: of all biases the
-    nearest to it, focal loss knows nothing of the prior. Its source has one sigmoid a class; this is
-    the softmax form that long-tailed baselines use.
+    The optimum is no posterior shifted by class, so that there is no bias: P(j|x) is proportional to
+    p_j / [(1-p_j)^gamma - gamma p_j (1-p_j)^(gamma-1) log p_j], the posterior. Its source has one
+    sigmoid a class; this is the softmax form that long-tailed baselines use.
     """
 
     name: ClassVar = "focal"
@@ -70,5 +69,13 @@ class Focal(Method[FocalHyper]):
         rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
         return (rest**self.hyper.gamma * -log_p).mean()
 
-    def reference_bias(self) -> Tensor:
-        return torch.zeros(1, len(self.counts), device=self.counts.device)
+    def posterior(self, logits: Tensor) -> Tensor:
+        """log p - gamma log(1-p) - log(1 + gamma p (-log p) / (1-p)), finite also where p rounds to 1."""
+        gamma, log_p = self.hyper.gamma, logits.log_softmax(dim=-1)
+        largest = torch.zeros_like(logits, dtype=torch.bool)
+        largest.scatter_(-1, logits.argmax(dim=-1, keepdim=True), True)
+        others = log_p.masked_fill(largest, -torch.inf).logsumexp(dim=-1, keepdim=True)
+        log_rest = torch.where(largest, others, torch.log1p(-log_p.exp().clamp_max(0.75)))
+        rest = log_rest.exp().clamp_min(1e-6)  # below it -log p / (1-p) is 1 within float32
+        ratio = torch.where(largest, -torch.log1p(-rest), -log_p) / rest
+        return log_p - gamma * log_rest - (gamma * log_p.exp() * ratio).log1p()

@@ -56,7 +56,7 @@ class Sam(Method[SamHyper]):
     def bias(self) -> Tensor:
         return self.hyper.tau * log_prior(self.counts)[None]
 
-    def advance(self, descend: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
+    def advance(self, descend: Callable[..., Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
         loss = descend()
         weights = [p for group in optimizer.param_groups for p in group["params"]]
         weights = [p for p in weights if p.grad is not None]

@@ -61,6 +61,9 @@ def test_methods_stand_by_family(ltbench: CommandLine) -> None:
     assert found["ce"][1:5] == ["loss", "1", "none", "1.00"]
     assert found["sade"][1:5] == ["experts", "3", "stability", "1.46"]
     assert found["logit-adjustment"][4] == "1.00"
+    assert (found["sam"][4], found["imb-sam"][4]) == ("2.00", "3.00")
+    ride = float(found["ride"][4])
+    assert float(found["ride-distilled"][4]) > 1.3 * ride  # six experts of a teacher, forward
 
 
 def test_plugins_have_a_family_of_their_own_or_none(

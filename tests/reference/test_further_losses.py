@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ltbench import get_method
-from ltbench.method import Method
+from ltbench.method import Method, Seen
 from ltbench.shift.profiles import exponential_counts
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -195,16 +195,24 @@ def test_dirmixe_on_given_draws_is_that_of_the_equation(counts: list[int], progr
     )
 
 
-def test_dirmixes_loss_is_its_risk_on_what_it_draws() -> None:
+def test_dirmixes_objective_is_its_risk_on_what_was_drawn() -> None:
     method: Any = get_method("dirmixe", UNEVEN)
     logits, targets = (example(UNEVEN, 3)[0].float(), example(UNEVEN, 3)[1])
-    which, w = method.draw(6, progress=0.9, rng=torch.Generator().manual_seed(5))
+    first, second = (
+        method.draw(6, progress=0.9, rng=torch.Generator().manual_seed(seed)) for seed in (5, 6)
+    )
+    which, w = first
     assert which.shape == (60,)
     assert w.shape == (60, 5)
-    loss = method.loss(logits, targets, progress=0.9, rng=torch.Generator().manual_seed(5))
-    assert torch.equal(loss, method.risk(logits, targets, which, w, 0.9))
-    other = method.loss(logits, targets, progress=0.9, rng=torch.Generator().manual_seed(6))
-    assert not torch.equal(loss, other)
+    features = torch.zeros(1, 6, 3, 4)
+    values = [
+        method.objective(
+            Seen(logits[None], features, targets, torch.arange(6), "train", 0.9, drawn)
+        )
+        for drawn in (first, second)
+    ]
+    assert torch.equal(values[0], method.risk(logits, targets, which, w, 0.9))
+    assert not torch.equal(*values)
 
 
 def test_dirmixe_draws_from_three_dirichlet_distributions() -> None:
@@ -300,18 +308,43 @@ ETA = torch.tensor([0.5, 0.25, 0.05, 0.15, 0.05], dtype=torch.float64)
 @pytest.mark.parametrize("beta", [0.9, 0.9999, 1.0])
 def test_class_balanced_bias_makes_its_optimum_the_posterior(beta: float) -> None:
     method = in_double(get_method("class-balanced", UNEVEN, beta=beta))
-    bias = method.reference_bias()
+    bias = method.bias()
     assert bias is not None
     posterior = (optimum(method, ETA) + bias.double()).softmax(-1)[0, 0]
     np.testing.assert_allclose(posterior.numpy(), ETA.numpy(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("gamma", [1.0, 2.0])
-def test_focal_posterior_is_the_stated_function_of_its_optimum(gamma: float) -> None:
-    p = optimum(get_method("focal", UNEVEN, gamma=gamma), ETA).softmax(-1)[0, 0]
-    raw = p / ((1 - p) ** gamma - gamma * p * (1 - p) ** (gamma - 1) * p.log())
-    np.testing.assert_allclose((raw / raw.sum()).numpy(), ETA.numpy(), rtol=1e-4)
-    assert (p - ETA).abs().max() > 0.01  # so that no bias of 0 is exact
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_posterior_is_that_of_its_optimum(gamma: float) -> None:
+    method = get_method("focal", UNEVEN, gamma=gamma)
+    z = optimum(method, ETA)
+    said = method.posterior(z)
+    assert said is not None
+    np.testing.assert_allclose(said.softmax(-1)[0, 0].numpy(), ETA.numpy(), rtol=1e-4)
+    away = (z.softmax(-1)[0, 0] - ETA).abs().max()
+    assert away > 0.01 if gamma else away < 1e-5  # so that no bias of 0 is exact
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_posterior_is_its_equation_also_where_an_image_is_certain(gamma: float) -> None:
+    method = get_method("focal", UNEVEN, gamma=gamma)
+    rows = [[1.0, -2.0, 0.0, 3.0, 0.5], [0.0, 0.0, 0.0, 0.0, 0.0], [14.0, 0.0, 1.0, -3.0, 0.0]]
+    for row in rows:
+        expected = []
+        total = log_sum_exp(row)
+        for j, value in enumerate(row):
+            log_p = value - total
+            rest = sum(math.exp(other - total) for k, other in enumerate(row) if k != j)
+            slope = rest**gamma - gamma * math.exp(log_p) * rest ** (gamma - 1) * log_p
+            expected.append(log_p - math.log(slope))
+        said = method.posterior(torch.tensor(row)[None, None])
+        assert said is not None
+        apart = said[0, 0].double() - torch.tensor(expected, dtype=torch.float64)
+        assert apart.abs().max() < 2e-5
+    far = method.posterior(torch.tensor([[[900.0, 0.0, -50.0, 3.0, 1.0]]]))
+    assert far is not None
+    assert torch.isfinite(far).all()
+    assert far.argmax() == 0
 
 
 def test_dirmixe_reference_bias_is_that_of_averaged_powers() -> None:

@@ -123,6 +123,11 @@ PREDICT = "def predict(self, logits):\n        return "
 POSTERIOR = "def posterior(self, logits):\n        return "
 PARENT = "def parent(self):\n        from ltbench.method import Parent\n        return "
 DRAW = "def draw(self, batch, *, progress, rng):\n        return "
+ADVANCE = "def advance(self, descend, optimizer):\n        "
+TAIL = (
+    "def objective(self, seen):\n        whole = super().objective(seen)\n"
+    "        return whole if not seen.part else whole"
+)
 MIX = "def mix(self, first, second, draws):\n        from ltbench.method import Images\n        return "
 METHOD_FAULTS = [
     (
@@ -358,6 +363,17 @@ METHOD_FAULTS = [
                 "Images(first.pixels, 2 * F.one_hot(first.targets, len(self.counts)).float())",
                 "rows that sum to 1",
             ),
+        )
+    ),
+    *(
+        ("every_part_of_the_loss_is_finite", LOSS, f"{LOSS}\n\n    {ADVANCE}{body}", words)
+        for body, words in (
+            ("return torch.ones(())", "never calls descend"),
+            (
+                f"return descend('tail')\n\n    {TAIL} / 0",
+                "part 'tail' of the loss or its gradient",
+            ),
+            (f"return descend('tail')\n\n    {TAIL}.detach()", "does not depend on the logits"),
         )
     ),
 ]

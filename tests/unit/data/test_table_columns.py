@@ -192,7 +192,7 @@ def test_a_protocol_names_the_columns_that_were_taken(
     assert checked.returncode == 0, checked.stderr
     assert "p3" not in checked.stdout
     refused = ltbench_here("new", "protocol", "x", "--images", "y", "--file-column", "z")
-    assert "--file-column is for --table FILE alone" in refused.stderr
+    assert "--file-column z needs --table, whose column it is" in refused.stderr
     assert refused.returncode == 2
 
 

@@ -47,7 +47,7 @@ def test_axes_of_the_recipe_are_overrides() -> None:
         ("sade", ("=1",), "must look like"),
         ("sade", ("tau=1,1",), "names a value twice"),
         ("sade", ("tua=1",), "sade has no 'tua'.*did you mean 'tau'"),
-        ("ce", ("tau=1",), r"ce has no 'tau' \(it has: none\)"),
+        ("ce", ("tau=1",), r"ce has no 'tau' \(it has: reweight_from, beta\)"),
         ("sade", ("tau=1", "tau=2"), "'tau' is given twice"),
         ("sade[tau=1]", ("tau=2",), "'tau' is given twice"),
         ("sade+stability", ("tau=1",), "name it without a strategy"),

@@ -73,7 +73,7 @@ def test_the_protocols_parameters_are_the_usual_ones() -> None:
         ("sad", "unknown method 'sad'.*did you mean 'sade'"),
         ("sade+stabilty", "unknown strategy 'stabilty'.*did you mean 'stability'"),
         ("sade[ta=1]", "sade has no 'ta'.*did you mean 'tau'"),
-        ("ce[tau=1]", r"ce has no 'tau' \(it has: none\)"),
+        ("ce[tau=1]", r"ce has no 'tau' \(it has: reweight_from, beta\)"),
         ("sade[tau=high]", "sade.tau = 'high' must be a number"),
         ("sade[tau=-1]", "sade: tau = -1.0 must be at least 0"),
         ("sade+none[epochs=1]", "none has no 'epochs'"),
