@@ -16,7 +16,7 @@ CHECKS = [
 ]
 WITHOUT_BIAS = {
     *("class-balanced", "dirmixe", "focal", "lade", "ride"),
-    *("ldam-drw", "tau-norm", "vs"),
+    *("ldam-drw", "tau-norm", "vs", "paco"),
 }
 """Weights, margins, random priors, regularisers and rescaled heads are no cross-entropy on z + bias."""
 
