@@ -21,10 +21,17 @@ MakeJob = Callable[..., TrainingJob]
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "paco": ("paco", {"queue": 20}),
     "gpaco": ("paco", {"queue": 20, "keys": "shared", "smoothing": 0.1}),
+    "bcl": ("bcl", {}),
+    "proco": ("proco", {}),
 }
 STATE = {
     "paco": ("extra.queue", "extra.labels", "extra.at", "extra.slow_network.conv.weight"),
     "gpaco": ("extra.queue", "extra.labels", "extra.at"),
+    "bcl": ("extra.of_images.layers.0.weight", "extra.of_classes.layers.0.weight"),
+    "proco": (
+        *("extra.means", "extra.new_means", "extra.epoch", "extra.numbers"),
+        "extra.project.layers.0.weight",
+    ),
 }
 
 
