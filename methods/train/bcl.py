@@ -77,7 +77,7 @@ class Bcl(Method[BclHyper]):
         self._log_prior = log_prior(counts)
 
     def phases(self) -> tuple[Phase, ...]:
-        return (Phase(views=("recipe", "strong", "strong")),)
+        return (Phase(views=("recipe", "simclr", "simclr")),)
 
     def loss_stage(self, progress: float) -> int:
         return 0

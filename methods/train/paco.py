@@ -77,8 +77,9 @@ class Paco(Method[PacoHyper]):
 
     No class bias explains z exactly: M rows take a weight of about alpha M pi_c, so that the reference
     is log pi_c + log(1 + alpha M pi_c). Not as published: an empty queue takes no part (there: random
-    rows with random labels), the last batch of an epoch is trained on, of any size, and the projector
-    has two layers also for GPaCo (there: three).
+    rows with random labels), keys are not blurred and cropped from 8 % of the area on (there: 20 %), the
+    last batch of an epoch is trained on, of any size, and the projector has two layers also for GPaCo
+    (there: three).
     """
 
     name: ClassVar = "paco"
@@ -116,7 +117,7 @@ class Paco(Method[PacoHyper]):
         self._log_prior = log_prior(counts)
 
     def phases(self) -> tuple[Phase, ...]:
-        return (Phase(views=("recipe", "strong")),)
+        return (Phase(views=("recipe", "simclr")),)
 
     def loss_stage(self, progress: float) -> int:
         return 0
