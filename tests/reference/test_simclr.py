@@ -112,3 +112,15 @@ def test_draws() -> None:
     assert not still[:, 4].any()
     assert torch.equal(still[:, 5:], table[:, 5:])
     assert torch.equal(still[:, :4], table[:, :4])
+
+
+def test_a_device_that_computes_every_operation_gives_the_same_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As an accelerator does, which cannot choose images without waiting for their number."""
+    images = pictures(200, 8, seed=3)
+    made = Simclr(8, CPU, flip=True)
+    table = made.draw(len(images), seeded(1))
+    chosen = made.apply(images, table)
+    monkeypatch.setattr("ltbench.train.strong._chooses_rows", lambda device: False)
+    assert torch.equal(made.apply(images, table), chosen)
