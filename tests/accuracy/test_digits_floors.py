@@ -28,6 +28,9 @@ FLOORS = {
     "class-balanced": 79.0,
     "focal": 80.0,
     "lade": 75.0,
+    "paco": 82.0,
+    "bcl": 88.0,
+    "proco": 88.0,
 }
 SEEDS = (0, 1)
 
@@ -40,7 +43,7 @@ def results(
     folder = tmp_path_factory.mktemp("digits")
     methods = (
         "ce,balanced-softmax,logit-adjustment,ride,sade,plain-experts,dirmixe,class-balanced,"
-        "focal,lade"
+        "focal,lade,paco,bcl,proco"
     )
     done = ltbench(
         "run", "--methods", methods, "--protocol", "digits-lt", "--seeds", "2", "--results", folder

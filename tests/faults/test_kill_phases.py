@@ -24,7 +24,7 @@ from tests.faults.test_kill_resume import start as start  # a fixture
 CommandLine = Callable[..., CompletedProcess[str]]
 EPOCHS = 4
 ASKED = ["run", "--protocol", "digits-lt", "--set", f"recipe.epochs={EPOCHS}", "--jobs", "1"]
-ASKED += ["--set", "test.draws=1", "--set", "test.ratios=2", "--set", "train.max_count=40"]
+ASKED += ["--set", "test.draws=1", "--set", "test.ratios=2"]
 
 PHASED = '''
 from torch import nn
@@ -89,11 +89,10 @@ DEATHS = {
     "phased": ("phased:1", "phased:2", "phased:3"),
     "mdcs": ("mdcs:2",),
     "paco": ("paco:2",),
-    "proco": ("proco:2",),
     "sam": ("sam:2",),
 }
-"""Plain, mixing, two stages with a parent, with phases of its own, experts, contrastive with a queue and
-with running means, sharpness: method and epoch, counted from 0, of each death of a training."""
+"""Plain, mixing, two stages with a parent, with phases of its own, experts, contrastive, sharpness:
+method and epoch, counted from 0, of each death of a training."""
 
 
 @pytest.fixture(scope="module")
