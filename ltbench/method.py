@@ -152,6 +152,7 @@ class Method(ABC, Generic[H]):
     def mix(self, first: Images, second: Images, draws: tuple[Tensor, ...]) -> Images:
         """What the network sees instead of ``first``: pixels of its shape, targets ``(B,)`` or ``(B, C)``.
 
+        Of V views it may keep the first few: what only a momentum copy is to look at costs no pass.
         second: the batch of the phase's second stream, each image in its first view, or ``first``
         itself where the phase has none. Changes neither. What else :meth:`objective` has to know of the
         images goes along as ``notes``, never on ``self``.

@@ -13,7 +13,7 @@ from ltbench.hyper import Json
 from ltbench.settings import setting
 
 Part = Literal["trunk", "heads", "extra"]
-View = Literal["recipe", "strong"]
+View = Literal["recipe", "strong", "simclr"]
 PARTS: tuple[Part, ...] = get_args(Part)
 VIEWS: tuple[View, ...] = get_args(View)
 _SAMPLERS = {"instance": 1.0, "class-balanced": 0.0}
@@ -67,7 +67,8 @@ class Phase:
     second: sampler of a second stream of images, one beside each of the first, for
     :meth:`ltbench.Method.mix`; None: there is none.
     views: how each image is augmented, one name a view: ``recipe`` (as the protocol's recipe says),
-    ``strong`` (crop and flip of the recipe, then AutoAugment and Cutout).
+    ``strong`` (crop and flip of the recipe, then AutoAugment and Cutout), ``simclr`` (enlarged crops,
+    flip of the recipe, colours, grey).
     lr: times the recipe's learning rate; above 0. schedule: ``recipe`` (its warm-up and milestones),
     ``cosine`` (from the full rate to 0, without warm-up) or ``constant``.
 
@@ -176,7 +177,7 @@ def _check_sampler(field: str, sampler: object) -> None:
 def _check_views(views: object) -> None:
     if not isinstance(views, tuple) or not views:
         raise InputError(
-            f"Phase: views = {views!r} must be a tuple of 'recipe' and 'strong', for example "
+            f"Phase: views = {views!r} must be a tuple of 'recipe', 'strong' and 'simclr', for example "
             "('recipe', 'strong')"
         )
     for view in views:

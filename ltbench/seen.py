@@ -49,7 +49,8 @@ class Images:
 class Seen:
     """A step after the forward pass: V views, B images, E experts, D features, C classes.
 
-    logits: ``(V, B, E, C)`` float32. features: ``(V, B, E, D)`` float32, what the heads were given.
+    V: as many as ``mix`` left. logits: ``(V, B, E, C)`` float32. features: ``(V, B, E, D)`` float32,
+    what the heads were given.
     targets: ``(B,)`` int64, or the ``(B, C)`` that :meth:`ltbench.Method.mix` made of them.
     index: ``(B,)`` int64, positions in the training set. phase: its name. progress: epoch / epochs in
     [0, 1). draws: what :meth:`ltbench.Method.draw` returned for this batch, on the device. notes: of

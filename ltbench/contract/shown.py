@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +53,10 @@ def shown(
         each.to(logits.device) for each in method.draw(len(targets), progress=at, rng=rng)
     )
     shrunk = _SHRUNK if views_differ else 1.0
+    views, notes = _mixed(method, targets, len(phase.views), drawn)
     every = logits[None]  # no copy: what is written into it is seen by whoever gave it
-    if len(phase.views) > 1:
-        every = torch.stack([logits * shrunk**v for v in range(len(phase.views))])
+    if views > 1:
+        every = torch.stack([logits * shrunk**v for v in range(views)])
     width = _width(method)
     ordered = every.detach().sort(dim=-1).values
     features = ordered.repeat(1, 1, 1, -(-width // ordered.shape[-1]))[..., :width]
@@ -67,24 +68,27 @@ def shown(
         phase.name,
         progress,
         drawn,
-        _notes(method, targets, len(phase.views), drawn),
+        notes,
         rng,
         part,
     )
 
 
-def _notes(
+def _mixed(
     method: Method[Any], targets: Tensor, views: int, drawn: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
-    """What ``mix`` notes of images that are all alike, so that their order says nothing."""
+) -> tuple[int, tuple[Tensor, ...]]:
+    """How many views ``mix`` leaves, and what it notes of images that are all alike, so that their
+    order says nothing."""
     if not overrides(method, "mix"):
-        return ()
+        return views, ()
     pixels = torch.zeros(views * len(targets), 3, IMAGE_SIZE, IMAGE_SIZE, device=targets.device)
     images = Images(pixels, targets)
     mixed = method.mix(
         images, Images(pixels[: len(targets)], targets) if views > 1 else images, drawn
     )
-    return mixed.notes if isinstance(mixed, Images) else ()
+    if not isinstance(mixed, Images):
+        return views, ()
+    return max(len(mixed.pixels) // len(targets), 1), mixed.notes
 
 
 def trains_nothing(method: Method[Any]) -> bool:
@@ -118,7 +122,8 @@ def _width(method: Method[Any]) -> int:
     return 48 if method.architecture().reduced else 64
 
 
-_built: WeakSet[Method[Any]] = WeakSet()
+_built: WeakKeyDictionary[Method[Any], nn.Module] = WeakKeyDictionary()
+"""The network on which a method has built."""
 
 
 def prepare(method: Method[Any]) -> None:
@@ -127,7 +132,7 @@ def prepare(method: Method[Any]) -> None:
         rng = torch.Generator().manual_seed(5)
         network = assemble("resnet8", len(method.counts), [method], rng)
         build_extra(method, network, 7)
-        _built.add(method)
+        _built[method] = network
 
 
 class _Renamed(nn.Module):
@@ -143,16 +148,15 @@ class _Renamed(nn.Module):
 
 
 def rename_extra(method: Method[Any], renamed: Method[Any], old: Tensor) -> None:
-    """Gives ``renamed`` what ``method`` built, class ``old[i]`` being called i: a first axis of C is
-    taken for classes."""
+    """Gives ``renamed`` what ``method`` built and the network that it built on, class ``old[i]`` being
+    called i: a first axis of C is taken for classes."""
     prepare(method)
     prepare(renamed)
     if method.teacher is not None and overrides(method, "parent"):
         renamed.teacher = _Renamed(method.teacher, old)
     if method.extra is None or renamed.extra is None or not overrides(method, "build"):
         return
-    state = method.extra.state_dict()
-    classes = len(old)
-    renamed.extra.load_state_dict(
-        {k: v[old] if v.ndim and len(v) == classes else v for k, v in state.items()}
-    )
+    for one, other in ((_built[method], _built[renamed]), (method.extra, renamed.extra)):
+        other.load_state_dict(
+            {k: v[old] if v.ndim and len(v) == len(old) else v for k, v in one.state_dict().items()}
+        )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ltbench.contract.memory import global_randomness
 from ltbench.contract.method_case import PROGRESS, MethodCase, loss_of, seeded
-from ltbench.contract.shown import IMAGE_SIZE, phase_at, shown
+from ltbench.contract.shown import IMAGE_SIZE, phase_at, prepare, shown
 from ltbench.contract.unmet import require
 from ltbench.method import Images, overrides
 from ltbench.models.training_cost import parts_of_a_step
@@ -62,6 +62,7 @@ def mix_gives_images(case: MethodCase) -> None:
     method = case.build()
     if not overrides(method, "mix"):
         return
+    prepare(method)
     classes, batch = len(case.counts), 8
     for progress in PROGRESS:
         views = len(phase_at(method, progress).views)
@@ -78,10 +79,13 @@ def mix_gives_images(case: MethodCase) -> None:
             torch.equal(first.pixels, before[0]) and torch.equal(first.targets, before[1]),
             "mix writes into the images it is given",
         )
+        kept = len(mixed.pixels) in range(batch, len(first.pixels) + 1, batch)
         require(
-            mixed.pixels.shape == first.pixels.shape and mixed.pixels.dtype == torch.float32,
+            kept
+            and mixed.pixels.shape[1:] == first.pixels.shape[1:]
+            and mixed.pixels.dtype == torch.float32,
             f"mix returned pixels {tuple(mixed.pixels.shape)} {mixed.pixels.dtype}; expected "
-            f"{tuple(first.pixels.shape)} torch.float32",
+            f"{tuple(first.pixels.shape)} torch.float32, or the first views of all {batch} images",
         )
         _check_targets(mixed.targets, batch, classes)
         logits = case.example(batch)[0].requires_grad_()

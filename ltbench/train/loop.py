@@ -30,6 +30,7 @@ from ltbench.train.parts import Parts
 from ltbench.train.phases import PhaseSpan, phase_spans
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import phase_rate
+from ltbench.train.simclr import Simclr
 from ltbench.train.step import GraphedStep, Step, compiled
 from ltbench.train.strong import STRONG
 
@@ -258,15 +259,23 @@ class _Loop:
         if view == "recipe":
             draws = self.augmenter.draw(n, rng)
             return lambda order, batch: draws[batch]
-        strong = self.strong
-        made = strong.draw(n, rng)
-        return lambda order, batch: strong.apply(self.plain_step.images[order[batch]], made[batch])
+        images = self.plain_step.images
+        if view == "simclr":
+            table = self.simclr.draw(n, rng).to(self.job.device)
+            return lambda order, batch: self.simclr.apply(images[order[batch]], table[batch])
+        made = self.strong.draw(n, rng)
+        return lambda order, batch: self.strong.apply(images[order[batch]], made[batch])
 
     @cached_property
     def strong(self) -> Augmenter:
         """Crop and flip of the recipe, then AutoAugment and Cutout."""
         recipe = dataclasses.replace(self.job.recipe, rotation=0.0, augment=STRONG)
         return Augmenter(recipe, self.job.images.shape[-1], self.job.device)
+
+    @cached_property
+    def simclr(self) -> Simclr:
+        size = self.job.images.shape[-1]
+        return Simclr(size, self.job.device, flip=self.job.recipe.flip)
 
     def _mean_loss(self, losses: Tensor, epoch: int, lr: float) -> float:
         values = losses.double().cpu()

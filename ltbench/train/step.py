@@ -93,7 +93,8 @@ class Step:
             mixed.pixels.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False
         ):
             logits, features = self.forward(mixed.pixels)
-        views, batch = len(given.first.views), len(given.first.chosen)
+        batch = len(given.first.chosen)
+        views = len(mixed.pixels) // batch  # as many as mix left
         return Seen(
             logits.float().reshape(views, batch, *logits.shape[1:]),
             features.reshape(views, batch, *features.shape[1:]),
@@ -232,15 +233,19 @@ def check_mixed(mixed: object, first: Images, method: Method[Any]) -> None:
     if mixed is first:
         return
     shape, batch = tuple(first.pixels.shape), len(first.targets)
+    fewer = f", or fewer views of {batch} images," if shape[0] > batch else ","
     expected = (
-        f"expected Images(pixels {shape}, targets ({batch},) or ({batch}, {len(method.counts)}))"
+        f"expected Images(pixels {shape}{fewer} targets ({batch},) or ({batch}, "
+        f"{len(method.counts)}))"
     )
     if not isinstance(mixed, Images):
         raise ContractError(
             f"method {method.name!r}: mix returned {type(mixed).__name__}; {expected}"
         )
     targets = tuple(mixed.targets.shape)
-    if tuple(mixed.pixels.shape) != shape or targets not in ((batch,), (batch, len(method.counts))):
+    whole = len(mixed.pixels) in range(batch, shape[0] + 1, batch)  # views, not parts of them
+    fits = whole and tuple(mixed.pixels.shape[1:]) == shape[1:]
+    if not fits or targets not in ((batch,), (batch, len(method.counts))):
         got = f"pixels {tuple(mixed.pixels.shape)}, targets {targets}"
         raise ContractError(f"method {method.name!r}: mix returned {got}; {expected}")
 

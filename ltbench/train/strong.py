@@ -173,7 +173,7 @@ class Strong:
         result = images.clone()
         for place, operation in enumerate(self._operations):
             values = self._values[place].flatten()[value.long()].view(-1, 1, 1, 1)
-            _where(kind == place, operation, images, values, result)
+            where(kind == place, operation, images, values, result)
         return result
 
     def _hole(self, centre: Tensor) -> Tensor:
@@ -199,7 +199,7 @@ def _policy() -> tuple[Tensor, Tensor, Tensor]:
     return of(lambda e: OPERATIONS.index(e[0])), of(lambda e: e[1]), of(lambda e: e[2])
 
 
-def _where(
+def where(
     chosen: Tensor, operation: Operation, images: Tensor, values: Tensor, result: Tensor
 ) -> None:
     """Writes ``operation`` of the ``chosen`` images into ``result``.

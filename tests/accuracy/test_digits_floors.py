@@ -43,6 +43,9 @@ FLOORS = {
     "reslt": 82.0,
     "ride-distilled": 86.0,
     "tde": 81.0,
+    "paco": 82.0,
+    "bcl": 88.0,
+    "proco": 88.0,
 }
 SEEDS = (0, 1)
 
@@ -56,7 +59,7 @@ def results(
     methods = (
         "ce,balanced-softmax,logit-adjustment,ride,sade,plain-experts,dirmixe,class-balanced,"
         "focal,lade,lws,ncm,mixup,remix,cmo,bayias,mislas,gcl,"
-        "cdt,imb-sam,influence-balanced,ncl,reslt,ride-distilled,tde"
+        "cdt,imb-sam,influence-balanced,ncl,reslt,ride-distilled,tde,paco,bcl,proco"
     )
     done = ltbench(
         "run", "--methods", methods, "--protocol", "digits-lt", "--seeds", "2", "--results", folder

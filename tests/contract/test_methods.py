@@ -15,7 +15,7 @@ CHECKS = [
     check for name in METHODS for check in check_method(REGISTRIES.methods.get(name), REGISTRIES)
 ]
 WITHOUT_BIAS = {
-    *("dirmixe", "focal", "lade", "ride"),
+    *("dirmixe", "focal", "lade", "ride", "paco"),
     *("cdt", "influence-balanced", "ncl", "reslt", "ride-distilled", "tde"),
     *("ldam-drw", "tau-norm", "vs"),
     *("bayias", "cmo", "gcl", "lws", "mislas", "ncm", "remix"),

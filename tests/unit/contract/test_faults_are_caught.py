@@ -357,6 +357,10 @@ METHOD_FAULTS = [
         for mixed, words in (
             ("first.pixels", "returned Tensor, not Images"),
             ("Images(first.pixels[:2], first.targets[:2])", "returned pixels (2, 3, 8, 8)"),
+            (
+                "Images(torch.cat([first.pixels] * 2), first.targets)",
+                "expected (8, 3, 8, 8) torch.float32, or the first views of all 8 images",
+            ),
             ("Images(first.pixels.mul_(2), first.targets)", "writes into the images"),
             ("Images(first.pixels + torch.rand(1), first.targets)", "uses a global generator"),
             (
