@@ -9,6 +9,7 @@ import click
 EPILOG = """\b
 Examples:
   ltbench new method poly
+  ltbench new method my-mix --kind mixing
   ltbench new strategy my-em --output plugins
   ltbench new protocol digits-hard
   ltbench new protocol birds --images photos/birds
@@ -27,6 +28,12 @@ Examples:
     help="Where the files go.  [default: here]",
 )
 @click.option(
+    "--kind",
+    "method_kind",
+    type=click.Choice(["plain", "mixing", "two-stage", "experts", "contrastive"]),
+    help="Of a method: what it changes; plain: the loss.  [default: plain]",
+)
+@click.option(
     "--images",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
@@ -38,7 +45,14 @@ Examples:
     metavar="FILE.csv",
     help="Of a protocol: for the images of a table with the columns file,label[,split].",
 )
-def command(kind: str, name: str, output: Path, images: Path | None, table: Path | None) -> None:
+def command(
+    kind: str,
+    name: str,
+    output: Path,
+    method_kind: str | None,
+    images: Path | None,
+    table: Path | None,
+) -> None:
     """Write a method, strategy, protocol or source of images that works, and its test, for you to change.
 
     With --images or --table a protocol is written for your own images: classes, groups, ratios and a
@@ -50,6 +64,8 @@ def command(kind: str, name: str, output: Path, images: Path | None, table: Path
     from ltbench.errors import InputError
     from ltbench.scaffold.write import write_plugin
 
+    if method_kind is not None and kind != "method":
+        raise InputError(f"--kind is for methods, not for a {kind}")
     own = images if images is not None else table
     if own is not None:
         if kind != "protocol":
@@ -62,7 +78,8 @@ def command(kind: str, name: str, output: Path, images: Path | None, table: Path
             raise InputError(f"{table} is a folder; give --images {table}")
         _for_own_images(name, own, output)
         return
-    plugin, test = (shlex.quote(str(path)) for path in write_plugin(kind, name, output))
+    written = write_plugin(kind, name, output, method_kind=method_kind or "plain")
+    plugin, test = (shlex.quote(str(path)) for path in written)
     click.echo(f"{plugin}: works as it stands; change it")
     click.echo(f"{test}: its test (python -m pytest {test})\n")
     click.echo("Then:")
