@@ -69,8 +69,8 @@ def rendered(data: Mapping[str, Any]) -> Finding:
         rows=tuple(rows),
         notes=(
             "Top-1, mean over the draws of a test set; each method with the strategy of its own paper. One "
-            "training each, at settings that come from other data sets: one seed tells no ranking. In the order "
-            "of the names.",
+            "training each, at settings that come from other data sets: one seed tells no ranking. In the "
+            "order of the names.",
         ),
         data=data,
     )
