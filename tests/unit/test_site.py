@@ -133,7 +133,8 @@ def test_the_readme_is_whole_on_its_two_pages(gen: ModuleType) -> None:
 
 
 def made_parts() -> set[str]:
-    texts = [page.read_text(encoding="utf-8") for page in ROOT.glob("docs/**/*.md")]
+    pages = [*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
     return {name for text in texts for name in re.findall(r"<!-- made: (.+?) -->", text)}
 
 
