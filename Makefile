@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: demo test docs published peers peers-table bench check format clean
+.PHONY: demo test docs published lists all-methods peers peers-table bench check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -25,6 +25,15 @@ docs: $(VENV)/installed-docs
 # The whole report of the published records; of what it writes only the page and its pictures are kept.
 published: $(VENV)/installed
 	$(BIN)/ltbench report --results results/published --readme results/published/README.md
+
+# The list of methods in README.md, from the methods.
+lists: $(VENV)/installed
+	$(BIN)/python docs/gen/families.py
+
+# Every method there is on the embedded data set, and the table that shows that they work.
+all-methods: $(VENV)/installed
+	$(BIN)/ltbench run --methods all --protocol digits-lt --seeds 1 --results results/all-methods
+	$(BIN)/python -m benchmarks.all_methods results/all-methods --output results/published/all-methods
 
 # Against other libraries, pinned in an environment of their own; the table is docs/peers.md.
 peers: $(PEERS)/installed

@@ -10,6 +10,8 @@ from ltbench.errors import InputError
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _COPIES = re.compile(r"(\d+)\s*\*(.*)", re.DOTALL)
 MAX_COPIES = 1000
+ALL = "all"
+"""Among methods: every one there is."""
 # Names of devices: no file or folder may be called so on Windows, and results travel.
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
 
@@ -52,12 +54,14 @@ class Row:
     """A row of the benchmark as asked for: a method, and a strategy or None for the method's own.
 
     copies: of an ensemble ``3*ce`` the number of networks; None for one network, and for a named
-    ensemble, whose members the protocol tells.
+    ensemble, whose members the protocol tells. optional: it is one of ``all``, left out with a note
+    where it cannot be had.
     """
 
     method: Call
     strategy: Call | None
     copies: int | None = None
+    optional: bool = field(default=False, compare=False)
 
 
 def split_list(text: str, separator: str = ",") -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from assemble import assemble
+from families import LIST, needs_table, priors_table, readme_list
 from interface import interface
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -10,6 +11,9 @@ from protocol_keys import protocol_keys
 from registry_page import registry_page
 
 MADE = {
+    LIST: readme_list,
+    "needs of methods": needs_table,
+    "priors of methods": priors_table,
     "methods and strategies": registry_page,
     "protocol keys": protocol_keys,
     "interface": interface,

@@ -16,6 +16,7 @@ Examples:
   ltbench evaluate --methods sade+none,ce+oracle --protocol digits-lt
   ltbench evaluate --methods sade --protocol digits-lt --test-ratios 2,3,30
   ltbench evaluate --methods sade --protocol digits-lt --mix clinic.csv
+  ltbench evaluate --methods all+em --protocol digits-lt
   ltbench evaluate --methods ce --protocol cifar100-lt --mode augmented
   ltbench evaluate --methods sade --protocol digits-lt --arrival batch:64
   ltbench evaluate --methods plain+tilt --ensemble plain=ce,ce,sade --protocol digits-lt
@@ -35,7 +36,9 @@ _TRAINED = ("methods", "seeds", "jobs")
 
 @click.command(name="evaluate", epilog=EPILOG)
 @click.option(
-    "--methods", metavar="LIST", help="Rows by commas: ce,'sade[tau=1]+none'; of finished trials."
+    "--methods",
+    metavar="LIST",
+    help="Rows by commas: ce,'sade[tau=1]+none'; of finished trials. all: of every method.",
 )
 @click.option("--logits", type=_FILE, help="Your own model's test logits, (N, C) or (N, E, C).")
 @click.option("--labels", type=_FILE, help="With --logits: test labels (N,), numbers or names.")

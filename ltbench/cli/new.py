@@ -9,6 +9,7 @@ import click
 EPILOG = """\b
 Examples:
   ltbench new method poly
+  ltbench new method my-mix --kind mixing
   ltbench new strategy my-em --output plugins
   ltbench new protocol digits-hard
   ltbench new protocol birds --images photos/birds
@@ -26,6 +27,12 @@ Examples:
     default=Path(),
     metavar="DIR",
     help="Where the files go.  [default: here]",
+)
+@click.option(
+    "--kind",
+    "method_kind",
+    type=click.Choice(["plain", "mixing", "two-stage", "experts", "contrastive"]),
+    help="Of a method: what it changes; plain: the loss.  [default: plain]",
 )
 @click.option(
     "--images",
@@ -52,6 +59,7 @@ def command(
     kind: str,
     name: str,
     output: Path,
+    method_kind: str | None,
     images: Path | None,
     table: Path | None,
     file_column: str | None,
@@ -71,6 +79,8 @@ def command(
     from ltbench.errors import InputError
     from ltbench.scaffold.write import write_plugin
 
+    if method_kind is not None and kind != "method":
+        raise InputError(f"--kind is for methods, not for a {kind}")
     own = images if images is not None else table
     given = {
         "file": file_column,
@@ -93,7 +103,8 @@ def command(
             raise InputError(f"{table} is a folder; give --images {table}")
         _for_own_images(name, own, output, stated)
         return
-    plugin, test = (shlex.quote(str(path)) for path in write_plugin(kind, name, output))
+    written = write_plugin(kind, name, output, method_kind=method_kind or "plain")
+    plugin, test = (shlex.quote(str(path)) for path in written)
     click.echo(f"{plugin}: works as it stands; change it")
     click.echo(f"{test}: its test (python -m pytest {test})\n")
     click.echo("Then:")

@@ -38,7 +38,7 @@ def print_plan(plan: Plan, console: Console, *, part: str = "") -> None:
             f"{estimate.bytes / 1e6:.0f} MB" if estimate.bytes else "-",
         )
     console.print(table)
-    for note in plan.notes:
+    for note in (*plan.notes, *plan.left_out):
         console.print(f"note: {note}", markup=False)
     seconds = sum(planned.estimate.seconds for planned in plan.trials) / max(1, plan.jobs)
     size = sum(planned.estimate.bytes for planned in plan.trials)

@@ -31,6 +31,7 @@ Examples:
   ltbench run --methods ce,sade --protocol cifar100-lt --imbalance 50 --dry-run
   ltbench run --methods ce --protocol my_images.toml --data-dir ~/my_images
   ltbench run --methods '3*ce,3*ce+tilt' --protocol digits-lt --seeds 2
+  ltbench run --methods all,all+em --protocol digits-lt
 
 \b
 A row is method+strategy, each with parameters in brackets (quote them for the shell).
@@ -46,7 +47,8 @@ retries what failed.
     "--methods",
     required=True,
     metavar="LIST",
-    help="Rows by commas: ce,'sade[tau=1]+none'; see `ltbench list methods`.",
+    help="Rows by commas: ce,'sade[tau=1]+none'; see `ltbench list methods`. all: every method there "
+    "is, all+em: each with that strategy.",
 )
 @protocol_options
 @run_options

@@ -27,6 +27,8 @@ from ltbench.resolve.ensembles import members_of
 from ltbench.resolve.rows import ResolvedRow
 
 _OWN = "ltbench.methods."
+NOTHING_STARTED = "; nothing was started"
+"""The end of a refusal."""
 IMPORTED = "imported"
 """Stands for a model that was trained elsewhere: there is no code to check."""
 _USUAL = ("ce", "sade")
@@ -82,8 +84,8 @@ def _trainer(method: Plugin[Method[Any]], hyper: Hyper) -> str:
 def _refuse(kind: str, plugin: Plugin[Any], finding: Finding | None) -> None:
     if finding is not None:
         raise InputError(
-            f"{kind} {plugin.name!r} ({plugin.origin}) cannot be used: {finding.told}; nothing was "
-            f"started, `ltbench check {_target(plugin)}` tells more"
+            f"{kind} {plugin.name!r} ({plugin.origin}) cannot be used: {finding.told}; "
+            f"`ltbench check {_target(plugin)}` tells more{NOTHING_STARTED}"
         )
 
 

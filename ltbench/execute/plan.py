@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from ltbench.data.dataset import Splits
 from ltbench.errors import InputError
 from ltbench.evaluate.stream import check_streamable
+from ltbench.execute.all_methods import check_fits, required, unless_left_out
 from ltbench.execute.draft import (
     Draft,
     Training,
@@ -76,6 +78,8 @@ class Plan:
     trials: list[PlannedTrial]
     jobs: int = 1
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """A line for each method that ``all`` does not stand for here."""
 
 
 def make_plan(
@@ -86,11 +90,12 @@ def make_plan(
     splits: Splits | None,
     settings: Settings,
     sharing: Callable[[int], tuple[int, int]],
+    left_out: Sequence[str] = (),
 ) -> Plan:
     """Resolves and checks everything before any work.
 
     ``sharing`` says for a number of unfinished trials how many run side by side, with how many
-    threads each.
+    threads each. ``left_out``: what is known to be left out of ``all`` already.
 
     Every trial also gets a ``none`` row and, where the method's bias is known in closed form or can
     be fitted on a hold-out, an ``oracle`` row: gain and regret need them. Raises
@@ -103,11 +108,19 @@ def make_plan(
         notes += missing_sets(task)
     holdout = protocol.train.holds_out if task is None else len(task.holdout) > 0
     offer = Offer(holdout, network=settings.mode == "clean")
+    left_out = list(left_out)
     resolved: list[ResolvedRow] = []
-    for row in rows:
+
+    def checked(row: Row) -> list[ResolvedRow]:
         if settings.arrivals:
             check_streamable(resolve_row(row, protocol, registries))
-        for reference in _with_references(row, protocol, registries, counts, offer, notes):
+        found = _with_references(row, protocol, registries, counts, offer, notes)
+        if row.optional:
+            check_fits(found[0], protocol, registries, counts)
+        return found
+
+    for row in rows:
+        for reference in unless_left_out(row, left_out, partial(checked, row)) or ():
             if reference not in resolved:
                 resolved.append(reference)
     several = [row for row in resolved if is_ensemble(row.method)]
@@ -119,18 +132,33 @@ def make_plan(
         for seed in seeds
         for wanted in trainings
     ]
-    for draft in drafts:
-        if not settings.train and draft.state != "finished":
-            raise InputError(
-                f"{draft.wanted.label} with seed {draft.trial.seed} is not trained yet "
-                f"({told_state(draft)}); `ltbench run` trains it"
-            )
+    if not settings.train:
+        drafts = _trained(drafts, left_out)
+    if left_out and not drafts and not joint:
+        raise InputError(f"of `all` nothing is left under {protocol.name}: {left_out[0]}")
     asked = Asked(protocol, seeds, registries, task, counts, settings)
     drafts = with_parents(with_ensembles(drafts, joint, asked, notes))
     jobs, threads = sharing(sum(not draft.complete for draft in drafts))
     settings = replace(settings, threads=threads)
     trials = [_planned(draft, counts, sizes, settings) for draft in drafts]
-    return Plan(protocol, trials, min(jobs, len(trials)), notes)
+    return Plan(protocol, trials, min(jobs, len(trials)), notes, left_out)
+
+
+def _trained(drafts: Sequence[Draft], left_out: list[str]) -> list[Draft]:
+    """Those that can be evaluated; only one that ``all`` stands for may lack its training."""
+    found = []
+    for draft in drafts:
+        if draft.state == "finished":
+            found.append(draft)
+            continue
+        told = (
+            f"{draft.wanted.label} with seed {draft.trial.seed} is not trained yet "
+            f"({told_state(draft)}); `ltbench run` trains it"
+        )
+        if required(draft.wanted.rows):
+            raise InputError(told)
+        left_out.append(f"left out: {told}")
+    return found
 
 
 def _planned(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from ltbench.data.dataset import Splits
 from ltbench.data.locate import locate
 from ltbench.data.sources import is_ready, open_data
 from ltbench.errors import InputError
+from ltbench.execute.all_methods import unless_left_out, with_all
 from ltbench.execute.command import run_command
 from ltbench.execute.job import Settings
 from ltbench.execute.plan import Plan, make_plan
 from ltbench.execute.plugin_hint import resolve_with_hint
 from ltbench.execute.request import Request
 from ltbench.execute.resources import share
-from ltbench.names import parse_rows
+from ltbench.names import Row, parse_rows
 from ltbench.protocol.protocol import Protocol
 from ltbench.protocol.seed_list import check_seeds
 from ltbench.registry import Registries, Registry, load_registries
@@ -58,11 +60,11 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     seeds = request.seeds if request.seeds is not None else protocol.seeds
     check_seeds(seeds)
     # Names and folders first: nobody waits for a download to hear of a typing error.
-    resolved = [resolve_with_hint(row, protocol, registries, request.results) for row in rows]
+    rows, left_out = with_all(rows, protocol, registries)
     for arrival in request.arrivals:
         parse_arrival(arrival)
     _check_settings(protocol, registries)
-    refuse_unsound(resolved, registries)
+    rows, resolved = _sound(rows, protocol, registries, request.results, left_out)
     if not request.dry_run:
         _check_folders(request, resolved)
     splits = _open(request, protocol, report)
@@ -85,13 +87,32 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     def sharing(trials: int) -> tuple[int, int]:
         return share(request.jobs, request.jobs_per_gpu, trials, device)
 
-    plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing)
+    plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing, left_out)
     if request.precision == "bf16" and not bf16_is_native(device):
         plan.notes.append(
             "this CPU has no bfloat16 instructions: training in bf16 is many times slower than in "
             "float32 here"
         )
     return plan
+
+
+def _sound(
+    rows: Sequence[Row],
+    protocol: Protocol,
+    registries: Registries,
+    results: Path,
+    left_out: list[str],
+) -> tuple[list[Row], list[ResolvedRow]]:
+    """The rows whose names are known and whose plugins give right numbers, as asked for and resolved."""
+
+    def sound(row: Row) -> ResolvedRow:
+        resolved = resolve_with_hint(row, protocol, registries, results)
+        refuse_unsound([resolved], registries)
+        return resolved
+
+    tried = [(row, unless_left_out(row, left_out, partial(sound, row))) for row in rows]
+    kept = [(row, resolved) for row, resolved in tried if resolved is not None]
+    return [row for row, _ in kept], [resolved for _, resolved in kept]
 
 
 def _open(

@@ -58,14 +58,18 @@ def make_request(
 
 
 def plan_request(request: Request, *, quiet: bool) -> Plan:
-    """The plan, after telling (unless ``quiet``) how downloading and decoding images goes."""
+    """The plan, after telling (unless ``quiet``) how downloading and decoding images goes, and what
+    ``all`` leaves out."""
     from rich.console import Console
 
     from ltbench.cli.data_progress import DataProgress
     from ltbench.execute.prepare import prepare
 
-    with DataProgress(Console(), quiet=quiet) as report:
-        return prepare(request, report)
+    with DataProgress(console := Console(), quiet=quiet) as report:
+        plan = prepare(request, report)
+    for line in () if quiet else plan.left_out:
+        console.print(f"note: {line}", markup=False)
+    return plan
 
 
 def execute_plan(plan: Plan, *, quiet: bool) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import InputError
@@ -33,6 +33,8 @@ class ResolvedRow:
     strategy_params: str
     copies: int | None = None
     """How often an ensemble was asked for, as in ``3*ce``; its members are those of the method."""
+    optional: bool = field(default=False, compare=False)
+    """Whether it is asked for as one of ``all``."""
 
     @property
     def label(self) -> str:
@@ -143,7 +145,9 @@ def resolve_row(row: Row, protocol: Protocol, registries: Registries) -> Resolve
     strategy = registries.strategies.get(call.name)
     base = protocol.strategies.get(strategy.name, {})
     strategy_hyper, strategy_params = resolve_hyper(strategy.cls.hyper_type, base, call)
-    return ResolvedRow(method, hyper, params, strategy, strategy_hyper, strategy_params, row.copies)
+    return ResolvedRow(
+        method, hyper, params, strategy, strategy_hyper, strategy_params, row.copies, row.optional
+    )
 
 
 def _resolve_method(
@@ -257,4 +261,5 @@ def shared_row(
         return row
     text = {key: str(value) for key, value in hyper.items()}
     call = Call(row.strategy.name, {k: str(v) for k, v in row.strategy_hyper.to_json().items()})
-    return resolve_row(Row(Call(training, text), call, row.copies), protocol, registries)
+    shared = Row(Call(training, text), call, row.copies, row.optional)
+    return resolve_row(shared, protocol, registries)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ltbench.errors import InputError
 from ltbench.files import write_text
-from ltbench.names import check_name
+from ltbench.names import ALL, check_name
 from ltbench.protocol.protocol import SOURCE_ALIASES
 from ltbench.protocol.registry import find_protocols
 from ltbench.registry import load_registries
 from ltbench.scaffold import method, protocol, source, strategy
+from ltbench.scaffold.kinds import contrastive, experts, mixing, trained, two_stage
 
 KINDS = ("method", "strategy", "protocol", "source")
 _TEMPLATES = {
@@ -19,15 +20,28 @@ _TEMPLATES = {
     "protocol": (protocol.PLUGIN, protocol.TEST, ".toml"),
     "source": (source.PLUGIN, source.TEST, ".py"),
 }
+METHOD_KINDS = ("plain", "mixing", "two-stage", "experts", "contrastive")
+_METHODS = {
+    "mixing": (mixing.PLUGIN, mixing.WORTH),
+    "two-stage": (two_stage.PLUGIN, two_stage.WORTH),
+    "experts": (experts.PLUGIN, experts.WORTH),
+    "contrastive": (contrastive.PLUGIN, contrastive.WORTH),
+}
 
 
-def write_plugin(kind: str, name: str, folder: Path) -> tuple[Path, Path]:
+def write_plugin(
+    kind: str, name: str, folder: Path, *, method_kind: str = "plain"
+) -> tuple[Path, Path]:
     """The plugin's file and its test in ``folder``; nothing that exists is overwritten.
 
-    Raises :class:`InputError` for a name that is unusable or taken, and for files that are there.
+    method_kind: one of ``METHOD_KINDS``, of a method. Raises :class:`InputError` for a name that is
+    unusable or taken, and for files that are there.
     """
     check_free(kind, name)
     plugin, test, suffix = _TEMPLATES[kind]
+    if kind == "method" and method_kind != "plain":
+        plugin, worth = _METHODS[method_kind]
+        test = trained.TEST.replace("@WORTH@", worth)
     module = name.replace("-", "_").replace(".", "_")
     paths = (folder / f"{module}{suffix}", folder / f"test_{module}.py")
     for path in paths:
@@ -59,7 +73,7 @@ def check_free(kind: str, name: str) -> None:
     check_name(name, f"{kind} name")
     registries = load_registries()
     taken = {
-        "method": set(registries.methods.plugins),
+        "method": {*registries.methods.plugins, ALL},
         "strategy": set(registries.strategies.plugins),
         "protocol": set(find_protocols().files),
         "source": {*registries.sources.plugins, *SOURCE_ALIASES},

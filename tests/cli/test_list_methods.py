@@ -57,11 +57,16 @@ def test_methods_stand_by_family(ltbench: CommandLine) -> None:
     assert [name for name in names if name in losses] == losses
     assert [name for name in names if name in experts] == experts
     assert names.index("lade") < names.index("dirmixe")
-    assert found["name"] == ["name", "family", "experts", "strategy", "cost", "title", "from"]
+    assert found["name"] == [
+        "name", "family", "experts", "strategy", "cost", "needs", "title", "from"
+    ]  # fmt: skip
     assert found["ce"][1:5] == ["loss", "1", "none", "1.00"]
     assert found["sade"][1:5] == ["experts", "3", "stability", "1.46"]
     assert found["logit-adjustment"][4] == "1.00"
-    assert (found["sam"][4], found["imb-sam"][4]) == ("2.00", "3.00")
+    assert found["crt"][4:7] == ["0.33", "ce", "first"]
+    assert found["mdcs"][5:7] == ["2", "views"]
+    assert found["sam"][4:7] == ["2.00", "2", "passes"]
+    assert found["imb-sam"][4] == "3.00"
     ride = float(found["ride"][4])
     assert float(found["ride-distilled"][4]) > 1.3 * ride  # six experts of a teacher, forward
 

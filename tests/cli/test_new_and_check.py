@@ -14,6 +14,8 @@ import pytest
 from ltbench import load_results
 from ltbench.errors import InputError
 from ltbench.protocol.registry import find_protocols
+from ltbench.registry import load_registries
+from ltbench.scaffold.write import METHOD_KINDS
 
 CommandLine = Callable[..., CompletedProcess[str]]
 
@@ -46,6 +48,40 @@ def test_what_new_writes_keeps_the_contract_and_passes_its_test(
     assert "exists; choose another name" in again.stderr
 
 
+@pytest.mark.parametrize("kind", [kind for kind in METHOD_KINDS if kind != "plain"])
+def test_each_kind_of_method_keeps_the_contract_and_passes_its_test(
+    ltbench_here: CommandLine, tmp_path: Path, kind: str
+) -> None:
+    """Its own test trains it."""
+    done = ltbench_here("new", "method", "my-x", "--kind", kind, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    checked = ltbench_here("check", tmp_path / "my_x.py")
+    assert checked.returncode == 0, checked.stdout
+    assert "MISSING" not in checked.stdout
+    found = load_registries([str(tmp_path / "my_x.py")]).methods.get("my-x").cls
+    assert found.family == kind
+    text = "".join(path.read_text() for path in tmp_path.glob("*.py"))
+    assert "@" not in text.replace("@dataclass", "").replace("@pytest", "").replace(" @ ", "")
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert tested.returncode == 0, tested.stdout
+
+
+def test_kinds_are_those_of_methods(ltbench_here: CommandLine, tmp_path: Path) -> None:
+    done = ltbench_here("new", "strategy", "my-x", "--kind", "mixing", "--output", tmp_path)
+    assert done.returncode == 2
+    assert "--kind is for methods, not for a strategy" in done.stderr
+    done = ltbench_here("new", "method", "my-x", "--kind", "mixed", "--output", tmp_path)
+    assert done.returncode == 2
+    assert all(f"'{kind}'" in done.stderr for kind in METHOD_KINDS)
+    plain = ltbench_here("new", "method", "my-x", "--kind", "plain", "--output", tmp_path / "a")
+    usual = ltbench_here("new", "method", "my-x", "--output", tmp_path / "b")
+    assert plain.returncode == usual.returncode == 0
+    assert (tmp_path / "a/my_x.py").read_text() == (tmp_path / "b/my_x.py").read_text()
+
+
 def test_from_new_to_a_row(ltbench_here: CommandLine, tmp_path: Path, quick: list[str]) -> None:
     """As the command itself says: new, check, run with --plugin; method and strategy together."""
     for kind, name in (("method", "poly"), ("strategy", "my-em")):
@@ -63,6 +99,7 @@ def test_from_new_to_a_row(ltbench_here: CommandLine, tmp_path: Path, quick: lis
     ("name", "message"),
     [
         ("sade", "is called 'sade' already"),
+        ("all", "is called 'all' already"),
         ("../x", "is not usable"),
         ("Con", "is not usable"),
         ("", "is not usable"),

@@ -25,6 +25,7 @@ from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, SectionKey, TestSet
 from ltbench.report.rows.summary import Summary
 from ltbench.report.tables.table import Block, Column, Table
+from ltbench.scaffold.write import METHOD_KINDS
 from ltbench.strategy import Need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +85,7 @@ def test_commands_named_in_the_readme_exist() -> None:
     assert set(COMMANDS) <= named
 
 
+KINDS = "docs/plugins/kinds.md"
 METHOD, STRATEGY = "docs/plugins/method.md", "docs/plugins/strategy.md"
 STEP = "docs/plugins/training.md"
 TEMPLATE = "docs/plugins/template.md"
@@ -91,20 +93,37 @@ SOURCE = "docs/plugins/source.md"
 
 
 @pytest.mark.parametrize(
-    ("page", "i"), [(METHOD, 0), (METHOD, 1), (STEP, 0), (STEP, 1), (STRATEGY, 0)]
+    ("page", "i"),
+    [
+        *((METHOD, 0), (METHOD, 1), (STEP, 0), (STEP, 1), (STRATEGY, 0)),
+        *((KINDS, i) for i in range(len(METHOD_KINDS))),
+    ],
 )
 def test_the_plugins_of_the_pages_for_authors_keep_the_contract(
     tmp_path: Path, page: str, i: int
 ) -> None:
     """All but advice: an example has no reference."""
     examples = blocks(page, "python")
-    assert len(examples) == {METHOD: 2, STEP: 2, STRATEGY: 1}[page]
+    assert len(examples) == {METHOD: 2, STEP: 2, STRATEGY: 1, KINDS: 5}[page]
     plugin = tmp_path / "mine.py"
     plugin.write_text(examples[i])
     checks = checks_of(plugin, advice=False)
     assert len(checks) > 10
     for check in checks:
         check()
+
+
+def test_there_is_a_short_example_of_each_kind() -> None:
+    examples = blocks(KINDS, "python")
+    for example in examples:
+        assert len(example.splitlines()) <= 20, example
+    families = [text.split("family")[1] if "family" in text else "" for text in examples]
+    assert families[0] == ""
+    for kind, words in zip(METHOD_KINDS[1:], families[1:], strict=True):
+        assert f'"{kind}"' in words.partition("\n")[0]
+    text = (ROOT / KINDS).read_text(encoding="utf-8")
+    assert re.findall(r"`--kind ([\w-]+)`", text) == list(METHOD_KINDS[1:])
+    assert f"]({KINDS})" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def write_shapes(folder: Path) -> None:

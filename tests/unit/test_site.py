@@ -133,7 +133,8 @@ def test_the_readme_is_whole_on_its_two_pages(gen: ModuleType) -> None:
 
 
 def made_parts() -> set[str]:
-    texts = [page.read_text(encoding="utf-8") for page in ROOT.glob("docs/**/*.md")]
+    pages = [*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
     return {name for text in texts for name in re.findall(r"<!-- made: (.+?) -->", text)}
 
 
@@ -187,3 +188,27 @@ def test_the_site_builds_without_a_warning_and_asks_nobody_else(tmp_path: Path) 
     assert 'id="ltbench.strategy.Strategy.adapt"' in (tmp_path / "api.html").read_text(
         encoding="utf-8"
     )
+
+
+def test_the_readme_lists_every_method_as_it_is_now(gen: ModuleType) -> None:
+    """`make lists` writes it."""
+    families = importlib.import_module("families")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert families.with_list(text) == text, "README.md: `make lists` writes the list anew"
+    for plugin in families.by_family():
+        assert f"| `{plugin.name}` |" in text
+    with pytest.raises(ValueError, match="one block <!-- made: list of methods -->"):
+        families.with_list("# No list")
+
+
+def test_tables_of_methods_have_a_line_for_each(gen: ModuleType) -> None:
+    families = importlib.import_module("families")
+    names = [plugin.name for plugin in families.by_family()]
+    for made in (families.needs_table, families.priors_table):
+        assert re.findall(r"^\| \[`(.+?)`\]", made(), re.MULTILINE) == names
+    needs, priors = families.needs_table(), families.priors_table()
+    assert "| two-stage | 1 | ce first | 0.33 | 1.33 |" in needs
+    assert "| experts | 3 | 2 views (1 strong) | 2.91 |" in needs
+    assert "[`balpoe`](#method-balpoe) | known exactly | 1, 0, -1 |" in priors
+    assert "[`vs`](#method-vs) | no bias; the posterior is known |" in priors
+    assert "[`tau-norm`](#method-tau-norm) | fitted on a hold-out, from nothing |" in priors

@@ -1,0 +1,1 @@
+"""What ``ltbench new method --kind`` writes: one file a kind, and the test that they share."""
