@@ -326,7 +326,7 @@ class Mine(Method):
         ("def broken(:\n", r"cannot be imported: SyntaxError: invalid syntax"),
         ("import nosuchmodule\n", r"cannot be imported: ModuleNotFoundError: .*'nosuchmodule'"),
         ("raise SystemExit(0)\n", r"cannot be imported: SystemExit"),
-        ("x = 1\n", r"defines no Method and no Strategy with a name"),
+        ("x = 1\n", r"defines no Method, no Strategy and no DataSource with a name"),
         (METHOD.replace("def loss", "def los").format(name="mine"), r"Mine does not define loss"),
         (METHOD.format(name="ce"), r"two methods are called 'ce': .*cross_entropy and .*mine\.py"),
         (METHOD.format(name="../x"), r"'\.\./x' is not usable"),

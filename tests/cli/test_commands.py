@@ -39,7 +39,7 @@ def only(folder: Path, pattern: str) -> Path:
 
 def rows_of(folder: Path) -> list[str]:
     """Rows that a trial was evaluated on, by the names of their files."""
-    return sorted(path.name.rpartition("-")[0] for path in (folder / "evaluations").iterdir())
+    return sorted(path.name.rpartition("-")[0] for path in (folder / "evaluations").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
@@ -371,7 +371,7 @@ def test_evaluate_adds_without_training(
     copied: Path, ltbench: CommandLine, quick: list[str]
 ) -> None:
     before = state(copied)
-    old = json.loads(only(copied, "digits-lt/sade/0-*/evaluations/sade+none-*").read_text())
+    old = json.loads(only(copied, "digits-lt/sade/0-*/evaluations/sade+none-*.json").read_text())
     methods = ["--methods", "sade+none,sade+stability[epochs=1]", "--test-ratios", "2,5,10"]
     asked = ["evaluate", *methods, *quick[:-2], "--results", copied]
     done = ltbench(*asked)
@@ -387,7 +387,7 @@ def test_evaluate_adds_without_training(
         if str(path.relative_to(copied)) not in before
         or path.name.startswith(("sade+none", "sade+oracle"))
     }
-    new = json.loads(only(folder, "evaluations/sade+none-*").read_text())
+    new = json.loads(only(folder, "evaluations/sade+none-*.json").read_text())
     assert set(new["distributions"]) == {*old["distributions"], "forward10", "backward10"}
     for name, found in old["distributions"].items():
         assert new["distributions"][name] == found
@@ -399,7 +399,7 @@ def test_evaluate_computes_no_known_distribution_again(
     copied: Path, ltbench_here: CommandLine, quick: list[str]
 ) -> None:
     """Known numbers are taken from the record: a mark put there survives."""
-    path = only(copied, "digits-lt/ce/0-*/evaluations/ce+none-*")
+    path = only(copied, "digits-lt/ce/0-*/evaluations/ce+none-*.json")
     record = json.loads(path.read_text())
     record["distributions"]["forward5"]["draws"]["1"]["top1"] = 12.25
     path.write_text(json.dumps(record))

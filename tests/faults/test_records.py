@@ -111,7 +111,7 @@ def test_run_leaves_records_of_a_later_version_alone(
 def test_a_damaged_evaluation(
     damage: str, results: Path, sound: Path, ltbench_here: CommandLine, quick: list[str]
 ) -> None:
-    pattern = "ce/0-*/evaluations/ce+oracle-*"
+    pattern = "ce/0-*/evaluations/ce+oracle-*.json"
     file = the_file(results, pattern)
     file.write_text(DAMAGE[damage][0])
     done = ltbench_here("report", "--results", results, "--no-figures")
