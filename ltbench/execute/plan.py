@@ -13,6 +13,8 @@ from ltbench.data.dataset import Splits
 from ltbench.errors import InputError
 from ltbench.evaluate.stream import check_streamable
 from ltbench.execute.draft import Draft, Training, asking, draft_trial, told_state, training_of
+from ltbench.execute.engine import EngineSettings
+from ltbench.execute.engines.local import Local
 from ltbench.execute.estimate import Estimate, estimate_trial
 from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
@@ -62,12 +64,15 @@ class Offer:
 
 @dataclass
 class Plan:
-    """Trials in the order in which they start: seed by seed."""
+    """Trials in the order in which they start: seed by seed. engine: where they run; detach: leave
+    them running there."""
 
     protocol: Protocol
     trials: list[PlannedTrial]
     jobs: int = 1
     notes: list[str] = field(default_factory=list)
+    engine: EngineSettings = field(default_factory=Local)
+    detach: bool = False
 
 
 def make_plan(
@@ -78,11 +83,12 @@ def make_plan(
     splits: Splits | None,
     settings: Settings,
     sharing: Callable[[int], tuple[int, int]],
+    device: str,
 ) -> Plan:
     """Resolves and checks everything before any work.
 
     ``sharing`` says for a number of unfinished trials how many run side by side, with how many
-    threads each.
+    threads each; ``device`` where they will run: ``cpu``, ``cuda`` or ``mps``.
 
     Every trial also gets a ``none`` row and, where the method's bias is known in closed form or can
     be fitted on a hold-out, an ``oracle`` row: gain and regret need them. Raises
@@ -121,12 +127,16 @@ def make_plan(
     drafts = with_ensembles(drafts, joint, asked, notes)
     jobs, threads = sharing(sum(not draft.complete for draft in drafts))
     settings = replace(settings, threads=threads)
-    trials = [_planned(draft, counts, sizes, settings) for draft in drafts]
+    trials = [_planned(draft, counts, sizes, settings, device) for draft in drafts]
     return Plan(protocol, trials, min(jobs, len(trials)), notes)
 
 
 def _planned(
-    draft: Draft, counts: torch.Tensor, sizes: tuple[int, int], settings: Settings
+    draft: Draft,
+    counts: torch.Tensor,
+    sizes: tuple[int, int],
+    settings: Settings,
+    device: str,
 ) -> PlannedTrial:
     wanted, trial = draft.wanted, draft.trial
     with asking(wanted.method):
@@ -149,7 +159,9 @@ def _planned(
     )
     state, folder = draft.state, draft.folder
     work = "finished" if members else state  # nothing is trained for an ensemble but its members
-    estimate = estimate_trial(trial, architecture, draft.pending, sizes, work, folder, settings)
+    estimate = estimate_trial(
+        trial, architecture, draft.pending, sizes, work, folder, settings, device
+    )
     rows = tuple(wanted.rows)
     after = tuple(member.trial for member in members)
     return PlannedTrial(
