@@ -67,7 +67,7 @@ class Scene:
         with self.output.open("ab") as file:
             process = subprocess.Popen(
                 words, env=self.env, stdout=file, stderr=file, cwd=self.folder,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=_on_one_processor,
             )  # fmt: skip
         self.started.append(process)
         return process
@@ -97,6 +97,12 @@ class Scene:
     def bits(self) -> dict[str, bytes]:
         found = sorted(self.results.rglob("*.safetensors"))
         return {str(path.relative_to(self.results)): path.read_bytes() for path in found}
+
+
+def _on_one_processor() -> None:
+    """So that a local trial has the one thread of a job: bits may depend on the number of threads."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def wait_for(condition: Callable[[], Any], scene: Scene | None = None, seconds: float = 60) -> Any:

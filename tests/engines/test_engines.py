@@ -147,7 +147,7 @@ def test_detach_and_collect(slurm: list[str], scene: Scene, undisturbed: dict[st
     scene.until_held()
     assert not list(scene.results.rglob("trial.json"))
     collect = scene.start(*words)
-    wait_for(lambda: scene.text().count("held seed 0: process") == 2, scene)
+    wait_for(lambda: scene.text().count("held seed 0: process") == 1, scene)
     scene.go.touch()
     assert ended(collect, scene) == 0
     assert "1 of 1 trials done" in scene.text()
