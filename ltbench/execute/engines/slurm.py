@@ -16,7 +16,7 @@ from ltbench.errors import InputError
 from ltbench.execute.engine import Event, Message, Sharing, Start
 from ltbench.execute.engines.slurm_files import SlurmFiles, Submitted
 from ltbench.execute.engines.slurm_job import SlurmJob
-from ltbench.execute.engines.submission import Queue, open_queue
+from ltbench.execute.engines.submission import Asked, Queue, open_queue
 from ltbench.execute.resources import share
 from ltbench.settings import check_ranges, setting
 from ltbench.trial import store
@@ -90,6 +90,27 @@ class Slurm:
             return self.time
         return max(_LEAST_MINUTES, math.ceil(1.5 * seconds * self.trials_per_job / 60))
 
+    def asked(self, start: Start) -> Asked:
+        """In submitit's words; what is empty is left to the cluster."""
+        words = {
+            "cpus_per_task": self.cpus,
+            "gpus_per_node": self.gpus,
+            "mem_gb": self.mem,
+            "slurm_partition": self.partition,
+            "slurm_account": self.account,
+            "slurm_qos": self.qos,
+            "slurm_constraint": self.constraint,
+            "slurm_gres": self.gres,
+        }
+        return Asked(
+            here=self.cluster == "local",
+            minutes=self.minutes(start.seconds),
+            jobs=start.jobs,
+            signal_delay=self.signal_delay,
+            setup=self.setup,
+            parameters={word: value for word, value in words.items() if value},
+        )
+
     def start(self, start: Start) -> SlurmEngine:
         return SlurmEngine(self, start)
 
@@ -113,9 +134,7 @@ class SlurmEngine:
         waits = settings.cluster == "local"  # which has no queue
         self.slots = start.jobs * settings.trials_per_job if waits else max(1, start.trials)
         self._files = SlurmFiles(start.results)
-        self._queue: Queue = open_queue(
-            settings, self._files.folder, settings.minutes(start.seconds), start.jobs
-        )
+        self._queue: Queue = open_queue(settings.asked(start), self._files.folder)
         self._stop_file = str(self._files.folder / f"stop_{secrets.token_hex(4)}")
         self._stopping = False
         self._pending: list[Message] = []

@@ -12,19 +12,17 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import submitit
 from submitit.core.utils import FailedJobError
 
 from ltbench.errors import InputError
 from ltbench.execute.engines.slurm_job import SlurmJob
-
-if TYPE_CHECKING:
-    from ltbench.execute.engines.slurm import Slurm
 
 _KEEP = 2.0  # seconds for which a state is taken as it was
 _MOST_REQUEUES = 100
@@ -52,13 +50,22 @@ class Queue(Protocol):
         """Ends them at once."""
 
 
-def open_queue(settings: Slurm, folder: Path, minutes: int, jobs: int) -> Queue:
-    """minutes: of a job; jobs: side by side."""
+@dataclass(frozen=True)
+class Asked:
+    """What every job is asked for. here: as processes of this machine; minutes: of a job; jobs: side by
+    side; signal_delay: seconds; setup: a line of shell; parameters: submitit's other ones, by name."""
+
+    here: bool
+    minutes: int
+    jobs: int
+    signal_delay: int
+    setup: str
+    parameters: Mapping[str, Any]
+
+
+def open_queue(asked: Asked, folder: Path) -> Queue:
     logging.getLogger("submitit").setLevel(logging.CRITICAL)  # it tells of every poll
-    delay = min(settings.signal_delay, 30 * minutes)
-    if settings.cluster == "local":
-        return _HereQueue(folder, minutes)
-    return _SlurmQueue(settings, folder, minutes, delay, jobs)
+    return _HereQueue(folder, asked.minutes) if asked.here else _SlurmQueue(asked, folder)
 
 
 def _environment() -> dict[str, str]:
@@ -75,33 +82,24 @@ def _environment() -> dict[str, str]:
 class _SlurmQueue:
     kind = "SLURM job"
 
-    def __init__(
-        self, settings: Slurm, folder: Path, minutes: int, delay: float, jobs: int
-    ) -> None:
-        self.signal_delay = delay
+    def __init__(self, asked: Asked, folder: Path) -> None:
+        self.signal_delay = min(asked.signal_delay, 30 * asked.minutes)
         self._known: set[str] | None = None
         self._looked = -_KEEP
         setup = [f"export {k}={shlex.quote(v)}" for k, v in _environment().items()]
-        if settings.setup:
-            setup.append(settings.setup)
+        if asked.setup:
+            setup.append(asked.setup)
         self._executor = submitit.AutoExecutor(
             folder=folder / "%j", cluster="slurm", slurm_max_num_timeout=_MOST_REQUEUES
         )
         self._executor.update_parameters(
             name="ltbench",
-            timeout_min=minutes,
-            cpus_per_task=settings.cpus,
-            gpus_per_node=settings.gpus or None,
-            mem_gb=settings.mem or None,
-            slurm_partition=settings.partition or None,
-            slurm_account=settings.account or None,
-            slurm_qos=settings.qos or None,
-            slurm_constraint=settings.constraint or None,
-            slurm_gres=settings.gres or None,
-            slurm_array_parallelism=jobs,
-            slurm_signal_delay_s=int(delay),
+            timeout_min=asked.minutes,
+            slurm_array_parallelism=asked.jobs,
+            slurm_signal_delay_s=int(self.signal_delay),
             slurm_setup=setup,
             slurm_additional_parameters={"requeue": True},
+            **asked.parameters,
         )
 
     def submit(self, calls: Sequence[SlurmJob]) -> list[str]:
