@@ -83,7 +83,7 @@ class _SlurmQueue:
     kind = "SLURM job"
 
     def __init__(self, asked: Asked, folder: Path) -> None:
-        self.signal_delay = min(asked.signal_delay, 30 * asked.minutes)
+        self.signal_delay: float = min(asked.signal_delay, 30 * asked.minutes)
         self._known: set[str] | None = None
         self._looked = -_KEEP
         setup = [f"export {k}={shlex.quote(v)}" for k, v in _environment().items()]
