@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: demo test docs published lists all-methods peers peers-table bench check format clean
+.PHONY: demo test test-slurm docs published lists all-methods peers peers-table bench check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -16,6 +16,15 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The tests that need a SLURM which runs (`sinfo` answers); where there is none, Debian's packages are
+# installed if that is allowed, and the tests say why they were skipped. LTBENCH_TEST_SLURM_HIGH names a
+# partition that preempts the default one.
+test-slurm: $(VENV)/installed-test
+	@command -v sbatch >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurm-wlm munge; } \
+		|| echo "SLURM could not be installed"
+	$(BIN)/python -m pytest -ra tests/engines/test_real_slurm.py
 
 # The site of docs/, into site/; a warning is an error. Nothing is fetched while it is built.
 docs: $(VENV)/installed-docs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import InputError
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from ltbench.execute.local import Outcome
     from ltbench.execute.request import Request
+    from ltbench.execute.run import Outcome
     from ltbench.method import Method
     from ltbench.strategy import Strategy
 
@@ -136,6 +136,9 @@ def run(
     arrival: str | Iterable[str] = (),
     ensembles: Ensembles | None = None,
     mixed_recipe: bool = False,
+    engine: str = "local",
+    engine_settings: Mapping[str, Any] | None = None,
+    detach: bool = False,
     quiet: bool = True,
     **overrides: Any,
 ) -> Outcome:
@@ -145,7 +148,9 @@ def run(
     arrival: ``"batch:64"`` or ``"single"``, to meet every test set as a stream, too; ensembles:
     rows of several networks by name, ``{"plain": ["ce", "ce", "balanced-softmax"]}`` (``"3*ce"``
     needs none), or of imports with one another; mixed_recipe: let their members be trained by
-    different recipes; quiet: tell failures only; overrides as for :func:`load_protocol`.
+    different recipes; engine: where trials run, ``"local"`` or ``"slurm"``, with its settings, such as
+    ``{"partition": "gpu"}``; detach: leave them running there, for the same call without it to collect;
+    quiet: tell failures only; overrides as for :func:`load_protocol`.
 
     Works in processes of its own: a script needs no ``if __name__ == "__main__"``, and a running
     event loop (a notebook) does not matter. Returns what finished and what failed
@@ -158,6 +163,7 @@ def run(
         device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, compile=compile,
         cuda_graph=cuda_graph, mode=mode, arrivals=_arrivals(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
+        engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
     )  # fmt: skip
     return _carry_out(request, quiet)
 
@@ -177,6 +183,9 @@ def evaluate_trials(
     arrival: str | Iterable[str] = (),
     ensembles: Ensembles | None = None,
     mixed_recipe: bool = False,
+    engine: str = "local",
+    engine_settings: Mapping[str, Any] | None = None,
+    detach: bool = False,
     quiet: bool = True,
     **overrides: Any,
 ) -> Outcome:
@@ -189,6 +198,7 @@ def evaluate_trials(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
+        engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
         train=False,
     )  # fmt: skip
     return _carry_out(request, quiet)

@@ -101,6 +101,14 @@ def run_options(function: F) -> F:
     return training_options(ensemble_options(mix_option(mode(arrival(function)))))
 
 
+def _engine_settings(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    from ltbench.protocol.overrides import parse_overrides
+
+    return parse_overrides(texts, "--engine-set", "partition=gpu")
+
+
 def training_options(function: F) -> F:
     """How and where trials run."""
     for option in reversed(
@@ -142,6 +150,26 @@ def training_options(function: F) -> F:
                 "--cuda-graph",
                 is_flag=True,
                 help="Record each training step as a CUDA graph (recorded, not hashed).",
+            ),
+            click.option(
+                "--engine",
+                default="local",
+                show_default=True,
+                metavar="local|slurm|NAME",
+                help="Where trials run: on this machine or on a cluster; see docs/clusters.md.",
+            ),
+            click.option(
+                "--engine-set",
+                "engine_settings",
+                multiple=True,
+                metavar="KEY=VALUE",
+                callback=_engine_settings,
+                help="Setting of the engine, e.g. partition=gpu; may be repeated.",
+            ),
+            click.option(
+                "--detach",
+                is_flag=True,
+                help="Submit and leave; the same command without it collects.",
             ),
             click.option("--quiet", is_flag=True, help="Tell failures only."),
         )

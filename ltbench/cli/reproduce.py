@@ -30,10 +30,8 @@ machine at hand; rows that fit a test prior take minutes more on CIFAR):
                      one NVIDIA H200 with --cuda-graph: 3 hours of training,
                      by epochs measured there (200 of them: 87 s with one
                      head, 135 s with three experts, in a process alone);
-                     cluster: the same command on every node over one shared
-                     results folder (not tried); a trial is done by the node that
-                     claims it first, so at best the time is that of the longest
-                     trial.
+                     cluster: --engine slurm, see docs/clusters.md; at best the
+                     time is that of the longest trial.
 
 \b
 The same command again skips what is finished, resumes what was interrupted and
@@ -100,13 +98,14 @@ def command(
         print_study_total(planned, console)
     if dry_run:
         return 0
-    code, finished = 0, 0
+    code, finished, left = 0, 0, False
     for part in planned:
         outcome = run_plan(part.plan, console, quiet=quiet)
         code, finished = max(code, outcome.exit_code), finished + len(outcome.finished)
+        left = left or bool(outcome.left)
         if outcome.signal:
             return code
-    if finished and not no_report:
+    if finished and not no_report and not left:
         from ltbench.report.build import build_report
 
         built = build_report(results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,9 @@ from ltbench.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ltbench.execute.local import Outcome
     from ltbench.execute.plan import Plan
     from ltbench.execute.process import Spare
+    from ltbench.execute.run import Outcome
     from ltbench.imported.split_request import SplitRequest
 
 EPILOG = """\b
@@ -64,7 +65,8 @@ def execute_command(*, dry_run: bool, **arguments: Any) -> int:
     """What ``run`` and ``evaluate`` share: request, plan, execution, summary."""
     from ltbench.execute.process import Spare
 
-    with Spare(wanted=not dry_run) as spare:  # it loads torch while this process does
+    # It loads torch while this process does.
+    with Spare(wanted=not dry_run and arguments["engine"] == "local") as spare:
         return _execute(spare, dry_run=dry_run, **arguments)
 
 
@@ -89,6 +91,9 @@ def _execute(
     jobs_per_gpu: int | None,
     compile: bool,
     cuda_graph: bool,
+    engine: str,
+    engine_settings: dict[str, str],
+    detach: bool,
     quiet: bool,
     results: Path,
     plugins: tuple[str, ...],
@@ -123,6 +128,9 @@ def _execute(
         arrivals=arrivals,
         train=train,
         mixed_recipe=mixed_recipe,
+        engine=engine,
+        engine_settings=engine_settings,
+        detach=detach,
         dry_run=dry_run,
     )
     split = split_request(request)
@@ -135,7 +143,7 @@ def _execute(
         if not dry_run:
             outcome = run_plan(plan, console, quiet=quiet, spare=spare)
             code = outcome.exit_code
-            if outcome.signal:
+            if outcome.signal or outcome.left:
                 return code
             if not quiet:
                 told = f"{len(outcome.finished)} of {len(plan.trials)} trials done"
@@ -174,19 +182,27 @@ def _score_imports(split: SplitRequest, console: Console, *, quiet: bool, dry_ru
 
 def run_plan(plan: Plan, console: Console, *, quiet: bool, spare: Spare | None = None) -> Outcome:
     """Executes ``plan``, telling how it goes, what failed and how to continue."""
-    from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
+    from ltbench.execute.run import execute
 
     with RunProgress(plan, console, quiet=quiet) as progress:
         outcome = execute(plan, listen=progress, spare=spare)
     if outcome.signal:
-        again = "ltbench " + " ".join(_quoted(argument) for argument in sys.argv[1:])
+        again = shown_again(sys.argv[1:])
         console.print(f"interrupted; the same command continues: {again}", markup=False)
+    if outcome.left:
+        again = shown_again(word for word in sys.argv[1:] if word != "--detach")
+        console.print(f"left running: {', '.join(outcome.left)}", markup=False)
+        console.print(f"this collects them: {again}", markup=False)
     for failure in outcome.failures:
         console.print(f"failed: {failure.label}: {failure.error}", style="red", markup=False)
         if failure.log.exists():
             console.print(f"        log: {failure.log}", markup=False)
     return outcome
+
+
+def shown_again(words: Iterable[str]) -> str:
+    return "ltbench " + " ".join(map(_quoted, words))
 
 
 def _quoted(argument: str) -> str:

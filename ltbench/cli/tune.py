@@ -70,9 +70,9 @@ def command(
     from ltbench.cli.plan_table import print_plan
     from ltbench.cli.terminal import stdout_console
     from ltbench.execute.command import run_command, shown
-    from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
     from ltbench.execute.request import Request
+    from ltbench.execute.run import execute
     from ltbench.execute.tune import choose, plan_tuning
     from ltbench.protocol.seed_list import parse_seeds
 
@@ -98,6 +98,10 @@ def command(
         outcome = execute(tune.plan, listen=progress)
     for failure in outcome.failures:
         console.print(f"failed: {failure.label}: {failure.error}", style="red", markup=False)
+    if outcome.left:
+        console.print(f"left running: {', '.join(outcome.left)}", markup=False)
+        console.print("the same command without --detach collects them and chooses", markup=False)
+        return outcome.exit_code
     if outcome.signal:
         console.print("interrupted; the same command continues", markup=False)
         return outcome.exit_code

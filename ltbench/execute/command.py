@@ -91,6 +91,10 @@ def _running(request: Request) -> Iterator[str]:
         yield "--compile"
     if request.cuda_graph:
         yield "--cuda-graph"
+    if request.engine != "local":
+        yield from ("--engine", request.engine)
+    for key, value in request.engine_settings.items():
+        yield from ("--engine-set", f"{key}={show(value)}")
 
 
 def _plugins(plugins: Sequence[str]) -> Iterator[str]:

@@ -14,7 +14,6 @@ from ltbench.method import Architecture
 from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
-from ltbench.trial.environment import resolve_device
 from ltbench.trial.trial import Trial
 
 # Measured on a shared server CPU: multiply-accumulates a second in training, with one thread; two
@@ -64,7 +63,9 @@ def estimate_trial(
     state: str,
     folder: Path,
     settings: Settings,
+    device: str,
 ) -> Estimate:
+    """device: where it will run, ``cpu``, ``cuda`` or ``mps``, which need not be here."""
     train_size, test_size = sizes
     protocol = trial.protocol
     macs, parameters = _network(
@@ -78,11 +79,10 @@ def estimate_trial(
     if state == "finished":
         size -= 4 * parameters + logits
     known = 0.0 if state == "finished" else _known_seconds(folder, trial.recipe.epochs)
-    device = resolve_device(settings.device)
     steps = trial.recipe.epochs * -(-train_size // trial.recipe.batch_size)
     running = sum(row.first_draw_only for row in rows) * _NETWORK_PASSES
     passes = test_size * (running + (state != "finished") + 2 * protocol.views.pairs * views)
-    if device.type == "cpu":
+    if device == "cpu":
         training = cpu_training(
             macs, train_size * trial.recipe.epochs, steps, architecture.experts, settings.threads
         )

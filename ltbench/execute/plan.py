@@ -23,6 +23,8 @@ from ltbench.execute.draft import (
     training_of,
     with_parents,
 )
+from ltbench.execute.engine import EngineSettings
+from ltbench.execute.engines.local import Local
 from ltbench.execute.estimate import Estimate, estimate_trial
 from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
@@ -72,7 +74,8 @@ class Offer:
 
 @dataclass
 class Plan:
-    """Trials in the order in which they start: seed by seed."""
+    """Trials in the order in which they start: seed by seed. engine: where they run; detach: leave
+    them running there."""
 
     protocol: Protocol
     trials: list[PlannedTrial]
@@ -80,6 +83,8 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """A line for each method that ``all`` does not stand for here."""
+    engine: EngineSettings = field(default_factory=Local)
+    detach: bool = False
 
 
 def make_plan(
@@ -90,12 +95,14 @@ def make_plan(
     splits: Splits | None,
     settings: Settings,
     sharing: Callable[[int], tuple[int, int]],
+    device: str,
     left_out: Sequence[str] = (),
 ) -> Plan:
     """Resolves and checks everything before any work.
 
     ``sharing`` says for a number of unfinished trials how many run side by side, with how many
-    threads each. ``left_out``: what is known to be left out of ``all`` already.
+    threads each; ``device`` where they will run: ``cpu``, ``cuda`` or ``mps``. ``left_out``: what is known
+    to be left out of ``all`` already.
 
     Every trial also gets a ``none`` row and, where the method's bias is known in closed form or can
     be fitted on a hold-out, an ``oracle`` row: gain and regret need them. Raises
@@ -140,7 +147,7 @@ def make_plan(
     drafts = with_parents(with_ensembles(drafts, joint, asked, notes))
     jobs, threads = sharing(sum(not draft.complete for draft in drafts))
     settings = replace(settings, threads=threads)
-    trials = [_planned(draft, counts, sizes, settings) for draft in drafts]
+    trials = [_planned(draft, counts, sizes, settings, device) for draft in drafts]
     return Plan(protocol, trials, min(jobs, len(trials)), notes, left_out)
 
 
@@ -162,7 +169,11 @@ def _trained(drafts: Sequence[Draft], left_out: list[str]) -> list[Draft]:
 
 
 def _planned(
-    draft: Draft, counts: torch.Tensor, sizes: tuple[int, int], settings: Settings
+    draft: Draft,
+    counts: torch.Tensor,
+    sizes: tuple[int, int],
+    settings: Settings,
+    device: str,
 ) -> PlannedTrial:
     wanted, trial = draft.wanted, draft.trial
     with asking(wanted.method):
@@ -187,7 +198,9 @@ def _planned(
     state, folder = draft.state, draft.folder
     # Nothing is trained for an ensemble but its members, nor for a head that follows from features.
     work = "finished" if members or not phases else state
-    estimate = estimate_trial(trial, architecture, draft.pending, sizes, work, folder, settings)
+    estimate = estimate_trial(
+        trial, architecture, draft.pending, sizes, work, folder, settings, device
+    )
     rows = tuple(wanted.rows)
     after = tuple(member.trial for member in members)
     if draft.parent is not None and state != "finished":

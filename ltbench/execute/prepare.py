@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ltbench.contract.gate import refuse_unsound
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Splits
@@ -15,12 +17,13 @@ from ltbench.data.locate import locate
 from ltbench.data.sources import is_ready, open_data
 from ltbench.errors import InputError
 from ltbench.execute.all_methods import unless_left_out, with_all
+from ltbench.execute.choose_engine import choose_engine
 from ltbench.execute.command import run_command
+from ltbench.execute.engine import Sharing
 from ltbench.execute.job import Settings
 from ltbench.execute.plan import Plan, make_plan
 from ltbench.execute.plugin_hint import resolve_with_hint
 from ltbench.execute.request import Request
-from ltbench.execute.resources import share
 from ltbench.names import Row, parse_rows
 from ltbench.protocol.protocol import Protocol
 from ltbench.protocol.seed_list import check_seeds
@@ -49,8 +52,15 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     for name, jobs in (("jobs", request.jobs), ("jobs per GPU", request.jobs_per_gpu)):
         if jobs is not None and (type(jobs) is not int or jobs < 1):
             raise InputError(f"{name} = {jobs!r} must be a whole number of at least 1")
-    device = resolve_device(request.device)
-    if device.type != "cuda" and (request.cuda_graph or request.jobs_per_gpu is not None):
+    engine = choose_engine(request.engine, request.engine_settings)
+    if request.detach and not engine.detachable:
+        raise InputError(
+            f"trials on the engine {request.engine!r} end with this process: --detach does not go there"
+        )
+    # Elsewhere the word stands until the trial is there.
+    device = str(resolve_device(request.device)) if engine.here else request.device
+    kind = engine.device(request.device)
+    if kind != "cuda" and (request.cuda_graph or request.jobs_per_gpu is not None):
         option = "--cuda-graph" if request.cuda_graph else "--jobs-per-gpu"
         raise InputError(f"{option} needs a CUDA device; this run uses {device}")
     registries = load_registries(request.plugins)
@@ -71,7 +81,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     settings = Settings(
         results=str(request.results),
         data_dir=str(request.data_dir) if request.data_dir else None,
-        device=str(device),
+        device=device,
         precision=request.precision,
         compile=request.compile,
         cuda_graph=request.cuda_graph,
@@ -85,10 +95,11 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     )
 
     def sharing(trials: int) -> tuple[int, int]:
-        return share(request.jobs, request.jobs_per_gpu, trials, device)
+        return engine.share(Sharing(request.jobs, request.jobs_per_gpu, trials, request.device))
 
-    plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing, left_out)
-    if request.precision == "bf16" and not bf16_is_native(device):
+    plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing, kind, left_out)
+    plan.engine, plan.detach = engine, request.detach
+    if request.precision == "bf16" and engine.here and not bf16_is_native(torch.device(device)):
         plan.notes.append(
             "this CPU has no bfloat16 instructions: training in bf16 is many times slower than in "
             "float32 here"

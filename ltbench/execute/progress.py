@@ -57,6 +57,17 @@ class RunProgress(LiveBars):
                 holder = event.get("holder", "")
                 told = f" ({holder})" if holder else ""
                 self._say(f"{name}: another process holds this trial, waiting for it{told}")
+            case "queued":
+                self._say(f"{name}: {event['job']}")
+            case "requeued":
+                self._end(planned, left=True)
+                self._say(f"{name}: requeued, it goes on from its checkpoint")
+            case "lost":
+                self._end(planned, left=True)
+                self._say(f"{name}: {event['reason']}; tried again")
+            case "cancelled":
+                self._end(planned)
+                self._say(f"{name}: {event['reason']}")
             case "interrupted":
                 self._end(planned)
                 self._say(f"{name}: interrupted, progress is kept")
@@ -107,8 +118,9 @@ class RunProgress(LiveBars):
             self.tasks[key] = self.bars.add_task(name, total=total, note=note)
         self.bars.update(self.tasks[key], completed=done, total=total, note=note)
 
-    def _end(self, planned: PlannedTrial) -> None:
-        self.left[planned.trial.hash] = 0.0
+    def _end(self, planned: PlannedTrial, *, left: bool = False) -> None:
+        if not left:
+            self.left[planned.trial.hash] = 0.0
         task = self.tasks.pop(planned.trial.hash, None)
         if self.bars is not None and task is not None:
             self.bars.remove_task(task)

@@ -34,6 +34,10 @@ class Request:
     dry_run: bool = False
     mixed_recipe: bool = False
     """Whether an ensemble may have members of different recipes."""
+    engine: str = "local"
+    engine_settings: Mapping[str, Any] = field(default_factory=dict)
+    detach: bool = False
+    """Whether trials are left running on the engine, which the same request collects later."""
     command: tuple[str, ...] = ()
     """What asks for the same again; empty: ``ltbench run`` or ``evaluate``."""
 

@@ -11,10 +11,12 @@ import queue
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from ltbench.errors import DivergedError, InterruptedRun, describe
+from ltbench.execute.engine import Event
 
 
 class Commands:
@@ -40,18 +42,15 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # what a plugin prints must not get between the events
     commands = Commands()
-    import torch  # the reader must already watch the parent while this loads
-
-    _load()
+    load()  # the reader must already watch the parent meanwhile
     while True:
         message = commands.jobs.get()
         if message.get("command") == "quit":
             return
-        torch.set_num_threads(int(message["settings"]["threads"]))
-        _run(message, commands, events)
+        run_message(message, _writer(events, str(message["trial"])), commands.stop)
 
 
-def _load() -> None:
+def load() -> None:
     """Imports what a trial needs before one is there: the parent makes its plan meanwhile."""
     import ltbench.execute.run_trial  # noqa: F401 - for its time
     from ltbench.registry import load_registries
@@ -59,30 +58,42 @@ def _load() -> None:
     load_registries()
 
 
-def _run(message: dict[str, Any], commands: Commands, events: TextIO) -> None:
-    from ltbench.execute.job import Job
-    from ltbench.execute.run_trial import run_job
-    from ltbench.trial import store
-
-    trial = message["trial"]
-
-    def emit(event: dict[str, Any]) -> None:
+def _writer(events: TextIO, trial: str) -> Callable[[Event], None]:
+    def emit(event: Event) -> None:
         try:
             events.write(json.dumps({"trial": trial, **event}) + "\n")
         except BrokenPipeError:
             os._exit(0)  # the parent is gone, which is no failure of the trial
 
+    return emit
+
+
+def run_message(
+    message: Mapping[str, Any], emit: Callable[[Event], None], stop: threading.Event
+) -> None:
+    """Runs one trial to its end, in whatever process or thread of an engine this is.
+
+    message: a job and its folder as JSON; emit: told every event, a final one last; stop: set by
+    whoever wants a checkpoint and the end. Raises nothing: what goes wrong is an event.
+    """
+    import torch
+
+    from ltbench.execute.job import Job
+    from ltbench.execute.run_trial import run_job
+    from ltbench.trial import store
+
+    torch.set_num_threads(int(message["settings"]["threads"]))  # of this thread
     folder = Path(message["folder"])
     try:
         with store.claim(folder) as claim:
             emit({"event": "started", "no_locks": claim.no_locks})
 
             def should_stop() -> bool:
-                return commands.stop.is_set() or claim.lost
+                return stop.is_set() or claim.lost
 
             try:
                 run_job(Job.from_json(message), emit, should_stop)
-                last: dict[str, Any] = {"event": "done"}
+                last: Event = {"event": "done"}
             except InterruptedRun:
                 last = {"event": "interrupted"}
                 if claim.lost:  # this process was still for too long, and another one went on
@@ -109,7 +120,7 @@ def _describe(error: Exception) -> tuple[str, str]:
 
 def record_failure(
     folder: Path,
-    message: dict[str, Any],
+    message: Mapping[str, Any],
     status: str,
     line: str,
     log: str,

@@ -22,9 +22,9 @@ from ltbench.python.arguments import (
 )
 
 if TYPE_CHECKING:
-    from ltbench.execute.local import Outcome
     from ltbench.execute.plan import Plan
     from ltbench.execute.request import Request
+    from ltbench.execute.run import Outcome
 
 
 def make_request(
@@ -78,8 +78,8 @@ def execute_plan(plan: Plan, *, quiet: bool) -> Outcome:
     after the call must not go on as if it had finished."""
     from rich.console import Console
 
-    from ltbench.execute.local import execute
     from ltbench.execute.progress import RunProgress
+    from ltbench.execute.run import execute
 
     with RunProgress(plan, Console(), quiet=quiet) as progress:
         outcome = execute(plan, listen=progress)
@@ -92,7 +92,7 @@ def execute_plan(plan: Plan, *, quiet: bool) -> Outcome:
 
 def carry_out(request: Request, *, quiet: bool) -> Outcome:
     """What was asked for: trials, then ensembles of imports. Both are checked before any work."""
-    from ltbench.execute.local import Outcome
+    from ltbench.execute.run import Outcome
     from ltbench.imported.split_request import split_request
 
     split = split_request(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from ltbench.python.arguments import (
 )
 
 if TYPE_CHECKING:
-    from ltbench.execute.local import Outcome
+    from ltbench.execute.run import Outcome
 
 
 def reproduce_study(
@@ -28,6 +28,8 @@ def reproduce_study(
     precision: str = "float32",
     jobs: int | None = None,
     plugins: Plugins = (),
+    engine: str = "local",
+    engine_settings: Mapping[str, Any] | None = None,
     report: bool = True,
     quiet: bool = True,
     **overrides: Any,
@@ -48,6 +50,7 @@ def reproduce_study(
     request = make_request(
         "", protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs,
+        engine=engine, engine_settings=dict(engine_settings or {}),
     )  # fmt: skip
     with DataProgress(Console(), quiet=quiet) as progress:
         planned = plan_study(request, listed(parts), progress)

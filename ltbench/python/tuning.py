@@ -17,7 +17,7 @@ from ltbench.python.arguments import (
 )
 
 if TYPE_CHECKING:
-    from ltbench.execute.local import Failure
+    from ltbench.execute.run import Failure
     from ltbench.execute.tune import Choice
 
 Grid = Mapping[str, Iterable[object]] | str | Iterable[str]
@@ -59,6 +59,8 @@ def tune_method(
     precision: str = "float32",
     jobs: int | None = None,
     plugins: Plugins = (),
+    engine: str = "local",
+    engine_settings: Mapping[str, Any] | None = None,
     quiet: bool = True,
     **overrides: Any,
 ) -> Tuned:
@@ -79,6 +81,7 @@ def tune_method(
     request = make_request(
         "", protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs,
+        engine=engine, engine_settings=dict(engine_settings or {}),
     )  # fmt: skip
     axes = _axes(grid)
     with DataProgress(Console(), quiet=quiet) as report:

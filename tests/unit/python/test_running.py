@@ -86,12 +86,12 @@ def test_an_interrupted_run_does_not_return(
     number: signal.Signals, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What follows in a notebook or script must not take an interrupted run for a finished one."""
-    from ltbench.execute import local
+    from ltbench.execute import run
     from ltbench.execute.plan import Plan
     from ltbench.python.execution import execute_plan
 
-    stopped = local.Outcome(signal=int(number))
-    monkeypatch.setattr(local, "execute", lambda plan, listen: stopped)
+    stopped = run.Outcome(signal=int(number))
+    monkeypatch.setattr(run, "execute", lambda plan, listen: stopped)
     with pytest.raises(error):
         execute_plan(Plan(ltbench.load_protocol("digits-lt"), []), quiet=True)
 

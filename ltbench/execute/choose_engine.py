@@ -1,0 +1,57 @@
+"""The engine that ``--engine NAME`` names, with its settings checked. Only that one is imported."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Any
+
+from ltbench.errors import InputError, describe, nearest
+from ltbench.execute.engine import EngineSettings
+from ltbench.settings import read
+
+GROUP = "ltbench.engines"
+"""Entry points of other packages."""
+
+_OWN = {
+    "local": ("ltbench.execute.engines.local", "Local", ""),
+    "slurm": ("ltbench.execute.engines.slurm", "Slurm", "submitit"),
+}
+"""Module, class, and the package that an extra of the same name installs."""
+
+
+def choose_engine(name: str, values: Mapping[str, Any]) -> EngineSettings:
+    """Raises :class:`InputError`, one line, for an unknown name or setting, and where the engine
+    lacks what it needs."""
+    if name in _OWN:
+        module, kind, package = _OWN[name]
+        if package and find_spec(package) is None:
+            raise InputError(
+                f"engine {name!r} needs {package}, which is not installed; "
+                f"pip install 'ltbench[{name}]' installs it"
+            )
+        found: Any = getattr(importlib.import_module(module), kind)
+    else:
+        found = _installed(name)
+    settings: EngineSettings = read(found, values, f"engine {name}")
+    settings.check()
+    return settings
+
+
+def _installed(name: str) -> Any:
+    entries: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in entries:
+        known = sorted({*_OWN, *entries})
+        raise InputError(
+            f"unknown engine {name!r} (known: {', '.join(known)}){nearest(name, known)}"
+        )
+    try:
+        found = entries[name].load()
+    except Exception as error:  # whatever foreign code raises
+        raise InputError(f"engine {name!r} cannot be imported: {describe(error)}") from error
+    if not is_dataclass(found):
+        raise InputError(f"engine {name!r} ({entries[name].value}) is no dataclass of settings")
+    return found
