@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,15 @@ from ltbench.protocol.protocol import Recipe
 from ltbench.request import View, sampler_exponent
 from ltbench.seeds import generator, seed_for
 from ltbench.settings import identity_of
-from ltbench.train.augment import Augmenter, Draws
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
 from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from ltbench.train.given import Given, Stream
+from ltbench.train.feed import Feed, ResidentFeed
+from ltbench.train.given import Given, Ticket
 from ltbench.train.parts import Parts
 from ltbench.train.phases import PhaseSpan, phase_spans
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import phase_rate
 from ltbench.train.step import GraphedStep, Step, compiled
-from ltbench.train.strong import STRONG
 
 CHECKPOINT_SECONDS = 15.0
 """A checkpoint is written after an epoch once this much time has passed since the last one."""
@@ -62,6 +60,9 @@ class TrainingJob:
     teacher: nn.Module | None = None
     """Normalised images to logits, on the device."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def feed(self) -> Feed:
+        return ResidentFeed(self.images, self.recipe, self.mean, self.std, self.seed, self.device)
 
 
 @dataclass
@@ -155,17 +156,14 @@ class _Loop:
         self.job, self.hooks, self.network, self.parts = job, hooks, network, parts
         self.optimizer, self.progress = optimizer, progress
         self.batches: list[slice] = []
-        self.augmenter = Augmenter(job.recipe, job.images.shape[-1], job.device)
+        self.feed: Feed = job.feed()
         step = Step(
             network,
             compiled(network) if job.compile else network.with_features,
             optimizer,
             job.method,
-            self.augmenter,
-            job.images.to(job.device),
+            self.feed,
             job.labels.to(job.device),
-            job.mean.to(job.device),
-            job.std.to(job.device),
             bf16=job.precision == "bf16",
         )
         self.plain_step = step
@@ -201,7 +199,7 @@ class _Loop:
         images, size = len(self.job.labels), self.job.recipe.batch_size
         self.batches = batch_bounds(images, size)
         if self.batches[-1].stop - self.batches[-1].start == 1:
-            pixels = self.job.images.shape[-1]
+            pixels = self.feed.image_size
             smallest = smallest_batch(self.network, pixels)
             self.batches = batch_bounds(images, size, smallest=smallest)
             check_batches(self.batches, smallest, pixels)
@@ -211,22 +209,19 @@ class _Loop:
         job = self.job
         rng = generator("method", job.seed, epoch)
         draw_rng = generator("draw", job.seed, epoch)
-        first = self._stream(span.phase.exponent, span.phase.views, epoch)
-        second = None
+        first = self._tickets(span.phase.exponent, span.phase.views, epoch)
+        second: Iterator[Ticket | None] = repeat(None)
         if span.phase.second is not None:
             exponent = sampler_exponent(span.phase.second)
-            second = self._stream(exponent, span.phase.views[:1], epoch, "second")
+            second = self._tickets(exponent, span.phase.views[:1], epoch, "second")
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         progress = epoch / job.recipe.epochs
         losses = []
-        for batch in self.batches:
-            size = batch.stop - batch.start
-            drawn = job.method.draw(size, progress=progress, rng=draw_rng)
+        for one, other in zip(first, second, strict=False):
+            drawn = job.method.draw(len(one.chosen), progress=progress, rng=draw_rng)
             given = Given(
-                first(batch),
-                None if second is None else second(batch),
-                tuple(each.to(job.device) for each in checked_draws(drawn, job.method)),
+                one, other, tuple(each.to(job.device) for each in checked_draws(drawn, job.method))
             )
             losses.append(self.step(given, progress, rng))
             # With a checkpoint of the last epoch in hand there is nothing to wait for.
@@ -234,39 +229,14 @@ class _Loop:
                 raise InterruptedRun(f"stopped after epoch {epoch} of {job.recipe.epochs}")
         return self._mean_loss(torch.stack(losses), epoch, lr)
 
-    def _stream(
+    def _tickets(
         self, exponent: float, views: tuple[View, ...], epoch: int, *name: str
-    ) -> Callable[[slice], Stream]:
+    ) -> Iterator[Ticket]:
         """The batches of an epoch's stream; ``name`` tells it from the first one."""
         job = self.job
         rng = generator("order", job.seed, epoch, *name)
         order = epoch_order(job.labels, exponent, rng).to(job.device)
-        parts = [
-            self._view(view, len(order), generator("augmentation", job.seed, epoch, *name, *number))
-            for view, number in zip(views, [(), *((v,) for v in range(1, len(views)))], strict=True)
-        ]
-
-        def batch(chosen: slice) -> Stream:
-            return Stream(order[chosen], tuple(part(order, chosen) for part in parts))
-
-        return batch
-
-    def _view(
-        self, view: View, n: int, rng: torch.Generator
-    ) -> Callable[[Tensor, slice], Draws | Tensor]:
-        """How an epoch's images are moved within the step, or the pixels of a view that is made before."""
-        if view == "recipe":
-            draws = self.augmenter.draw(n, rng)
-            return lambda order, batch: draws[batch]
-        strong = self.strong
-        made = strong.draw(n, rng)
-        return lambda order, batch: strong.apply(self.plain_step.images[order[batch]], made[batch])
-
-    @cached_property
-    def strong(self) -> Augmenter:
-        """Crop and flip of the recipe, then AutoAugment and Cutout."""
-        recipe = dataclasses.replace(self.job.recipe, rotation=0.0, augment=STRONG)
-        return Augmenter(recipe, self.job.images.shape[-1], self.job.device)
+        return self.feed.tickets(epoch, order, self.batches, views, *name)
 
     def _mean_loss(self, losses: Tensor, epoch: int, lr: float) -> float:
         values = losses.double().cpu()
