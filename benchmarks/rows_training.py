@@ -126,56 +126,6 @@ class Trainer:
         for ticket in self.feed.tickets(0, order, batches):
             self.step(Given(ticket), 0.0, self.rng)
 
-    def seconds_per_image() -> float:
-        network.train()
-        batches = published.training_batches(material.train, material.train_labels)
-        for _ in range(WARM):
-            published.train_step(network, optimizer, method, *next(batches))
-        began = time.perf_counter()
-        for _ in range(STEPS):
-            published.train_step(network, optimizer, method, *next(batches))
-        return (time.perf_counter() - began) / (STEPS * BATCH)
-
-    return seconds_per_image
-
-
-class Trainer:
-    """The training loop's own step on the long-tailed training set."""
-
-    def __init__(
-        self, material: Material, name: str, *, bf16: bool = False, compile: bool = False
-    ) -> None:
-        method, recipe = material.method(name), material.protocol.recipe
-        cpu = torch.device("cpu")
-        network = build_network("resnet32", 100, method.architecture(), generator("network", 0))
-        network.to(memory_format=torch.channels_last).train()
-        optimizer = torch.optim.SGD(
-            network.parameters(),
-            lr=0.01,
-            momentum=recipe.momentum,
-            nesterov=True,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
-        images = torch.from_numpy(material.train).permute(0, 3, 1, 2).contiguous()
-        labels = torch.from_numpy(material.train_labels)
-        mean, std = material.normalisation()
-        self.feed = ResidentFeed(images, recipe, mean, std, 0, cpu)
-        self.count = len(images)
-        self.rng = torch.Generator().manual_seed(0)
-        self.step = Step(
-            compiled(network) if compile else network.with_features,
-            optimizer, method, self.feed, labels, bf16,
-        )  # fmt: skip
-
-    def run(self, steps: int) -> None:
-        # An epoch's draws at once, as the loop does, for as many images as are used.
-        order = torch.randperm(self.count, generator=self.rng)
-        draws = self.augmenter.draw(steps * BATCH, self.rng)
-        for start in range(0, steps * BATCH, BATCH):
-            batch = slice(start, start + BATCH)
-            self.step(order[batch], draws[batch], 0.0, self.rng)
-
     def seconds_per_image(self) -> float:
         self.run(WARM)
         began = time.perf_counter()
