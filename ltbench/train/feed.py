@@ -52,7 +52,7 @@ class Feed(Protocol):
         """Ends what runs beside the loop."""
 
 
-class _Normalising:
+class Normalising:
     """Inputs from uint8 images: augmented where a view is still to be made, then normalised.
 
     mean, std: (3,) float32 in units of the full range.
@@ -119,7 +119,7 @@ def view_purpose(seed: int, epoch: int, view: int, *name: str) -> tuple[object, 
     return ("augmentation", seed, epoch, *name, *((view,) if view else ()))
 
 
-class ResidentFeed(_Normalising):
+class ResidentFeed(Normalising):
     """Images ``(N, 3, S, S)`` uint8 that lie on the device, whole and of one size."""
 
     streamed = False
