@@ -14,8 +14,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "study": '`[[study]]` tables, see below; or `"inherit"` beside `extends`',
     },
     "data": {
-        "source": "`digits`, `cifar10`, `cifar100`, `parquet`, `image-folder` (or `folder`), `table`, or "
-        "[one of yours](plugins/source.md)",
+        "source": "`digits`, `cifar10`, `cifar100`, `parquet`, `image-folder` (or `folder`), `table`, "
+        "[`lists`](lists.md), or [one of yours](plugins/source.md)",
         "image_size": "pixels a side",
         "mean": "per channel, in [0, 1]; absent: of the training images",
         "std": "likewise",
