@@ -97,7 +97,7 @@ def file_sizes(
     stored = _stored(root, files)
     if not anew:
         try:
-            known = np.load(stored, allow_pickle=False)
+            known: Sizes = np.load(stored, allow_pickle=False)
             if known.shape == (len(files),) and known.dtype == np.int64:
                 return known
         except (OSError, ValueError, EOFError):

@@ -73,7 +73,7 @@ def protocol(folder: Path, name: str, data: str) -> Path:
 def outcome(results: Path, name: str, method: str) -> tuple[Any, ...]:
     """What must be the same to the last bit."""
     (folder,) = (results / name / method).glob("0-*")
-    read = [json.loads(path.read_text()) for path in (folder / "evaluations").iterdir()]
+    read = [json.loads(path.read_text()) for path in (folder / "evaluations").glob("*.json")]
     evaluations = {each["strategy"]: each["distributions"] for each in read}
     files = [(folder / f"{file}.safetensors").read_bytes() for file in ("logits", "weights")]
     return *(hashlib.sha256(each).hexdigest() for each in files), evaluations
