@@ -137,10 +137,8 @@ def open_rgb(source: Encoded, where: str = "") -> Image.Image:
     Raises :class:`UnreadableImage`, which names ``where`` (by default the path), where it is none.
     """
     where = where or (shown(source) if isinstance(source, Path) else "an image")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged metadata, which nothing here reads
-        with _opened(source, where) as opened:
-            return _rgb(opened, where, [])
+    with _opened(source, where) as opened:
+        return _rgb(opened, where, [])
 
 
 def square(image: Image.Image, size: int, fit: str, resize: int | None = None) -> Image.Image:

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import get_worker_info
 
 from ltbench.data.dataset import Dataset
-from ltbench.data.decode import to_array
+from ltbench.data.decode import mapper, to_array
 from ltbench.errors import LtbenchError, describe
 from ltbench.protocol.protocol import Recipe
 from ltbench.train.resized import augmented, uniforms
@@ -48,18 +49,25 @@ class Decoding(TorchDataset[Any]):
 
     def __getitem__(self, asked: Asked) -> Tensor | Failure:
         try:
-            if not asked.keys:
-                return torch.from_numpy(self.images.read(self.indices[asked.chosen])).unsqueeze(0)
-            return self._augmented(asked)
+            return self._augmented(asked) if asked.keys else self._clean(asked)
         except (LtbenchError, OSError, MemoryError) as error:
             return Failure(describe(error))
+
+    def _clean(self, asked: Asked) -> Tensor:
+        chosen = self.indices[asked.chosen]
+        if get_worker_info() is None:
+            found = self.images.read(chosen)
+        else:  # one by one: with threads of their own several processes would be in each other's way
+            found = np.concatenate([self.images.read([index]) for index in chosen.tolist()])
+        return torch.from_numpy(found).unsqueeze(0)
 
     def _augmented(self, asked: Asked) -> Tensor:
         size = self.images.image_size
         found = np.empty((len(asked.keys), len(asked.chosen), 3, size, size), dtype=np.uint8)
-        for i, place in enumerate(asked.chosen.tolist()):
-            image = self.images.open(int(self.indices[place]))
-            for view, key in enumerate(asked.keys):
-                drawn = uniforms(key, asked.start + i)
-                found[view, i] = to_array(augmented(image, size, self.recipe, drawn))
+        places = self.indices[asked.chosen].tolist()
+        with mapper(threaded=False) as over:  # for what it does with Pillow's warnings
+            for i, image in enumerate(over(self.images.open, places)):
+                for view, key in enumerate(asked.keys):
+                    drawn = uniforms(key, asked.start + i)
+                    found[view, i] = to_array(augmented(image, size, self.recipe, drawn))
         return torch.from_numpy(found)

@@ -248,12 +248,3 @@ def test_lists_that_were_made_known_are_found(
     done = ltbench_here("data", "prepare", *words, "--lists", tmp_path)
     assert done.returncode == 2
     assert "has none of the protocol's lists" in done.stderr
-
-
-def test_a_wrong_number_of_processes(
-    tmp_path: Path, ltbench_here: CommandLine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LTBENCH_LOADERS", "many")
-    done = ltbench_here("run", "--methods", "ce", "--protocol", "digits-lt", "--results", tmp_path)
-    assert done.returncode == 2
-    assert "LTBENCH_LOADERS = 'many' must be a whole number" in done.stderr
