@@ -113,7 +113,7 @@ def outcome(results: Path, name: str) -> tuple[bytes, bytes, dict[str, Any], lis
     folder = folder_of(results, name)
     evaluations = {
         path.name: json.loads(path.read_text())["distributions"]
-        for path in sorted((folder / "evaluations").iterdir())
+        for path in sorted((folder / "evaluations").glob("*.json"))
     }
     history = map(json.loads, (folder / "history.jsonl").read_text().splitlines())
     files = [(folder / f"{file}.safetensors").read_bytes() for file in ("logits", "weights")]
