@@ -64,8 +64,9 @@ def test_needs_and_cost(tmp_path: Path) -> None:
     registries = load_registries([str(file)])
     found = facts("much", registries)
     assert found.needs == "crt as teacher, 3 views (2 strong), 2 streams, 3 passes"
-    # half the epochs one view, half three, three passes each; then cRT, which stands on ce
-    assert found.cost == pytest.approx(3 * (1 + 3) / 2)
+    # half the epochs one view, half three, each with three passes and the teacher's forward one, a third
+    # of a pass; then cRT, which stands on ce
+    assert found.cost == pytest.approx((3 + 1 / 3) * (1 + 3) / 2)
     crt = facts("crt", registries)
     assert found.with_parent == pytest.approx(found.cost + crt.cost + 1)
     assert (found.experts, found.stages) == (1, 2)
