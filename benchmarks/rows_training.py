@@ -18,7 +18,8 @@ from benchmarks.row import Row
 from benchmarks.timing import Spread, ratio
 from ltbench.models.resnet import build_network
 from ltbench.seeds import generator
-from ltbench.train.augment import Augmenter
+from ltbench.train.feed import ResidentFeed
+from ltbench.train.given import Given
 from ltbench.train.step import Step, compiled
 from ltbench.trial.environment import bf16_is_native, usable_cpus
 
@@ -107,24 +108,23 @@ class Trainer:
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-        self.augmenter = Augmenter(recipe, 32, cpu)
         images = torch.from_numpy(material.train).permute(0, 3, 1, 2).contiguous()
         labels = torch.from_numpy(material.train_labels)
         mean, std = material.normalisation()
+        self.feed = ResidentFeed(images, recipe, mean, std, 0, cpu)
         self.count = len(images)
         self.rng = torch.Generator().manual_seed(0)
         self.step = Step(
-            compiled(network) if compile else network,
-            optimizer, method, self.augmenter, images, labels, mean, std, bf16,
+            compiled(network) if compile else network.with_features,
+            optimizer, method, self.feed, labels, bf16,
         )  # fmt: skip
 
     def run(self, steps: int) -> None:
         # An epoch's draws at once, as the loop does, for as many images as are used.
-        order = torch.randperm(self.count, generator=self.rng)
-        draws = self.augmenter.draw(steps * BATCH, self.rng)
-        for start in range(0, steps * BATCH, BATCH):
-            batch = slice(start, start + BATCH)
-            self.step(order[batch], draws[batch], 0.0, self.rng)
+        order = torch.randperm(self.count, generator=self.rng)[: steps * BATCH]
+        batches = [slice(i, i + BATCH) for i in range(0, steps * BATCH, BATCH)]
+        for ticket in self.feed.tickets(0, order, batches):
+            self.step(Given(ticket), 0.0, self.rng)
 
     def seconds_per_image(self) -> float:
         self.run(WARM)

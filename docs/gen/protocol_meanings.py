@@ -15,8 +15,8 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "data": {
         "source": "`digits`, `cifar10`, `cifar100`, `parquet`, `image-folder` (or `folder`), `table`, "
-        "`torchvision:FashionMNIST` and the like ([which](own-images.md#published-sets-by-name)), or "
-        "[one of yours](plugins/source.md)",
+        "`torchvision:FashionMNIST` and the like ([which](own-images.md#published-sets-by-name)), "
+        "[`lists`](lists.md), or [one of yours](plugins/source.md)",
         "image_size": "pixels a side",
         "mean": "per channel, in [0, 1]; absent: of the training images",
         "std": "likewise",

@@ -26,6 +26,15 @@ def _options(function: F) -> F:
     return argument(option(plugin_option(function)))
 
 
+def _lists_option(function: F) -> F:
+    return click.option(
+        "--lists",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        metavar="DIR",
+        help='Folder of the list files of a protocol with source = "lists".',
+    )(function)
+
+
 @click.group(name="data")
 def command() -> None:
     """Get, check and locate the images of a protocol (a name or FILE.toml).
@@ -45,38 +54,57 @@ command.add_command(split)
 
 @command.command()
 @_options
-def prepare(protocol: str, data_dir: Path | None, plugins: tuple[str, ...]) -> None:
-    """Download where needed, decode once, check. A folder given with --data-dir is only read."""
+@_lists_option
+def prepare(
+    protocol: str, data_dir: Path | None, lists: Path | None, plugins: tuple[str, ...]
+) -> None:
+    """Download where needed, decode once, check. A folder given with --data-dir is only read.
+
+    Of source "lists" nothing is decoded: lists are checked and, where the protocol states their checksum,
+    kept, and the sizes of the files are looked up.
+    """
+    from ltbench.data.list_check import keep_lists, lists_in
     from ltbench.data.sources import open_data
 
-    config = _config(protocol, plugins)
+    config = lists_in(_config(protocol, plugins), lists)
     with _progress() as report:
         splits = open_data(config, data_dir, report=report, plugins=plugins, asked=True)
     _summarise(config, splits)
+    for path in keep_lists(config, data_dir):
+        click.echo(f"  kept: {path}")
 
 
 @command.command()
 @_options
-def check(protocol: str, data_dir: Path | None, plugins: tuple[str, ...]) -> None:
+@_lists_option
+def check(
+    protocol: str, data_dir: Path | None, lists: Path | None, plugins: tuple[str, ...]
+) -> None:
     """Read and check all images; nothing is downloaded. Exit code 2 where something is wrong.
 
     Everything wrong is listed at once, by kind, each file with its reason; of the rest what was done
     to images (transparency, EXIF orientation, grey) and what was left out, the images of each class
     and test set, and a warning of files with the same content: in train and test, under two labels.
+    Of source "lists" every file is looked for and some are opened; no file is read whole.
     """
     from ltbench.cli.data_counts import count_lines
+    from ltbench.cli.data_lists import check_lists
     from ltbench.data.findings import DataProblems, error_lines, note_lines, warning_lines
+    from ltbench.data.list_check import lists_in, needs
     from ltbench.data.sources import open_data
     from ltbench.errors import DataError
     from ltbench.protocol.file import load_protocol_config
 
     loaded = load_protocol_config(protocol, plugins=plugins)
-    config = loaded.data
+    config = lists_in(loaded.data, lists)
+    for line in needs(config):
+        click.echo(line)
     try:
         with _progress() as report:
             splits = open_data(
                 config, data_dir, download=False, report=report, thorough=True, plugins=plugins
             )
+        sampled = check_lists(loaded, config, splits, data_dir)
     except DataProblems as problems:
         found = problems.findings
         told = (error_lines(found), warning_lines(found.warnings), note_lines(found.tallies()))
@@ -86,7 +114,7 @@ def check(protocol: str, data_dir: Path | None, plugins: tuple[str, ...]) -> Non
         what = "1 thing is" if total == 1 else f"{total:,} things are"
         raise DataError(f"{what} wrong with the data of {protocol}, listed above") from None
     _summarise(config, splits)
-    for line in (*count_lines(loaded, splits), *warning_lines(splits.warnings)):
+    for line in (*sampled, *count_lines(loaded, splits), *warning_lines(splits.warnings)):
         click.echo(line)
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from ltbench.errors import DataError
 
@@ -47,6 +48,15 @@ class Dataset(ABC):
 
         Raises :class:`IndexError` for an index outside 0..N-1.
         """
+
+    @property
+    def streamed(self) -> bool:
+        """Whether training opens its images one by one (:meth:`open`) instead of keeping all of them."""
+        return False
+
+    def open(self, index: int) -> Image.Image:
+        """The image at ``index`` as it was taken, in RGB, of any width and height; of streamed sets only."""
+        raise NotImplementedError(f"{type(self).__name__} gives images of one size only: read()")
 
 
 class ArrayDataset(Dataset):
@@ -107,9 +117,9 @@ class FileNames:
     """Name (below ``root``, with ``/``) and label of every image's file, in the order of the images."""
 
     root: Path
-    train: tuple[tuple[str, int], ...]
-    test: tuple[tuple[str, int], ...]
-    holdout: tuple[tuple[str, int], ...] = ()
+    train: Sequence[tuple[str, int]]
+    test: Sequence[tuple[str, int]]
+    holdout: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True)

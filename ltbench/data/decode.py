@@ -105,7 +105,7 @@ def decode_exact(content: bytes, size: int, where: str) -> Decoded:
                 f"{where} has {width} x {height} pixels, the protocol says {size} x {size}",
             )
         done = _stored_deeper(image)
-        pixels = _to_array(_rgb(image, where, done))
+        pixels = to_array(_rgb(image, where, done))
         return Decoded(pixels, (*done, *_frames(image)))
 
 
@@ -128,15 +128,25 @@ def decode_resized(
         # Before anything asks for the metadata, which may be broken where the pixels are sound.
         _load(opened, where)
         colour = _rgb(_upright(opened, done) if upright else opened, where, done)
-        return Decoded(_to_array(square(colour, size, fit)), (*done, *_frames(opened)))
+        return Decoded(to_array(square(colour, size, fit)), (*done, *_frames(opened)))
 
 
-def square(image: Image.Image, size: int, fit: str) -> Image.Image:
+def open_rgb(source: Encoded, where: str = "") -> Image.Image:
+    """The image whole, as published code opens it: in RGB, a camera's EXIF orientation not obeyed.
+
+    Raises :class:`UnreadableImage`, which names ``where`` (by default the path), where it is none.
+    """
+    where = where or (shown(source) if isinstance(source, Path) else "an image")
+    with _opened(source, where) as opened:
+        return _rgb(opened, where, [])
+
+
+def square(image: Image.Image, size: int, fit: str, resize: int | None = None) -> Image.Image:
     """``image`` as a square of ``size`` pixels a side, bilinear and antialiased.
 
-    ``crop``: the short side becomes ``size``, then the middle square, as torchvision's Resize and
-    CenterCrop do. ``pad``: the long side becomes ``size``, the rest is black, equal on both sides up to
-    one pixel. ``squash``: both sides become ``size``.
+    ``crop``: the short side becomes ``resize`` (None: ``size``), then the middle square, as
+    torchvision's Resize and CenterCrop do. ``pad``: the long side becomes ``size``, the rest is black,
+    equal on both sides up to one pixel. ``squash``: both sides become ``size``.
     """
     if fit == "squash":
         return image.resize((size, size), Image.Resampling.BILINEAR)
@@ -149,9 +159,9 @@ def square(image: Image.Image, size: int, fit: str) -> Image.Image:
         whole.paste(scaled, ((size - width) // 2, (size - height) // 2))
         return whole
     width, height = image.size
-    short = min(width, height)
+    short, to = min(width, height), size if resize is None else resize
     scaled = image.resize(
-        (max(size, size * width // short), max(size, size * height // short)),
+        (max(to, to * width // short), max(to, to * height // short)),
         Image.Resampling.BILINEAR,
     )
     left, top = round((scaled.width - size) / 2), round((scaled.height - size) / 2)
@@ -226,7 +236,7 @@ def _frames(image: Image.Image) -> list[str]:
         return []
 
 
-def _to_array(image: Image.Image) -> Images:
+def to_array(image: Image.Image) -> Images:
     pixels: Images = np.asarray(image, dtype=np.uint8)
     return pixels.transpose(2, 0, 1)
 

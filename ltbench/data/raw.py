@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from ltbench.data.dataset import FileNames, Images, Labels
+from ltbench.data.dataset import FileNames, Images, Labels, Splits
 from ltbench.data.findings import Findings
 
 Report: TypeAlias = Callable[[str, int, int], None]
@@ -71,3 +71,5 @@ class Found:
     open: Callable[[str, int], Images] | None = None
     """Image ``(3, H, W)`` at a place of ``"train"`` or ``"test"``, where any one can be had alone;
     the same as the streams give there."""
+    opened: Callable[[bool], Splits] | None = None
+    """Of images that are never stored: the sets, opened; True: look at every file anew."""

@@ -67,12 +67,7 @@ def open_data(
         if not download or not may:
             raise DataError(f"{place.source.title} is not here; {place.source.remedy()}")
         found = place.fetch(report)
-    if thorough and found.names is not None:
-        find_duplicates(found.names, found.findings)
-    if thorough and found.findings.errors:
-        _read_all(config, found, report)
-    found.findings.refuse()
-    splits = load_or_build(found, report) if found.stored else load(found)
+    splits = _opened(config, found, report, thorough)
     notes = {**found.findings.tallies(), **splits.notes}
     splits = replace(
         splits,
@@ -83,6 +78,17 @@ def open_data(
     )
     _check(config, splits, found, place.source.title)
     return take_classes(splits, config.subset)
+
+
+def _opened(config: DataConfig, found: Found, report: Report | None, thorough: bool) -> Splits:
+    if found.opened is not None:
+        return found.opened(thorough)
+    if thorough and found.names is not None:
+        find_duplicates(found.names, found.findings)
+    if thorough and found.findings.errors:
+        _read_all(config, found, report)
+    found.findings.refuse()
+    return load_or_build(found, report) if found.stored else load(found)
 
 
 def _read_all(config: DataConfig, found: Found, report: Report | None) -> None:

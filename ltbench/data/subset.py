@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from ltbench.data.dataset import Dataset, Images, Labels, Splits
 from ltbench.shift.class_labels import class_labels
@@ -46,6 +47,13 @@ class ClassSubset(Dataset):
             raise IndexError(f"image indices must lie in 0..{len(self) - 1}")
         return self._whole.read(self.places[chosen])
 
+    @property
+    def streamed(self) -> bool:
+        return self._whole.streamed
+
+    def open(self, index: int) -> Image.Image:
+        return self._whole.open(int(self.places[index]))
+
 
 def take_classes(splits: Splits, subset: Sequence[str]) -> Splits:
     """Both splits with the classes ``subset`` alone; all of them where it is empty."""
@@ -65,7 +73,7 @@ def files_of(splits: Splits, split: str) -> tuple[str, ...]:
     """The file of each image of ``train`` or ``test``, in order; none where images are no files."""
     if splits.files is None:
         return ()
-    listed: tuple[tuple[str, int], ...] = getattr(splits.files, split)
+    listed: Sequence[tuple[str, int]] = getattr(splits.files, split)
     names = tuple(name for name, _ in listed)
     dataset: Dataset = getattr(splits, split)
     if isinstance(dataset, ClassSubset):

@@ -33,6 +33,7 @@ class Settings:
     arrivals: tuple[str, ...] = ()
     train: bool = True
     checkpoint_seconds: float = 15.0
+    loaders: int | None = None
     mixed_recipe: bool = False
     command: tuple[str, ...] = ()
 

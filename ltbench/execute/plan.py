@@ -27,13 +27,14 @@ from ltbench.execute.estimate import Estimate, estimate_trial
 from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
 from ltbench.names import Call, Row
-from ltbench.protocol.protocol import Protocol
+from ltbench.protocol.protocol import LISTS, Protocol
 from ltbench.registry import Registries
 from ltbench.resolve.ensembles import is_ensemble
 from ltbench.resolve.rows import ResolvedRow, check_row, knows_posterior, resolve_row, shared_row
 from ltbench.shift.trainset import planned_counts
 from ltbench.task import Task, build_task, missing_sets
 from ltbench.train.schedule import warnings as schedule_warnings
+from ltbench.train.streamed import unfit
 from ltbench.trial.trial import Trial
 
 
@@ -140,7 +141,8 @@ def make_plan(
     drafts = with_parents(with_ensembles(drafts, joint, asked, notes))
     jobs, threads = sharing(sum(not draft.complete for draft in drafts))
     settings = replace(settings, threads=threads)
-    trials = [_planned(draft, counts, sizes, settings) for draft in drafts]
+    streamed = protocol.data.source == LISTS if task is None else task.splits.train.streamed
+    trials = [_planned(draft, counts, sizes, settings, streamed) for draft in drafts]
     return Plan(protocol, trials, min(jobs, len(trials)), notes, left_out)
 
 
@@ -162,12 +164,19 @@ def _trained(drafts: Sequence[Draft], left_out: list[str]) -> list[Draft]:
 
 
 def _planned(
-    draft: Draft, counts: torch.Tensor, sizes: tuple[int, int], settings: Settings
+    draft: Draft,
+    counts: torch.Tensor,
+    sizes: tuple[int, int],
+    settings: Settings,
+    streamed: bool,
 ) -> PlannedTrial:
     wanted, trial = draft.wanted, draft.trial
     with asking(wanted.method):
         method = wanted.method.cls(counts, wanted.hyper)
         architecture, phases = method.architecture(), method.phases()
+    trains = not draft.members and draft.state != "finished"
+    if trains and (why := unfit(phases, trial.recipe, streamed, wanted.label)):
+        raise InputError(why)
     members = tuple(
         MemberJob(m.trial.hash, m.wanted.method.name, m.wanted.hyper.to_json(), m.trial.seed)
         for m in draft.members

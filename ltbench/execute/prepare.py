@@ -80,6 +80,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         arrivals=tuple(dict.fromkeys(parse_arrival(text).name for text in request.arrivals)),
         train=request.train,
         checkpoint_seconds=_checkpoint_seconds(),
+        loaders=_loaders(),
         mixed_recipe=request.mixed_recipe,
         command=request.command or run_command(request),
     )
@@ -174,3 +175,12 @@ def _check_writable(folder: Path, what: str) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{what} {folder} is not writable: {reason}") from None
+
+
+def _loaders() -> int | None:
+    """Processes beside each trial that open streamed images: ``LTBENCH_LOADERS``, by default as many as
+    the device needs."""
+    text = os.environ.get("LTBENCH_LOADERS", "")
+    if text and not (text.isascii() and text.isdecimal() and int(text) <= 256):
+        raise InputError(f"LTBENCH_LOADERS = {text!r} must be a whole number from 0 to 256")
+    return int(text) if text else None

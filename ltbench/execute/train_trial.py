@@ -6,10 +6,12 @@ import hashlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from ltbench.data.dataset import Images
 from ltbench.errors import ContractError
 from ltbench.execute.context import TrialContext, now, save_tensors
 from ltbench.execute.parents import start_weights, teacher_network
@@ -19,6 +21,7 @@ from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
 from ltbench.settings import identity_of
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, check_outputs, resolved_recipe, train
+from ltbench.train.streamed import Streamed, loaders
 from ltbench.trial import store
 from ltbench.trial.environment import environment
 from ltbench.trial.trial import SCHEMA
@@ -34,7 +37,7 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         method=context.method(context.device),
         recipe=context.trial.recipe,
         backbone=context.job.protocol.model.backbone,
-        images=torch.from_numpy(context.task.splits.train.read(context.task.train.indices)),
+        images=_images(context),
         labels=torch.from_numpy(labels),
         mean=context.mean,
         std=context.std,
@@ -66,8 +69,8 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         )
     }
     if len(context.task.holdout):
-        held = context.task.holdout.read()
-        outputs["holdout"] = inference(held.__getitem__, len(held))
+        held = context.task.holdout
+        outputs["holdout"] = inference(lambda i: held.images.read(held.indices[i]), len(held))
     for logits in outputs.values():
         check_outputs(job, logits, progress.history)
     inference_seconds = time.monotonic() - began
@@ -88,6 +91,9 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         "epochs": len(progress.history),
         "peak_memory_bytes": _peak_memory(),
     }
+    if isinstance(job.images, Streamed):
+        record["cost"]["waiting_share"] = round(progress.waited / max(progress.seconds, 1e-9), 4)
+        record["cost"]["loaders"] = job.images.loaders
     digest = hashlib.sha256((context.folder / store.WEIGHTS).read_bytes()).hexdigest()
     record["weights_sha256"] = digest
     if progress.history:  # nothing is trained for a head that follows from features
@@ -102,7 +108,7 @@ def finish(job: TrainingJob, network: ExpertResNet, inference: Inference) -> Non
     """Lets the method set weights from the features of the training images, un-augmented."""
     if not overrides(job.method, "finish"):
         return
-    found = inference.features(lambda chosen: job.images[chosen].numpy(), len(job.images))
+    found = inference.features(_clean(job.images), len(job.images))
     seen = TrainingFeatures(found.to(job.device), job.labels.to(job.device))
     names = list(network.state_dict())
     network.eval()
@@ -113,6 +119,20 @@ def finish(job: TrainingJob, network: ExpertResNet, inference: Inference) -> Non
             f"method {job.method.name!r}: finish made other modules; it may set weights and buffers in "
             "place, modules are made in build"
         )
+
+
+def _images(context: TrialContext) -> torch.Tensor | Streamed:
+    train, settings = context.task.splits.train, context.job.settings
+    if train.streamed:
+        many = loaders(context.device, settings.threads, settings.loaders)
+        return Streamed(train, context.task.train.indices, many)
+    return torch.from_numpy(train.read(context.task.train.indices))
+
+
+def _clean(images: torch.Tensor | Streamed) -> Callable[[slice], Images]:
+    if isinstance(images, Streamed):
+        return images.read
+    return lambda chosen: images[chosen].numpy()
 
 
 def _record(

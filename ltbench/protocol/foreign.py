@@ -9,7 +9,10 @@ from typing import Any
 from ltbench.errors import InputError
 from ltbench.protocol.protocol import SOURCE_ALIASES
 
-_OF_A_SOURCE = ("data.image_size", "data.path", "data.fit", "data.options")
+_OF_A_SOURCE = (
+    *("data.image_size", "data.path", "data.fit", "data.options"),
+    *("data.resize", "data.lists", "data.paths"),
+)
 _OF_IMAGES = (
     *("data.mean", "data.std", "data.subset"),
     *("groups.many_above", "groups.few_below", "test.subsets", "test.mixes"),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ltbench.errors import InputError
+from ltbench.errors import InputError, nearest
 from ltbench.names import check_name, parse_member, split_list
 from ltbench.protocol.mix import Weights, read_mixes
 from ltbench.protocol.seed_list import read_seeds
@@ -22,6 +22,10 @@ from ltbench.settings import check_ranges, convert, identity_of, read, setting
 SMALLEST_CLASS, LARGEST = "smallest-class", "largest"
 VALIDATION = "val"
 CROP = "crop"
+RESIZED = "resized"
+LISTS = "lists"
+"""The source whose images are files by the hundred thousand: opened one by one, never stored."""
+LISTED = ("train", "test", "holdout")
 _SQUARE = ("digits", "cifar10", "cifar100")
 """Sources whose images have the protocol's size already."""
 FITS = (CROP, "pad", "squash")
@@ -92,6 +96,23 @@ class _Checked:
 
 
 @dataclass(frozen=True)
+class ListFile(_Checked):
+    """A list of image files, ``path label`` a line (:mod:`ltbench.data.list_file`), and its checksums."""
+
+    file: str
+    sha256: str = setting("", help="of its text with LF as line ends")
+    blob: str = setting("", help="git's object id of that text")
+    lines: int | None = setting(None, low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, digits in (("sha256", 64), ("blob", 40)):
+            value = getattr(self, name)
+            if value and not re.fullmatch(rf"[0-9a-f]{{{digits}}}", value):
+                raise InputError(f"{name} = {value!r} must be {digits} digits of 0-9 and a-f")
+
+
+@dataclass(frozen=True)
 class DataConfig(_Checked):
     """Which images. ``mean`` and ``std`` are per channel in [0, 1]; absent: of the training set."""
 
@@ -113,6 +134,32 @@ class DataConfig(_Checked):
         choices=FITS,
         help="how images of yours become squares: the middle one of the short side resized (crop), the "
         "long side resized and black added on both sides (pad), or both sides resized (squash)",
+    )
+    resize: int | None = setting(
+        None,
+        low=4,
+        high=4096,
+        later=True,
+        help="of source lists: pixels of the short side before the middle square of `image_size` is cut; "
+        "absent: `image_size`",
+    )
+    lists: dict[str, ListFile] = field(
+        default_factory=dict,
+        hash=False,
+        metadata={
+            "later": True,
+            "help": "`[data.lists]` of source lists: `train`, `test` and perhaps `holdout`, each "
+            "`{ file, sha256, blob, lines }`; [how](lists.md)",
+        },
+    )
+    paths: dict[str, str] = field(
+        default_factory=dict,
+        hash=False,
+        metadata={
+            "later": True,
+            "help": "`[data.paths]` of source lists: beginnings of listed paths, and what stands there "
+            "in the folder of images; the first that fits counts",
+        },
     )
     options: dict[str, Any] = field(
         default_factory=dict,
@@ -137,15 +184,32 @@ class DataConfig(_Checked):
                 raise InputError(f"{name} must have three values, one per channel")
         if (self.mean is None) != (self.std is None):
             raise InputError("mean and std are given together or not at all")
+        if self.fit != CROP and self.source == LISTS:
+            raise InputError(f'fit = "{self.fit}": images of source "lists" are cropped')
         if self.fit != CROP and self.source in _SQUARE:
             raise InputError(
                 f'fit = "{self.fit}" is for images of any size, as of image-folder, table and parquet; '
                 f"those of {self.source} have their size"
             )
+        self._check_lists()
         if self.subset:
             _check_different("subset", self.subset)
             if len(self.subset) < 2:
                 raise InputError(f"subset = {list(self.subset)} must list at least two classes")
+
+    def _check_lists(self) -> None:
+        if self.source != LISTS and (self.lists or self.paths or self.resize is not None):
+            stated = "lists" if self.lists else "paths" if self.paths else "resize"
+            raise InputError(f'{stated} needs source = "lists"; the source is "{self.source}"')
+        for name in self.lists:
+            if name not in LISTED:
+                known = ", ".join(LISTED)
+                raise InputError(f"lists has no {name!r} (it has: {known}){nearest(name, LISTED)}")
+        if self.resize is not None and self.resize < self.image_size:
+            raise InputError(
+                f"resize = {self.resize} must be at least image_size = {self.image_size}: the square is "
+                "cut from it"
+            )
 
 
 @dataclass(frozen=True)
@@ -313,6 +377,53 @@ class Recipe(_Checked):
         help="what follows crop, flip and rotation: AutoAugment's policy for CIFAR-10, then Cutout of "
         "one hole of half the side",
     )
+    schedule: str = setting(
+        "steps",
+        choices=("steps", "cosine"),
+        later=True,
+        help="after the warm-up: falls at the milestones, or as lr (1 + cos(pi epoch / epochs)) / 2",
+    )
+    head_lr: float | None = setting(
+        None, above=0, later=True, help="learning rate of the heads where it is another; absent: lr"
+    )
+    crop: str = setting(
+        "padded",
+        choices=("padded", RESIZED),
+        later=True,
+        help="of training images: as crop_padding says, or a random part of the image, of 3:4 to 4:3, "
+        "resized to image_size (source lists)",
+    )
+    crop_scale: tuple[float, ...] = setting(
+        (0.08, 1.0),
+        above=0,
+        high=1,
+        later=True,
+        help="of a resized crop: least and largest share of the image's area",
+    )
+    jitter: tuple[float, ...] = setting(
+        (),
+        low=0,
+        later=True,
+        help="after a resized crop: strength of brightness, contrast, saturation and hue, in random order",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        resized = self.crop == RESIZED
+        if len(self.crop_scale) != 2 or self.crop_scale[0] > self.crop_scale[1]:
+            raise InputError(
+                f"crop_scale = {list(self.crop_scale)} must be two numbers: least, most"
+            )
+        if self.jitter and (len(self.jitter) != 4 or self.jitter[3] > 0.5):
+            raise InputError(
+                f"jitter = {list(self.jitter)} must be four numbers: brightness, contrast, saturation "
+                "and hue, the last at most 0.5"
+            )
+        if not resized and (self.jitter or self.crop_scale != (0.08, 1.0)):
+            raise InputError('jitter and crop_scale need crop = "resized"')
+        if resized and (self.crop_padding or self.rotation or self.augment):
+            key = next(k for k in ("crop_padding", "rotation", "augment") if getattr(self, k))
+            raise InputError(f'{key} goes with crop = "padded", not with crop = "resized"')
 
     @property
     def uses_nesterov(self) -> bool:

@@ -1,1 +1,1 @@
-"""The only training loop, and what it needs: augmentation, schedule, checkpoint."""
+"""The only training loop, and what it needs: the feed of its images, augmentation, schedule, checkpoint."""

@@ -14,19 +14,37 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ltbench.files import write_atomically
-from ltbench.trial.store import CHECKPOINT
+from ltbench.trial.store import CHECKPOINT, PREVIOUS
 
 FILE = CHECKPOINT
 
 
 @dataclass
 class Progress:
-    """What is known of a training besides its tensors; JSON in the checkpoint's header."""
+    """What is known of a training besides its tensors; JSON in the checkpoint's header.
+
+    ``step``: steps done of the epoch that is under way, 0 between two epochs; ``within``: what these left,
+    its losses (float32) and the states of its generators. ``seconds_within``: what the epoch took so far.
+    ``waited``: seconds in which steps waited for streamed images.
+    """
 
     epochs_done: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     environments: list[dict[str, Any]] = field(default_factory=list)
+    step: int = 0
+    seconds_within: float = 0.0
+    waited: float = 0.0
+    within: dict[str, Tensor] = field(default_factory=dict)
+
+    def finish_epoch(self, epoch: int, seconds: float) -> None:
+        """After the last step of the 0-based ``epoch``, which took ``seconds``."""
+        self.epochs_done = epoch + 1
+        self.seconds += seconds
+        self.step, self.seconds_within, self.within = 0, 0.0, {}
+
+    def to_json(self) -> str:
+        return json.dumps({key: value for key, value in vars(self).items() if key != "within"})
 
 
 def save_checkpoint(
@@ -36,8 +54,11 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     extra: nn.Module | None = None,
+    *,
+    keep_last: bool = False,
 ) -> None:
-    """extra: what the method's ``build`` returned, stored beside the network."""
+    """extra: what the method's ``build`` returned, stored beside the network. keep_last: the one before
+    stays, in case this one is damaged."""
     tensors = {
         f"{name}.{k}": v.detach().cpu().contiguous()
         for name, module in _modules(network, extra).items()
@@ -47,11 +68,14 @@ def save_checkpoint(
         buffer = state.get("momentum_buffer")
         if buffer is not None:
             tensors[f"momentum.{i}"] = buffer.detach().cpu().contiguous()
+    tensors |= {f"within.{key}": value for key, value in progress.within.items()}
     header = {
         "trial": trial,
-        "progress": json.dumps(vars(progress)),
+        "progress": progress.to_json(),
         "digest": _digest(tensors),
     }
+    if keep_last and (folder / FILE).exists():
+        (folder / FILE).replace(folder / PREVIOUS)
     write_atomically(folder / FILE, lambda path: save_file(tensors, path, metadata=header))
 
 
@@ -68,28 +92,21 @@ def load_checkpoint(
 ) -> Progress | None:
     """Restores network, extra and optimiser; None where there is no usable checkpoint.
 
-    A damaged file is kept as ``checkpoint.corrupt`` and the training starts afresh.
+    A damaged file is kept as ``checkpoint.corrupt``; the one before counts where it was kept, else the
+    training starts afresh.
     """
-    path = folder / FILE
-    if not path.exists():
+    read = _read(folder, FILE, trial) or _read(folder, PREVIOUS, trial)
+    if read is None:
         return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-        progress = Progress(**json.loads(header["progress"]))
-        if header["trial"] != trial or header["digest"] != _digest(tensors):
-            raise ValueError("contents do not match the header")
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-        path.replace(folder / "checkpoint.corrupt")
-        return None
+    progress, tensors = read
     for name, module in _modules(network, extra).items():
         start = f"{name}."
         module.load_state_dict(
             {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
         )
     state = optimizer.state_dict()
-    for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    for i, parameter in enumerate(parameters):
         buffer = tensors.get(f"momentum.{i}")
         if buffer is not None:
             # In the weight's memory layout: fused SGD reads weight, gradient and momentum in step.
@@ -97,6 +114,28 @@ def load_checkpoint(
             state["state"][i] = {"momentum_buffer": laid_out}
     optimizer.load_state_dict(state)
     return progress
+
+
+def _read(folder: Path, name: str, trial: str) -> tuple[Progress, dict[str, Tensor]] | None:
+    path = folder / name
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+        within = {
+            key.removeprefix("within."): value
+            for key, value in tensors.items()
+            if key.startswith("within.")
+        }
+        progress = Progress(**json.loads(header["progress"]), within=within)
+        if header["trial"] != trial or header["digest"] != _digest(tensors):
+            raise ValueError("contents do not match the header")
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        path.replace(folder / "checkpoint.corrupt")
+        return None
+    return progress, tensors
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

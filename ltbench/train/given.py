@@ -10,27 +10,31 @@ from ltbench.train.augment import Draws
 
 
 @dataclass(frozen=True)
-class Stream:
+class Ticket:
     """chosen: ``(B,)`` int64 positions; views: for each view how the images are moved, or its pixels
-    ``(B, 3, S, S)`` uint8 where they are made before the step."""
+    ``(B, 3, S, S)`` uint8 where they are made before the step; raw: the images ``(B, 3, S, S)`` uint8
+    that are moved, where the feed does not hold them."""
 
     chosen: Tensor
     views: tuple[Draws | Tensor, ...]
+    raw: Tensor | None = None
 
     def tensors(self) -> list[Tensor]:
-        return [self.chosen, *(v.table if isinstance(v, Draws) else v for v in self.views)]
+        views = (v.table if isinstance(v, Draws) else v for v in self.views)
+        return [self.chosen, *views, *([] if self.raw is None else [self.raw])]
 
-    def clone(self) -> Stream:
+    def clone(self) -> Ticket:
         views = (Draws(v.table.clone()) if isinstance(v, Draws) else v.clone() for v in self.views)
-        return Stream(self.chosen.clone(), tuple(views))
+        raw = None if self.raw is None else self.raw.clone()
+        return Ticket(self.chosen.clone(), tuple(views), raw)
 
 
 @dataclass(frozen=True)
 class Given:
     """first and second stream (None: there is one), and what ``Method.draw`` returned, on the device."""
 
-    first: Stream
-    second: Stream | None = None
+    first: Ticket
+    second: Ticket | None = None
     drawn: tuple[Tensor, ...] = ()
 
     def tensors(self) -> list[Tensor]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -22,31 +21,34 @@ from ltbench.protocol.protocol import Recipe
 from ltbench.request import View, sampler_exponent
 from ltbench.seeds import generator, seed_for
 from ltbench.settings import identity_of
-from ltbench.train.augment import Augmenter, Draws
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
 from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from ltbench.train.given import Given, Stream
+from ltbench.train.feed import Feed, ResidentFeed
+from ltbench.train.given import Given, Ticket
 from ltbench.train.parts import Parts
 from ltbench.train.phases import PhaseSpan, phase_spans
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import phase_rate
-from ltbench.train.simclr import Simclr
 from ltbench.train.step import GraphedStep, Step, compiled
-from ltbench.train.strong import STRONG
+from ltbench.train.streamed import Streamed, StreamedFeed
 
 CHECKPOINT_SECONDS = 15.0
-"""A checkpoint is written after an epoch once this much time has passed since the last one."""
+"""A checkpoint is written after an epoch once this much time has passed since the last one; of a
+streamed training after any step."""
+_SAVING = 20
+"""Within an epoch a checkpoint waits for so many times what the last one took: a twentieth goes there."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Everything one training needs. images: ``(N, 3, H, W)`` uint8; labels: ``(N,)`` int64."""
+    """Everything one training needs. images: ``(N, 3, H, W)`` uint8, or where to open them one by one;
+    labels: ``(N,)`` int64."""
 
     trial: str
     method: Method[Any]
     recipe: Recipe
     backbone: str
-    images: Tensor
+    images: Tensor | Streamed
     labels: Tensor
     mean: Tensor
     std: Tensor
@@ -63,6 +65,12 @@ class TrainingJob:
     teacher: nn.Module | None = None
     """Normalised images to logits, on the device."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def feed(self) -> Feed:
+        rest = (self.recipe, self.mean, self.std, self.seed, self.device)
+        if isinstance(self.images, Streamed):
+            return StreamedFeed(self.images, *rest)
+        return ResidentFeed(self.images, *rest)
 
 
 @dataclass
@@ -91,7 +99,7 @@ def train(
         job.method.teacher = job.teacher
     extra = build_extra(job.method, network, seed_for("build", job.seed))
     parts = Parts(network, extra)
-    optimizer = _optimizer(parts.parameters, job.recipe, job.device)
+    optimizer = _optimizer(parts, job.recipe, job.device)
     progress = Progress()
     if job.folder is not None:
         progress = load_checkpoint(job.folder, job.trial, network, optimizer, extra) or progress
@@ -99,14 +107,18 @@ def train(
         progress.environments.append(environment)
     spans = _spans(job)
     loop = _Loop(job, hooks, network, parts, optimizer, progress)
-    for span in spans:
-        if span.start + span.epochs <= progress.epochs_done:
-            continue
-        if progress.epochs_done == span.start:  # not when resuming in the middle of the phase
-            optimizer.state.clear()
-            if span.phase.reset_heads:
-                _reset_heads(job, network, span)
-        loop.run(span)
+    try:
+        for span in spans:
+            if span.start + span.epochs <= progress.epochs_done:
+                continue
+            # Not when resuming in the middle of the phase.
+            if progress.epochs_done == span.start and progress.step == 0:
+                optimizer.state.clear()
+                if span.phase.reset_heads:
+                    _reset_heads(job, network, span)
+            loop.run(span)
+    finally:
+        loop.feed.close()
     return network, progress
 
 
@@ -130,11 +142,16 @@ def _reset_heads(job: TrainingJob, network: ExpertResNet, span: PhaseSpan) -> No
         head.reset(generator("heads", job.seed, span.start, i))  # type: ignore[operator]
 
 
-def _optimizer(
-    parameters: list[nn.Parameter], recipe: Recipe, device: torch.device
-) -> torch.optim.SGD:
+def _optimizer(parts: Parts, recipe: Recipe, device: torch.device) -> torch.optim.SGD:
+    """``scale`` of a group: its learning rate over that of the rest."""
+    groups: list[nn.Parameter] | list[dict[str, Any]] = parts.parameters
+    if recipe.head_lr is not None:
+        groups = [
+            {"params": parts.others, "scale": 1.0},
+            {"params": parts.heads, "scale": recipe.head_lr / recipe.lr},
+        ]
     return torch.optim.SGD(
-        parameters,
+        groups,
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.uses_nesterov,
@@ -143,7 +160,13 @@ def _optimizer(
     )
 
 
+_Pair: TypeAlias = tuple[Ticket, Ticket | None]
+
+
 class _Loop:
+    began = before = 0.0
+    """When this process began with the epoch that is under way; seconds that others spent on it."""
+
     def __init__(
         self,
         job: TrainingJob,
@@ -156,35 +179,32 @@ class _Loop:
         self.job, self.hooks, self.network, self.parts = job, hooks, network, parts
         self.optimizer, self.progress = optimizer, progress
         self.batches: list[slice] = []
-        self.augmenter = Augmenter(job.recipe, job.images.shape[-1], job.device)
+        self.feed: Feed = job.feed()
         step = Step(
             network,
             compiled(network) if job.compile else network.with_features,
             optimizer,
             job.method,
-            self.augmenter,
-            job.images.to(job.device),
+            self.feed,
             job.labels.to(job.device),
-            job.mean.to(job.device),
-            job.std.to(job.device),
             bf16=job.precision == "bf16",
         )
         self.plain_step = step
         self.step = GraphedStep(step) if job.cuda_graph else step
         self.saved_epoch = progress.epochs_done
         self.saved_at = time.monotonic()
+        self.saving = 0.0  # seconds that the last checkpoint took
 
     def run(self, span: PhaseSpan) -> None:
         self._freeze(span)
         self._cut_into_batches()
         for epoch in range(max(span.start, self.progress.epochs_done), span.start + span.epochs):
-            began = time.monotonic()
+            self.began, self.before = time.monotonic(), self.progress.seconds_within
             lr = phase_rate(self.job.recipe, span.phase, epoch - span.start, span.epochs)
             loss = self._epoch(span, epoch, lr)
-            seconds = time.monotonic() - began
+            seconds = self.before + time.monotonic() - self.began
             record = {"epoch": epoch + 1, "loss": loss, "lr": lr, "seconds": round(seconds, 4)}
-            self.progress.epochs_done = epoch + 1
-            self.progress.seconds += seconds
+            self.progress.finish_epoch(epoch, seconds)
             self.progress.history.append(record)
             self._checkpoint()
             self.hooks.on_epoch(record)
@@ -202,7 +222,7 @@ class _Loop:
         images, size = len(self.job.labels), self.job.recipe.batch_size
         self.batches = batch_bounds(images, size)
         if self.batches[-1].stop - self.batches[-1].start == 1:
-            pixels = self.job.images.shape[-1]
+            pixels = self.feed.image_size
             smallest = smallest_batch(self.network, pixels)
             self.batches = batch_bounds(images, size, smallest=smallest)
             check_batches(self.batches, smallest, pixels)
@@ -212,70 +232,84 @@ class _Loop:
         job = self.job
         rng = generator("method", job.seed, epoch)
         draw_rng = generator("draw", job.seed, epoch)
-        first = self._stream(span.phase.exponent, span.phase.views, epoch)
-        second = None
+        first = self._tickets(span.phase.exponent, span.phase.views, epoch)
+        second: Iterator[Ticket | None] = repeat(None)
         if span.phase.second is not None:
             exponent = sampler_exponent(span.phase.second)
-            second = self._stream(exponent, span.phase.views[:1], epoch, "second")
+            second = self._tickets(exponent, span.phase.views[:1], epoch, "second")
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("scale", 1.0)
         progress = epoch / job.recipe.epochs
-        losses = []
-        for batch in self.batches:
-            size = batch.stop - batch.start
-            drawn = job.method.draw(size, progress=progress, rng=draw_rng)
+        losses: list[Tensor] = []
+        if self.progress.step:
+            within = self.progress.within
+            losses = list(within["losses"].to(job.device).unbind())
+            rng.set_state(within["rng"])
+            draw_rng.set_state(within["draw_rng"])
+        for one, other in self._waited_for(zip(first, second, strict=False)):
+            drawn = job.method.draw(len(one.chosen), progress=progress, rng=draw_rng)
             given = Given(
-                first(batch),
-                None if second is None else second(batch),
-                tuple(each.to(job.device) for each in checked_draws(drawn, job.method)),
+                one, other, tuple(each.to(job.device) for each in checked_draws(drawn, job.method))
             )
             losses.append(self.step(given, progress, rng))
+            if self.feed.streamed:
+                self._keep(epoch, losses, rng, draw_rng)
             # With a checkpoint of the last epoch in hand there is nothing to wait for.
-            if self.hooks.should_stop() and self.saved_epoch == epoch:
+            elif self.hooks.should_stop() and self.saved_epoch == epoch:
                 raise InterruptedRun(f"stopped after epoch {epoch} of {job.recipe.epochs}")
         return self._mean_loss(torch.stack(losses), epoch, lr)
 
-    def _stream(
+    def _tickets(
         self, exponent: float, views: tuple[View, ...], epoch: int, *name: str
-    ) -> Callable[[slice], Stream]:
+    ) -> Iterator[Ticket]:
         """The batches of an epoch's stream; ``name`` tells it from the first one."""
         job = self.job
         rng = generator("order", job.seed, epoch, *name)
         order = epoch_order(job.labels, exponent, rng).to(job.device)
-        parts = [
-            self._view(view, len(order), generator("augmentation", job.seed, epoch, *name, *number))
-            for view, number in zip(views, [(), *((v,) for v in range(1, len(views)))], strict=True)
-        ]
+        return self.feed.tickets(epoch, order, self.batches[self.progress.step :], views, *name)
 
-        def batch(chosen: slice) -> Stream:
-            return Stream(order[chosen], tuple(part(order, chosen) for part in parts))
+    def _waited_for(self, given: Iterator[_Pair]) -> Iterator[_Pair]:
+        """The same; of a streamed feed it is measured how long steps wait for their images."""
+        if not self.feed.streamed:
+            yield from given
+            return
+        while True:
+            began = time.monotonic()
+            pair = next(given, None)
+            self.progress.waited += time.monotonic() - began
+            if pair is None:
+                return
+            yield pair
 
-        return batch
+    def _keep(
+        self,
+        epoch: int,
+        losses: list[Tensor],
+        rng: torch.Generator,
+        draw_rng: torch.Generator,
+    ) -> None:
+        """Between two steps of an epoch: a checkpoint where one is due, and the end where it is asked for.
 
-    def _view(
-        self, view: View, n: int, rng: torch.Generator
-    ) -> Callable[[Tensor, slice], Draws | Tensor]:
-        """How an epoch's images are moved within the step, or the pixels of a view that is made before."""
-        if view == "recipe":
-            draws = self.augmenter.draw(n, rng)
-            return lambda order, batch: draws[batch]
-        images = self.plain_step.images
-        if view == "simclr":
-            table = self.simclr.draw(n, rng).to(self.job.device)
-            return lambda order, batch: self.simclr.apply(images[order[batch]], table[batch])
-        made = self.strong.draw(n, rng)
-        return lambda order, batch: self.strong.apply(images[order[batch]], made[batch])
-
-    @cached_property
-    def strong(self) -> Augmenter:
-        """Crop and flip of the recipe, then AutoAugment and Cutout."""
-        recipe = dataclasses.replace(self.job.recipe, rotation=0.0, augment=STRONG)
-        return Augmenter(recipe, self.job.images.shape[-1], self.job.device)
-
-    @cached_property
-    def simclr(self) -> Simclr:
-        size = self.job.images.shape[-1]
-        return Simclr(size, self.job.device, flip=self.job.recipe.flip)
+        What the next step needs besides weights and momentum is small, since order and augmentation
+        are functions of epoch and place.
+        """
+        step, stop = len(losses), self.hooks.should_stop()
+        passed = time.monotonic() - self.saved_at
+        due = passed >= max(self.job.checkpoint_seconds, _SAVING * self.saving)
+        if step == len(self.batches) or not (due or stop):
+            return  # after the last step the end of the epoch decides
+        self.progress.step = step
+        self.progress.within = {
+            "losses": torch.stack(losses).float().cpu(),
+            "rng": rng.get_state(),
+            "draw_rng": draw_rng.get_state(),
+        }
+        self.progress.seconds_within = self.before + time.monotonic() - self.began
+        self._save()
+        if stop:
+            raise InterruptedRun(
+                f"stopped in epoch {epoch + 1} of {self.job.recipe.epochs}, after step {step}"
+            )
 
     def _mean_loss(self, losses: Tensor, epoch: int, lr: float) -> float:
         values = losses.double().cpu()
@@ -298,6 +332,12 @@ class _Loop:
         if job.folder is None or self.saved_epoch == done:
             return
         if force or due or done == job.recipe.epochs:
+            self._save()
+            self.saved_epoch = done
+
+    def _save(self) -> None:
+        job, began = self.job, time.monotonic()
+        if job.folder is not None:
             save_checkpoint(
                 job.folder,
                 job.trial,
@@ -305,8 +345,10 @@ class _Loop:
                 self.optimizer,
                 self.progress,
                 self.parts.extra,
+                keep_last=self.feed.streamed,
             )
-            self.saved_epoch, self.saved_at = done, time.monotonic()
+        self.saved_at = time.monotonic()
+        self.saving = self.saved_at - began
 
 
 def checked_draws(drawn: object, method: Method[Any]) -> tuple[Tensor, ...]:

@@ -33,6 +33,16 @@ class Parts:
         """All that ever learn, those of the network first."""
         return [parameter for parameter, _ in self._learnable]
 
+    @property
+    def heads(self) -> list[nn.Parameter]:
+        """Of :attr:`parameters` those of the heads."""
+        return [parameter for parameter, part in self._learnable if part == "heads"]
+
+    @property
+    def others(self) -> list[nn.Parameter]:
+        """Of :attr:`parameters` those of trunk and extra."""
+        return [parameter for parameter, part in self._learnable if part != "heads"]
+
     def learn(self, phase: Phase) -> None:
         """Sets what learns in ``phase``, and which BatchNorm layers move their statistics."""
         for parameter, part in self._learnable:

@@ -23,11 +23,14 @@ def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
 
     Rises as (epoch + 1) / w over the warm-up, then lr * gamma^k after k milestones, a milestone m
     being reached when epoch / epochs >= m. At 200 epochs this is SADE's schedule: warm-up over 5,
-    times 0.1 from index 160 and from 180 on.
+    times 0.1 from index 160 and from 180 on. With ``recipe.schedule = "cosine"`` the warm-up is
+    followed by lr (1 + cos(pi epoch / epochs)) / 2.
     """
     warmup = warmup_epochs(recipe, epochs)
     if epoch < warmup:
         return recipe.lr * (epoch + 1) / warmup
+    if recipe.schedule == "cosine":
+        return recipe.lr * _cosine(epoch, epochs)
     passed = sum(epoch / epochs >= milestone for milestone in recipe.milestones)
     return recipe.lr * recipe.gamma**passed
 
@@ -40,7 +43,12 @@ def phase_rate(recipe: Recipe, phase: Phase, epoch: int, epochs: int) -> float:
     if phase.schedule == "recipe":
         return phase.lr * learning_rate(recipe, epoch, epochs)
     falling = phase.schedule == "cosine"
-    return phase.lr * recipe.lr * ((1 + math.cos(math.pi * epoch / epochs)) / 2 if falling else 1)
+    return phase.lr * recipe.lr * (_cosine(epoch, epochs) if falling else 1)
+
+
+def _cosine(epoch: int, epochs: int) -> float:
+    """From 1 at the first epoch towards 0 after the last."""
+    return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 def warnings(recipe: Recipe) -> list[str]:

@@ -11,16 +11,15 @@ from torch import Tensor
 from ltbench.errors import ContractError
 from ltbench.method import Images, Method, Seen, overrides
 from ltbench.models.resnet import ExpertResNet
-from ltbench.train.augment import Augmenter, Draws, normalise
-from ltbench.train.given import Given, Stream
+from ltbench.train.feed import Feed
+from ltbench.train.given import Given, Ticket
 
 
 class Step:
-    """Augmentation, mixing, forward, loss, backward and update of one batch; everything on one device.
+    """Inputs, mixing, forward, loss, backward and update of one batch; everything on one device.
 
-    forward: (B,3,H,W) float32 -> logits (B,E,C) and features (B,E,D); images: (N,3,H,W) uint8;
-    labels: (N,) int64; mean, std: (3,) float32 in units of the full range. ``bf16``: the network runs
-    under autocast. phase: the name of the phase that runs.
+    forward: what ``feed`` gives, (B,3,H,W) float32 -> logits (B,E,C) and features (B,E,D); labels:
+    (N,) int64. ``bf16``: the network runs under autocast. phase: the name of the phase that runs.
     """
 
     phase = ""
@@ -31,17 +30,13 @@ class Step:
         forward: Callable[[Tensor], tuple[Tensor, Tensor]],
         optimizer: torch.optim.Optimizer,
         method: Method[Any],
-        augmenter: Augmenter,
-        images: Tensor,
+        feed: Feed,
         labels: Tensor,
-        mean: Tensor,
-        std: Tensor,
         bf16: bool,
     ) -> None:
         self.network, self.forward = network, forward
         self.optimizer, self.method = optimizer, method
-        self.augmenter, self.images, self.labels = augmenter, images, labels
-        self.mean, self.std, self.bf16 = mean, std, bf16
+        self.feed, self.labels, self.bf16 = feed, labels, bf16
         self._follows = overrides(method, "after_step")
 
     def __call__(self, given: Given, progress: float, rng: torch.Generator) -> Tensor:
@@ -71,18 +66,8 @@ class Step:
                 self.method.after_step(self.network, seen[0].detached())
         return loss.detach()
 
-    def _images(self, stream: Stream) -> Images:
-        raw = self.images[stream.chosen]
-        views = [
-            normalise(
-                self.augmenter.apply(raw, view) if isinstance(view, Draws) else view,
-                self.mean,
-                self.std,
-            )
-            for view in stream.views
-        ]
-        pixels = views[0] if len(views) == 1 else torch.cat(views)
-        return Images(pixels, self.labels[stream.chosen])
+    def _images(self, ticket: Ticket) -> Images:
+        return Images(self.feed.inputs(ticket), self.labels[ticket.chosen])
 
     def _look(
         self, mixed: Images, given: Given, progress: float, rng: torch.Generator, part: str

@@ -24,6 +24,8 @@ WEIGHTS = "weights.safetensors"
 HISTORY = "history.jsonl"
 FAILURES = "failures"
 CHECKPOINT = "checkpoint.safetensors"
+PREVIOUS = "checkpoint.previous.safetensors"
+"""The one before, of a training whose checkpoints lie within an epoch."""
 
 
 class NewerSchemaError(InputError):
@@ -85,7 +87,7 @@ def recorded_command(folder: Path) -> list[str]:
 
 def clear_attempt(folder: Path) -> None:
     """Removes what only an unfinished training needs."""
-    for name in (CHECKPOINT, STARTS, FAILED, "failure.log"):
+    for name in (CHECKPOINT, PREVIOUS, STARTS, FAILED, "failure.log"):
         (folder / name).unlink(missing_ok=True)
     sweep_temporaries(folder)
 

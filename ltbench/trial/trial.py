@@ -70,7 +70,12 @@ class Trial:
         A setting marked ``later`` is left out while it has its default.
         """
         data = identity_of(self.protocol.data)
-        data.pop("path")
+        for where in (
+            "path",
+            "lists",
+            "paths",
+        ):  # where images lie: the fingerprints say which they are
+            data.pop(where, None)
         stands_on = {} if self.parent is None else {"parent": self.parent.identity()}
         return {
             "semantics": TRAINING_SEMANTICS,

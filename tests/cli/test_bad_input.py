@@ -243,6 +243,30 @@ def test_checkpoint_seconds_that_are_no_number(
     check_refused(done, "LTBENCH_CHECKPOINT_SECONDS = 'often' must be", tmp_path / "results")
 
 
+def test_a_wrong_number_of_loaders(
+    ltbench_here: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTBENCH_LOADERS", "many")
+    done = ltbench_here("run", *RUN, "--results", tmp_path / "results")
+    check_refused(done, "LTBENCH_LOADERS = 'many' must be a whole number", tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("recipe.jitter=0.4,0.4,0.4,0", 'jitter and crop_scale need crop = "resized"'),
+        ("recipe.crop=resized", "needs images that are opened one by one"),
+        ("recipe.schedule=cos", "must be one of: steps, cosine"),
+        ("data.resize=9", 'resize needs source = "lists"'),
+    ],
+)
+def test_recipes_and_images_that_do_not_fit(
+    change: str, message: str, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    done = ltbench_here("run", *RUN, "--set", change, "--results", tmp_path / "results")
+    check_refused(done, message, tmp_path / "results")
+
+
 @pytest.mark.parametrize(
     ("words", "option"),
     [

@@ -25,7 +25,7 @@ CHECKS = [
 
 
 def test_those_that_ltbench_ships_are_there_and_none_is_broken() -> None:
-    shipped = {"cifar10", "cifar100", "digits", "image-folder", "parquet", "table"}
+    shipped = {"cifar10", "cifar100", "digits", "image-folder", "lists", "parquet", "table"}
     assert shipped <= set(SOURCES.plugins)
     assert SOURCES.broken == {}
     assert SOURCES.clashes == {}

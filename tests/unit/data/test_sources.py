@@ -38,7 +38,7 @@ def test_unknown_source_suggests_the_nearest() -> None:
     with pytest.raises(InputError, match=r"unknown data source 'cifar-10' .* mean 'cifar10'"):
         open_data(DataConfig(source="cifar-10", classes=10, image_size=32))
     with pytest.raises(
-        InputError, match="known: cifar10, cifar100, digits, image-folder, parquet, table"
+        InputError, match="known: cifar10, cifar100, digits, image-folder, lists, parquet, table"
     ):
         describe(DataConfig(source="nothing like it", classes=10, image_size=32))
 
