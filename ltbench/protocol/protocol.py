@@ -345,9 +345,26 @@ class TestConfig(_Checked):
         50.0, above=1, help="head over tail where a drifting stream begins; the inverse at its end"
     )
 
+    published: str = setting(
+        "",
+        later=True,
+        help="file name of the published list of a shifted set, `{name}` standing for `forward50` and the "
+        "like: draw 0 where that file is, and its class counts those of all draws "
+        "([how](large-data.md#published-test-lists))",
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_different("ratios", self.ratios)
+        if self.published and "{name}" not in self.published:
+            raise InputError(
+                f"published = {self.published!r} must hold {{name}}, which stands for the name of a set: "
+                '"ImageNet_LT_{name}.txt"'
+            )
+        if self.published and self.max_count is not None:
+            raise InputError(
+                "published lists have sizes of their own: published and max_count do not go together"
+            )
 
 
 @dataclass(frozen=True)
