@@ -71,6 +71,7 @@ class Trial:
         """
         data = identity_of(self.protocol.data)
         data.pop("path")
+        code = {"code": self.protocol.backbone_code} if self.protocol.backbone_code else {}
         stands_on = {} if self.parent is None else {"parent": self.parent.identity()}
         return {
             "semantics": TRAINING_SEMANTICS,
@@ -82,7 +83,7 @@ class Trial:
             },
             "data": data,
             "train": identity_of(self.protocol.train),
-            "model": identity_of(self.protocol.model),
+            "model": {**self.protocol.model.identity(), **code},
             "recipe": identity_of(self.recipe),
             "seed": self.seed,
             "precision": self.precision,
