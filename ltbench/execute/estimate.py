@@ -11,7 +11,8 @@ import torch
 
 from ltbench.execute.job import Settings
 from ltbench.method import Architecture
-from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
+from ltbench.models.build import count_macs, count_parameters
+from ltbench.models.network import ExpertNetwork
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
 from ltbench.trial.environment import resolve_device
@@ -117,5 +118,5 @@ def _network(
 ) -> tuple[int, int]:
     """Multiply-accumulates of a forward pass, and parameters."""
     with torch.random.fork_rng(devices=[]):
-        network = ExpertResNet(backbone, classes, architecture)
+        network = ExpertNetwork(backbone, classes, architecture)
     return count_macs(backbone, classes, architecture, image_size), count_parameters(network)

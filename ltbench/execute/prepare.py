@@ -24,6 +24,7 @@ from ltbench.execute.resources import share
 from ltbench.names import Row, parse_rows
 from ltbench.protocol.protocol import Protocol
 from ltbench.protocol.seed_list import check_seeds
+from ltbench.protocol.weights_file import check_digest
 from ltbench.registry import Registries, Registry, load_registries
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.arrival import parse_arrival
@@ -64,6 +65,8 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     for arrival in request.arrivals:
         parse_arrival(arrival)
     _check_settings(protocol, registries)
+    if protocol.model.pretrained.file:
+        check_digest(Path(protocol.model.pretrained.file), protocol.model.pretrained.sha256)
     rows, resolved = _sound(rows, protocol, registries, request.results, left_out)
     if not request.dry_run:
         _check_folders(request, resolved)
