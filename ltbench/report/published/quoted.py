@@ -11,6 +11,9 @@ from typing import Any
 
 from ltbench.report.published.recipe import NOT_STATED
 
+CIFAR = "CIFAR-100-LT"
+"""The data set of a source that names none."""
+
 
 @dataclass(frozen=True)
 class Quoted:
@@ -28,7 +31,10 @@ class Quoted:
     protocol: str
     other_protocols: tuple[str, ...]
     variant: str
-    imbalance: int
+    data: str
+    """The data set, as its users call it."""
+    imbalance: int | None
+    """Of a training set that is drawn; None where all images train."""
     epochs: int | None
     augmentation: str
     width: str
@@ -106,7 +112,8 @@ def _row(source: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> Quoted
         protocol=str(source.get("protocol", "")),
         other_protocols=tuple(source.get("other_budget", ())),
         variant=str(source.get("variant", "")),
-        imbalance=int(source["imbalance"]),
+        data=str(source.get("data", CIFAR)),
+        imbalance=source.get("imbalance"),
         epochs=either("epochs", None),
         augmentation=str(either("augmentation")),
         width=str(either("width")),
