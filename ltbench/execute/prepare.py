@@ -88,8 +88,8 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         command=request.command or run_command(request),
     )
 
-    def sharing(trials: int) -> tuple[int, int]:
-        return share(request.jobs, request.jobs_per_gpu, trials, device)
+    def sharing(trials: int, memory: int) -> tuple[int, int]:
+        return share(request.jobs, request.jobs_per_gpu, trials, device, memory)
 
     plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing, left_out)
     if request.precision == "bf16" and not bf16_is_native(device):

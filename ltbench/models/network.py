@@ -88,10 +88,9 @@ class SplitNetwork(ExpertNetwork):
         self.experts = nn.ModuleList()
         for _ in range(request.experts):
             head = None if request.shared_head else make_head(request, width, classes)
-            own = nn.BatchNorm2d(width) if shared_branch else branch()
-            self.experts.append(
-                SplitExpert(trunk() if request.share == "nothing" else None, own, head)
-            )
+            own = None if shared_branch else branch()
+            part = trunk() if request.share == "nothing" else None
+            self.experts.append(SplitExpert(part, own, width, head))
         self.head = make_head(request, width, classes) if request.shared_head else None
 
     def trunk_of(self, images: Tensor) -> Tensor:
@@ -102,11 +101,15 @@ class SplitNetwork(ExpertNetwork):
 class SplitExpert(nn.Module):
     """One expert's own part. forward: what the trunk gives to ``(B, D)``, by global average pooling."""
 
-    def __init__(self, trunk: nn.Module | None, branch: nn.Module, head: nn.Module | None) -> None:
+    def __init__(
+        self, trunk: nn.Module | None, branch: nn.Module | None, width: int, head: nn.Module | None
+    ) -> None:
         super().__init__()
         self.trunk = nn.Identity() if trunk is None else trunk
-        self.branch, self.head = branch, head
+        self.branch = nn.Identity() if branch is None else branch
+        self.norm = nn.BatchNorm2d(width) if branch is None else nn.Identity()
+        self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.branch(self.trunk(x)).mean(dim=(2, 3))
+        features: Tensor = self.norm(self.branch(self.trunk(x))).mean(dim=(2, 3))
         return features
