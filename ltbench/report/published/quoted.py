@@ -11,6 +11,7 @@ from typing import Any
 
 from ltbench.report.published.recipe import NOT_STATED
 
+_DIGEST = "model.pretrained.sha256="
 CIFAR = "CIFAR-100-LT"
 """The data set of a source that names none."""
 
@@ -95,10 +96,12 @@ def all_quoted() -> tuple[Quoted, ...]:
 
 def quoted_rows(protocol: str, variant: str) -> list[Quoted]:
     """The published rows of a protocol, or of one of another budget or kind of augmentation."""
+    # Whoever states the digest of weights that a protocol asks for does not depart from it.
+    stated = ";".join(p for p in variant.split(";") if not p.startswith(_DIGEST))
     return [
         replace(row, other_budget=row.protocol != protocol)
         for row in all_quoted()
-        if row.variant == variant and protocol in (row.protocol, *row.other_protocols)
+        if row.variant == stated and protocol in (row.protocol, *row.other_protocols)
     ]
 
 

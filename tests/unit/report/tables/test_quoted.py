@@ -305,6 +305,14 @@ def test_figures_of_large_sets_stand_beside_their_protocols(
     assert any(note.startswith(f"{sources[0]}-baselines: ") for note in table.notes)
 
 
+def test_stating_the_digest_of_pretrained_weights_is_no_departure() -> None:
+    plain = quoted_rows("places-lt", "")
+    assert {row.key for row in plain} >= {"sade-places", "sade-places-baselines"}
+    digest = f"model.pretrained.sha256={'0' * 64}"
+    assert quoted_rows("places-lt", digest) == plain
+    assert quoted_rows("places-lt", f"{digest};recipe.epochs=5") == []
+
+
 def test_a_protocol_of_published_settings_has_them() -> None:
     """What is quoted as SADE's configuration is what its protocol trains with."""
     checked = 0
