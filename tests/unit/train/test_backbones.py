@@ -18,7 +18,7 @@ def test_half_precision_trains_nearly_the_same_network(
 ) -> None:
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (21, 3, 32, 32), dtype=torch.uint8, generator=rng)
-    job = make_job("sade", backbone="resnet10", epochs=2, lr=0.005, images=images)
+    job = make_job("sade", backbone="resnet10", epochs=1, lr=1e-4, images=images)
     losses, logits = [], []
     for precision in ("float32", "bf16"):
         network, progress = train(replace(job, precision=precision), Hooks(), {})
@@ -29,7 +29,7 @@ def test_half_precision_trains_nearly_the_same_network(
         assert logits[-1].dtype == torch.float32
         assert all(p.dtype == torch.float32 for p in network.parameters())
     assert losses[0] != losses[1]
-    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
 def test_half_precision_on_a_cpu_is_refused_where_its_gradients_are_noise(
