@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ltbench.contract.gate import refuse_unsound
+from ltbench.contract.gate import refuse_unsound, refuse_unsound_backbone
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Splits
 from ltbench.data.locate import locate
@@ -65,6 +65,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     for arrival in request.arrivals:
         parse_arrival(arrival)
     _check_settings(protocol, registries)
+    refuse_unsound_backbone(registries.backbones.get(protocol.model.backbone))
     if protocol.model.pretrained.file:
         check_digest(Path(protocol.model.pretrained.file), protocol.model.pretrained.sha256)
     rows, resolved = _sound(rows, protocol, registries, request.results, left_out)

@@ -30,7 +30,7 @@ _KINDS = {
 _PLANES = (64, 128, 256, 512)
 
 
-class _Stages(ResNet):
+class _Stages(ResNet):  # type: ignore[misc]  # torchvision has no types
     """Makes stages of any width with torchvision's own code; holds no weights itself."""
 
     def __init__(self, kind: _Kind) -> None:

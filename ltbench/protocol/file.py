@@ -250,9 +250,9 @@ def _with_backbone(protocol: Protocol, where: str, plugins: Sequence[str]) -> Pr
 
     ``shared`` is left out where it is what the backbone does anyway: one choice has one identity.
     """
-    model = protocol.model
+    model, known = protocol.model, load_backbones(plugins)
     try:
-        plugin = load_backbones(plugins).get(model.backbone)
+        plugin = known.get(model.backbone)
         usual = ChosenBackbone.of(plugin.cls).shared
         if model.shared is not None and ChosenBackbone.of(plugin.cls, model.shared).shared == usual:
             model = dataclasses.replace(model, shared=None)

@@ -29,6 +29,7 @@ from ltbench.train.feed import Feed, ResidentFeed
 from ltbench.train.given import Given, Ticket
 from ltbench.train.parts import Parts
 from ltbench.train.phases import PhaseSpan, phase_spans
+from ltbench.train.precision import check_precision
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import phase_rate
 from ltbench.train.step import GraphedStep, Step, compiled
@@ -97,6 +98,8 @@ def train(
     classes = len(job.method.counts)
     lineage = [*job.before, job.method]
     network = assemble(job.backbone, classes, lineage, generator("network", job.seed), job.device)
+    if job.precision == "bf16":
+        check_precision(network, job.images.shape[-1], job.device)
     if job.start is not None:
         network.load_state_dict(dict(job.start))
     elif job.pretrained is not None:
