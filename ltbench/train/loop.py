@@ -99,7 +99,9 @@ def train(
     lineage = [*job.before, job.method]
     network = assemble(job.backbone, classes, lineage, generator("network", job.seed), job.device)
     if job.precision == "bf16":
-        check_precision(network, job.images.shape[-1], job.device)
+        images = job.images
+        size = images.image_size if isinstance(images, Streamed) else images.shape[-1]
+        check_precision(network, size, job.device)
     if job.start is not None:
         network.load_state_dict(dict(job.start))
     elif job.pretrained is not None:
