@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from benchmarks.material import Material
 from benchmarks.row import Row
 from benchmarks.timing import Spread, seconds_of
-from ltbench.models.resnet import build_network, count_macs
+from ltbench.models.build import build_network, count_macs
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ from ltbench.evaluate.evaluate import evaluate_row
 from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.view_images import _render, draw_view_parameters
 from ltbench.execute.job import build_trial
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.names import parse_rows
 from ltbench.registry import load_registries
 from ltbench.resolve.rows import resolve_row

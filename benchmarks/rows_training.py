@@ -16,7 +16,7 @@ from benchmarks.material import Material
 from benchmarks.published import BATCH, Published
 from benchmarks.row import Row
 from benchmarks.timing import Spread, ratio
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.seeds import generator
 from ltbench.train.feed import ResidentFeed
 from ltbench.train.given import Given

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         plan_trials,
         run,
     )
+    from ltbench.backbone import Backbone
     from ltbench.hyper import Hyper
     from ltbench.method import Architecture, Method, Phase, Reference
     from ltbench.python.deciding import decide_mix
@@ -53,6 +54,7 @@ _HOMES = {
     "load_protocol": "ltbench.api",
     "plan_trials": "ltbench.api",
     "run": "ltbench.api",
+    "Backbone": "ltbench.backbone",
     "Hyper": "ltbench.hyper",
     "Architecture": "ltbench.method",
     "Method": "ltbench.method",
@@ -85,6 +87,7 @@ _HOMES = {
 
 __all__ = [
     "Architecture",
+    "Backbone",
     "DataSource",
     "Hyper",
     "Method",

@@ -25,6 +25,7 @@ from ltbench.plugins.local_modules import BesideFile, OfPackage
 from ltbench.plugins.shipped import digest_unless_shipped
 
 if TYPE_CHECKING:
+    from ltbench.backbone import Backbone
     from ltbench.method import Method
     from ltbench.source import DataSource
     from ltbench.strategy import Strategy
@@ -104,6 +105,7 @@ class Registries:
     methods: Registry[Method[Any]]
     strategies: Registry[Strategy[Any]]
     sources: Registry[DataSource[Any]] = field(default_factory=lambda: Registry(_SOURCE))
+    backbones: Registry[Backbone] = field(default_factory=lambda: Registry("backbone"))
 
 
 def load_registries(plugins: Sequence[str] = ()) -> Registries:
@@ -117,6 +119,11 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
 def load_sources(plugins: Sequence[str] = ()) -> Registry[DataSource[Any]]:
     """The data sources alone, as in :func:`load_registries`: no method is imported, hence no torch."""
     return _load_sources(_stamped(plugins))
+
+
+def load_backbones(plugins: Sequence[str] = ()) -> Registry[Backbone]:
+    """The backbones alone, as in :func:`load_registries`; torch is imported where one is built."""
+    return _load_backbones(_stamped(plugins))
 
 
 def _stamped(plugins: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -138,7 +145,7 @@ def _load(files: tuple[tuple[str, str], ...]) -> Registries:
     _scan_entry_points(strategies, "ltbench.strategies", Strategy)
     for file, stamp in files:
         _add_file(file, stamp, (methods, Method), (strategies, Strategy))
-    return Registries(methods, strategies, _load_sources(files))
+    return Registries(methods, strategies, _load_sources(files), _load_backbones(files))
 
 
 @lru_cache(maxsize=8)
@@ -153,6 +160,18 @@ def _load_sources(files: tuple[tuple[str, str], ...]) -> Registry[DataSource[Any
     return sources
 
 
+@lru_cache(maxsize=8)
+def _load_backbones(files: tuple[tuple[str, str], ...]) -> Registry[Backbone]:
+    from ltbench.backbone import Backbone
+
+    backbones: Registry[Backbone] = Registry("backbone")
+    _scan_folder(backbones, "ltbench.models.shipped", Backbone)
+    _scan_entry_points(backbones, "ltbench.backbones", Backbone)
+    for file, stamp in files:
+        _add_file(file, stamp, (backbones, Backbone))
+    return backbones
+
+
 def _add_file(file: str, stamp: str, *kinds: tuple[Registry[Any], type[Any]]) -> None:
     """What of ``kinds`` a --plugin file defines. A file without a plugin of any kind is a mistake."""
     module = _import(file, stamp)
@@ -163,18 +182,20 @@ def _add_file(file: str, stamp: str, *kinds: tuple[Registry[Any], type[Any]]) ->
                 registry.add(Plugin(cls.name, cls, file, digest))
         if not any(list(_classes(module, base)) for base in _bases()):
             raise InputError(
-                f"--plugin {file} defines no Method, no Strategy and no DataSource with a name"
+                f"--plugin {file} defines no Method, no Strategy, no DataSource and no "
+                "Backbone with a name"
             )
     except TypeError as error:
         raise InputError(f"--plugin {file}: {error}") from error
 
 
 def _bases() -> tuple[type[Any], ...]:
+    from ltbench.backbone import Backbone
     from ltbench.method import Method
     from ltbench.source import DataSource
     from ltbench.strategy import Strategy
 
-    return Method, Strategy, DataSource
+    return Method, Strategy, DataSource, Backbone
 
 
 @lru_cache(maxsize=32)
@@ -190,7 +211,7 @@ def _scan_folder(registry: Registry[Any], package: str, base: type[Any]) -> None
         try:
             module = importlib.import_module(origin)
             for cls in _classes(module, base):
-                # Nothing hashes the code of a source: what it reads decides.
+                # Nothing hashes the code of a source: what it reads decides; nor that of a shipped backbone.
                 version = getattr(cls, "version", None)
                 digest = (
                     digest_unless_shipped(registry.kind, cls.name, version, module)

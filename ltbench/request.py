@@ -26,8 +26,10 @@ class Architecture:
     experts: number of experts E.
     head: ``linear`` (with bias) or ``cosine`` (both sides L2-normalised, times ``scale``).
     scale: above 0; read by the cosine head only.
-    reduced: second and third stage at 3/4 of their width.
-    share: what the experts have in common: ``stage1`` (stem and first stage, as RIDE and SADE),
+    reduced: the stages that experts usually have of their own at 3/4 of their width: second and third
+    of the ResNets for small images, those behind ``[model] shared`` of the others.
+    share: what the experts have in common: ``stage1`` (stem and first stage, as RIDE and SADE; where the
+    backbone leaves the choice, the stages up to ``[model] shared``),
     ``nothing`` (whole networks, as NCL), ``features`` (everything up to the last feature map; an
     expert is a BatchNorm of its own on it, as ResLT).
     shared_head: one head for all experts.

@@ -22,7 +22,7 @@ from benchmarks.flaws.finding import Finding, signed
 from ltbench import get_method, load_protocol
 from ltbench.data.dataset import channel_statistics
 from ltbench.data.sources import open_data
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.report.rows.summary import Summary, summarise
 from ltbench.seeds import generator
 from ltbench.task import Task, build_task

@@ -21,11 +21,12 @@ TABLES: dict[str, type[Any]] = {
     "test.dirichlet": protocol.DirichletConfig,
     "test.permuted": protocol.PermutedConfig,
     "model": protocol.ModelConfig,
+    "model.pretrained": protocol.PretrainedConfig,
     "recipe": protocol.Recipe,
     "views": protocol.ViewsConfig,
     "[study]": StudyPart,
 }
-OF_THE_PROGRAM = ("variant", "origin", "not_inherited", "images_unlike")
+OF_THE_PROGRAM = ("variant", "origin", "not_inherited", "images_unlike", "backbone_code")
 """Fields of a protocol that no file states."""
 
 

@@ -42,7 +42,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "ratios": "largest over smallest class",
         "seed": "of the orders",
     },
-    "model": {"backbone": "ResNet for small images, by its number of layers"},
+    "model": {
+        "backbone": "`resnet8` to `resnet32` for small images; `resnet10`, `resnet50`, `resnext50_32x4d`, "
+        "`resnet152` for large ones; or [one of yours](plugins/backbone.md)"
+    },
     "recipe": {
         "epochs": "of the whole training, all phases together",
         "batch_size": "images",

@@ -1,4 +1,4 @@
-"""``ltbench check``: whether a method, strategy, protocol or source keeps its contract, in plain words."""
+"""``ltbench check``: whether a plugin of any kind keeps its contract, in plain words."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -63,14 +64,16 @@ def prepare(
     Of source "lists" nothing is decoded: lists are checked and, where the protocol states their checksum,
     kept, and the sizes of the files are looked up.
     """
-    from ltbench.data.list_check import keep_lists, lists_in
+    from ltbench.data.list_check import keep_lists, keep_published, lists_in
     from ltbench.data.sources import open_data
+    from ltbench.protocol.file import load_protocol_config
 
-    config = lists_in(_config(protocol, plugins), lists)
+    loaded = load_protocol_config(protocol, plugins=plugins)
+    config = lists_in(loaded.data, lists)
     with _progress() as report:
         splits = open_data(config, data_dir, report=report, plugins=plugins, asked=True)
     _summarise(config, splits)
-    for path in keep_lists(config, data_dir):
+    for path in [*keep_lists(config, data_dir), *keep_published(loaded, lists)]:
         click.echo(f"  kept: {path}")
 
 
@@ -90,13 +93,14 @@ def check(
     from ltbench.cli.data_counts import count_lines
     from ltbench.cli.data_lists import check_lists
     from ltbench.data.findings import DataProblems, error_lines, note_lines, warning_lines
-    from ltbench.data.list_check import lists_in, needs
+    from ltbench.data.list_check import lists_in, needs, published_in
     from ltbench.data.sources import open_data
     from ltbench.errors import DataError
     from ltbench.protocol.file import load_protocol_config
 
     loaded = load_protocol_config(protocol, plugins=plugins)
     config = lists_in(loaded.data, lists)
+    loaded = replace(loaded, test=published_in(loaded.test, lists))
     for line in needs(config):
         click.echo(line)
     try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ltbench.data.dataset import Splits
 from ltbench.data.findings import Findings
-from ltbench.data.list_check import group_lines, sample, which
+from ltbench.data.list_check import group_lines, published_lines, sample, which
 from ltbench.protocol.protocol import LISTS, DataConfig, Protocol
 from ltbench.shift.groups import class_groups
 
@@ -26,6 +26,8 @@ def check_lists(
     counts = np.bincount(splits.train.labels, minlength=len(splits.train.class_names))
     groups = class_groups(counts, protocol.groups)
     lines = ["lists:", *which(config, data_dir), "groups, of all training images:"]
+    if protocol.test.published and splits.files is not None:
+        lines[-1:-1] = ["published test sets:", *published_lines(protocol, splits.files.root)]
     lines += [*group_lines(counts, groups), "images opened:", *sample(splits, findings)]
     findings.refuse()
     return lines

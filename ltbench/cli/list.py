@@ -18,14 +18,17 @@ Examples:
   ltbench list strategies --plugin my_strategy.py
   ltbench list protocols
   ltbench list sources
+  ltbench list backbones
 """
 
 
 @click.command(name="list", epilog=EPILOG)
-@click.argument("what", type=click.Choice(["methods", "strategies", "protocols", "sources"]))
+@click.argument(
+    "what", type=click.Choice(["methods", "strategies", "protocols", "sources", "backbones"])
+)
 @plugin_option
 def command(what: str, plugins: tuple[str, ...]) -> None:
-    """List methods, test-time strategies, protocols or sources of images.
+    """List methods, test-time strategies, protocols, sources of images or backbones.
 
     Methods stand by family, with their number of experts and what training costs beside ce.
     """
@@ -34,6 +37,9 @@ def command(what: str, plugins: tuple[str, ...]) -> None:
         return
     if what == "sources":
         _list_sources(plugins)
+        return
+    if what == "backbones":
+        _list_backbones(plugins)
         return
     from ltbench.registry import load_registries
 
@@ -67,6 +73,19 @@ def _list_sources(plugins: tuple[str, ...]) -> None:
     ]
     rows += [(name, told, "", "", origin) for name, told, origin in _unusable(registry)]
     _print(rows, ("name", "title", "licence of the images", "looks in", "from"))
+
+
+def _list_backbones(plugins: tuple[str, ...]) -> None:
+    from ltbench.registry import load_backbones
+
+    registry = load_backbones(plugins)
+    rows = [
+        (name, cls.title, ", ".join(map(str, sorted(cls.shared_stages))) or "fixed", plugin.origin)
+        for name, plugin in sorted(registry.plugins.items())
+        for cls in [plugin.cls]
+    ]
+    rows += [(name, told, "", origin) for name, told, origin in _unusable(registry)]
+    _print(rows, ("name", "title", "model.shared may be", "from"))
 
 
 def _list_protocols(plugins: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ def print_plan(plan: Plan, console: Console, *, part: str = "") -> None:
     """``part``: the name of the part of a study that the plan is."""
     protocol = plan.protocol
     variant = f" ({protocol.variant})" if protocol.variant else ""
-    title = f"{protocol.name} {protocol.version}{variant}: {len(plan.trials)} trials"
+    title = f"{protocol.name} {protocol.version_of_code}{variant}: {len(plan.trials)} trials"
     title = f"{part}: {title}" if part else title
     table = Table(title=title, title_justify="left", header_style="bold")
     for heading in ("trial", "seed", "rows", "state", "time", "disk"):

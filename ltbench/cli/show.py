@@ -89,7 +89,7 @@ def command(
 
 
 def _show_protocol(protocol: Any) -> None:
-    click.echo(f"{protocol.name} {protocol.version}: {protocol.title}")
+    click.echo(f"{protocol.name} {protocol.version_of_code}: {protocol.title}")
     click.echo(f"from {protocol.origin}")
     if protocol.variant:
         click.echo(f"variant: {protocol.variant}")

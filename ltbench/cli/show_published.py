@@ -10,11 +10,15 @@ import torch
 from ltbench.names import Call, Row
 from ltbench.protocol.protocol import Protocol
 from ltbench.registry import Registries
-from ltbench.report.published.quoted import Quoted, all_quoted
+from ltbench.report.published.quoted import CIFAR, Quoted, all_quoted
 from ltbench.report.published.recipe import LAST, augmentation, differences, width
 from ltbench.resolve.rows import resolve_row
 
-ENDS = (("forward50", "F50"), ("uniform", "U"), ("backward50", "B50"))
+ENDS = (
+    *(("forward50", "F50"), ("forward3", "F3")),
+    ("uniform", "U"),
+    *(("backward3", "B3"), ("backward50", "B50")),
+)
 
 
 def show_published(call: Call, protocol: Protocol | None, registries: Registries) -> None:
@@ -25,16 +29,25 @@ def show_published(call: Call, protocol: Protocol | None, registries: Registries
             click.echo("\npublished figures: none that could be read at its source")
         return
     here = None if protocol is None else _obtained_here(call, protocol, registries)
-    compares = here is not None and protocol is not None and protocol.data.source == "cifar100"
-    click.echo("\npublished figures, top-1 on CIFAR-100-LT:")
-    for row in quoted:
-        click.echo(f"  {row.label}: {_scores(row)} ({row.title})")
-        click.echo(f"    obtained with {row.recipe}")
-        click.echo(f"    source: {row.citation}; {row.url} ({row.note})")
-        if compares and here is not None and protocol is not None:
-            click.echo(f"    differs from {protocol.name}: {_differs(row, here, protocol)}")
-    if protocol is not None and not compares:
+    comparable = [row for row in quoted if protocol is not None and _same_data(row, protocol)]
+    shown = comparable or quoted
+    for data in dict.fromkeys(row.data for row in shown):
+        click.echo(f"\npublished figures, top-1 on {data}:")
+        for row in (row for row in shown if row.data == data):
+            click.echo(f"  {row.label}: {_scores(row)} ({row.title})")
+            click.echo(f"    obtained with {row.recipe}")
+            click.echo(f"    source: {row.citation}; {row.url} ({row.note})")
+            if comparable and here is not None and protocol is not None:
+                click.echo(f"    differs from {protocol.name}: {_differs(row, here, protocol)}")
+    if protocol is not None and not comparable:
         click.echo(f"{protocol.name} is another data set: its numbers do not compare with these")
+
+
+def _same_data(row: Quoted, protocol: Protocol) -> bool:
+    """Whether a published figure is of the images of ``protocol``."""
+    if row.data == CIFAR:
+        return protocol.data.source == "cifar100"
+    return protocol.name in (row.protocol, *row.other_protocols)
 
 
 def _obtained_here(call: Call, protocol: Protocol, registries: Registries) -> dict[str, object]:
@@ -52,11 +65,12 @@ def _obtained_here(call: Call, protocol: Protocol, registries: Registries) -> di
 
 
 def _differs(row: Quoted, here: dict[str, object], protocol: Protocol) -> str:
-    there = {"imbalance": f"{row.imbalance:g}", **row.obtained}
+    drawn = {} if row.imbalance is None else {"imbalance": f"{row.imbalance:g}"}
+    there = {**drawn, **row.obtained}
     found = differences(there, {"imbalance": f"{protocol.train.imbalance:g}", **here})
     return "; ".join((*found, *row.differs)) or "nothing known"
 
 
 def _scores(row: Quoted) -> str:
     told = ", ".join(f"{short} {row.scores[name]:g}" for name, short in ENDS if name in row.scores)
-    return told if row.imbalance == 100 else f"{told} (imbalance {row.imbalance})"
+    return told if row.imbalance in (None, 100) else f"{told} (imbalance {row.imbalance})"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ltbench.contract.backbones import BACKBONE_PROPERTIES, BackboneCase
 from ltbench.contract.card import METHOD_CARD, STRATEGY_CARD, Card
 from ltbench.contract.method_case import MethodCase, method_cases
 from ltbench.contract.methods import METHOD_PROPERTIES
@@ -146,6 +147,10 @@ def check_source(plugin: Plugin[Any], folder: Path | None = None) -> Iterator[Ch
     yield from _checks(plugin.name, properties_of(case), (case,))
 
 
+def check_backbone(plugin: Plugin[Any]) -> Iterator[Check]:
+    yield from _checks(plugin.name, BACKBONE_PROPERTIES, (BackboneCase(plugin),))
+
+
 def _checks(plugin: str, properties: Iterable[Property[C]], cases: Sequence[C]) -> Iterator[Check]:
     """None without a case: what was not tried is not called fine."""
     for each in properties if cases else ():
@@ -192,20 +197,22 @@ def _all_of(text: str, plugins: Sequence[str], data_dir: Path | None) -> list[Ch
         found += check_strategy(registries.strategies.get(text), registries)
     if text in registries.sources.plugins:
         found += check_source(registries.sources.get(text), data_dir)
+    if text in registries.backbones.plugins:
+        found += check_backbone(registries.backbones.get(text))
     protocols = find_protocols(plugins)
     if text in protocols.files or text.replace("_", "-") in protocols.files:
         found += check_protocol(text, registries, plugins)
     if found:
         return found
     kinds: tuple[Registry[Any], ...] = (
-        *(registries.methods, registries.strategies, registries.sources),
+        *(registries.methods, registries.strategies, registries.sources, registries.backbones),
     )
     for registry in kinds:
         if text in registry.broken or text in registry.clashes:
             registry.get(text)  # raises, with the reason
     known = [*(name for registry in kinds for name in registry.plugins), *protocols.files]
     raise InputError(
-        f"no method, strategy, protocol, source or file is called {text!r}{nearest(text, known)}"
+        f"no method, strategy, protocol, source, backbone or file is called {text!r}{nearest(text, known)}"
     )
 
 
@@ -222,4 +229,7 @@ def _of_file(file: str, plugins: Sequence[str], data_dir: Path | None) -> list[C
     for source in registries.sources.plugins.values():
         if source.origin == origin:
             found += check_source(source, data_dir)
+    for backbone in registries.backbones.plugins.values():
+        if backbone.origin == origin:
+            found += check_backbone(backbone)
     return found

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from ltbench.backbone import Backbone
 from ltbench.contract.card import METHOD_CARD, STRATEGY_CARD, Card
-from ltbench.contract.check import Check, Finding
+from ltbench.contract.check import Check, Finding, check_backbone
 from ltbench.contract.method_case import COUNTS, MethodCase, method_cases
 from ltbench.contract.methods import METHOD_PROPERTIES
 from ltbench.contract.strategies import STRATEGY_PROPERTIES
@@ -26,7 +27,7 @@ from ltbench.registry import Plugin, Registries
 from ltbench.resolve.ensembles import members_of
 from ltbench.resolve.rows import ResolvedRow
 
-_OWN = "ltbench.methods."
+_OWN = ("ltbench.methods.", "ltbench.models.")
 NOTHING_STARTED = "; nothing was started"
 """The end of a refusal."""
 IMPORTED = "imported"
@@ -69,6 +70,18 @@ def _refuse_method(
     trainer = registries.methods.plugins.get(_trainer(method, hyper))
     if trainer is not None and trainer is not method and not is_own(trainer):
         _refuse("method", trainer, _of_variants(trainer, registries))
+
+
+def refuse_unsound_backbone(plugin: Plugin[Backbone]) -> None:
+    """Raises :class:`InputError`, one line, for a backbone that breaks its contract. Once in a process."""
+    if not is_own(plugin):
+        _refuse("backbone", plugin, _of_backbone(plugin))
+
+
+@lru_cache(maxsize=32)
+def _of_backbone(plugin: Plugin[Backbone]) -> Finding | None:
+    checks = (check for check in check_backbone(plugin) if not check.property.advice)
+    return next((found for found in (c.finding() for c in checks) if not found.holds), None)
 
 
 def is_own(plugin: Plugin[Any]) -> bool:

@@ -11,7 +11,7 @@ from ltbench.contract.shown import IMAGE_SIZE
 from ltbench.contract.unmet import Unmet, require
 from ltbench.method import Parent, TrainingFeatures, overrides
 from ltbench.models.assemble import assemble, build_extra
-from ltbench.models.resnet import ExpertResNet
+from ltbench.models.network import ExpertNetwork
 
 
 def parent_can_be_trained(case: MethodCase) -> None:
@@ -66,7 +66,7 @@ def network_stays_one(case: MethodCase) -> None:
         )
 
 
-def _built(case: MethodCase, seed: int, *, finished: bool) -> ExpertResNet:
+def _built(case: MethodCase, seed: int, *, finished: bool) -> ExpertNetwork:
     method, parent = case.build(), case.parent()
     asked = method.parent()
     starts = asked is not None and asked.role == "start" and parent is not None

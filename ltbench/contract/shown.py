@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ltbench.method import Images, Method, Parent, Phase, Seen, overrides
 from ltbench.models.assemble import assemble, build_extra
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.registry import Registries
 
 IMAGE_SIZE = 8

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ltbench.contract.unmet import require
 from ltbench.hyper import asking_values
 from ltbench.method import Method, overrides
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.registry import Plugin, Registries
 from ltbench.resolve.rows import knows_posterior
 from ltbench.strategy import Adapted, OptimizerSettings, Source, Strategy, UnlabelledTest

@@ -16,9 +16,10 @@ from ltbench.data.list_file import read_list
 from ltbench.data.list_source import find_list, kept_list
 from ltbench.data.locate import named_folder
 from ltbench.data.official_lists import named, official
+from ltbench.data.published_draws import kept_path, list_path, read, shifted_names
 from ltbench.errors import InputError
 from ltbench.files import write_bytes
-from ltbench.protocol.protocol import LISTS, DataConfig
+from ltbench.protocol.protocol import LISTS, DataConfig, Protocol, TestConfig
 
 SAMPLE = 100
 """Images of each list that a check opens: a damaged archive shows, and nobody waits for an hour."""
@@ -53,6 +54,44 @@ def keep_lists(config: DataConfig, data_dir: Path | None) -> list[Path]:
                 write_bytes(target, source.read_bytes())
             kept.append(target)
     return kept
+
+
+def published_in(test: TestConfig, folder: Path | None) -> TestConfig:
+    """``test`` with the published lists of shifted sets taken from ``folder``."""
+    if folder is None or not test.published:
+        return test
+    return replace(test, published=str((folder / Path(test.published).name).absolute()))
+
+
+def keep_published(protocol: Protocol, folder: Path | None) -> list[Path]:
+    """Copies the published lists of shifted sets from ``folder`` into the cache, those that ltbench knows."""
+    kept = []
+    for name in shifted_names(protocol.test.ratios) if folder and protocol.test.published else ():
+        source = Path(str(folder), Path(protocol.test.published.replace("{name}", name)).name)
+        if source.is_file() and official(read(source, protocol.data.classes)) is not None:
+            target = kept_path(source.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(target, source.read_bytes())
+            kept.append(target)
+    return kept
+
+
+def published_lines(protocol: Protocol, root: Path) -> Iterator[str]:
+    """Which published lists of shifted sets are here, and which they are; nothing where none is named."""
+    template, classes = protocol.test.published, protocol.data.classes
+    absent = []
+    for name in shifted_names(protocol.test.ratios) if template else ():
+        file = template.replace("{name}", name)
+        path = list_path(file, root, classes)
+        if path is None:
+            absent.append(Path(file).name)
+            continue
+        listing = read(path, classes)
+        known = official(listing)
+        told = f"the published {known}" if known else "no published list that ltbench knows"
+        yield f"  {name}: {shown(path.name)}, {len(listing.names):,} lines, {told}"
+    if absent:
+        yield f"  not here, so drawn by ltbench: {', '.join(absent)}"
 
 
 def needs(config: DataConfig) -> Iterator[str]:

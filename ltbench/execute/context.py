@@ -6,7 +6,7 @@ import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ltbench.backbone import ChosenBackbone
 from ltbench.data.dataset import Splits, channel_statistics
 from ltbench.data.sources import open_data
 from ltbench.errors import InterruptedRun, LtbenchError
@@ -22,6 +23,7 @@ from ltbench.execute.job import Job, trial_folder
 from ltbench.execute.lineage import Ancestry, Training, ancestry
 from ltbench.files import write_atomically
 from ltbench.method import Method
+from ltbench.models.chosen import chosen_backbone
 from ltbench.protocol.protocol import DataConfig, Protocol
 from ltbench.registry import Plugin, Registries, load_registries
 from ltbench.task import Task, build_task
@@ -68,6 +70,11 @@ class TrialContext:
             self.task.splits,
         )
         return self.ancestry.trial
+
+    @cached_property
+    def backbone(self) -> ChosenBackbone:
+        """Raises :class:`LtbenchError` where a plugin's code is no longer that of the plan."""
+        return chosen_backbone(self.job.protocol, self.job.settings.plugins)
 
     def method(self, device: torch.device | None = None) -> Method[Any]:
         """The method that trains, its counts on ``device`` (default: the CPU)."""

@@ -64,12 +64,13 @@ class LeavableEngine(Protocol):
 @dataclass(frozen=True)
 class Sharing:
     """What a plan asks of an engine. jobs, jobs_per_gpu: as asked for; trials: unfinished ones;
-    device: the word that was asked for."""
+    device: the word that was asked for; memory: bytes that the largest trial takes, 0: usual."""
 
     jobs: int | None
     jobs_per_gpu: int | None
     trials: int
     device: str
+    memory: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-
+from ltbench.backbone import ChosenBackbone
 from ltbench.execute.job import Settings
 from ltbench.method import Architecture
-from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
+from ltbench.models.build import network_cost
+from ltbench.models.chosen import chosen_backbone
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
 from ltbench.trial.trial import Trial
@@ -24,6 +24,8 @@ _CPU_STEP_SECONDS = 0.004  # what a step costs besides its arithmetic, for each 
 # Measured on one NVIDIA H200 in a process alone (torch 2.11, float32, ResNet-32, 128 images of 32x32):
 # seconds of a training step with one head and with three experts.
 _GPU_STEP_SECONDS = {"graph": (0.0051, 0.0079), "eager": (0.0101, 0.0238)}
+_GPU_MACS = 1e13  # multiply-accumulates a second of large layers, assumed and not measured
+_PROCESS_BYTES = 1 << 30  # of Python, torch and its buffers
 _VIEW_SECONDS = 0.0004  # one augmented view image, made once for a data set
 _NETWORK_PASSES = 36  # forward passes over the test images: 12 CIFAR sets, two orders, a step each
 _STRATEGY_SECONDS = 12.0  # stability over all draws of eleven distributions of CIFAR size
@@ -68,8 +70,11 @@ def estimate_trial(
     """device: where it will run, ``cpu``, ``cuda`` or ``mps``, which need not be here."""
     train_size, test_size = sizes
     protocol = trial.protocol
-    macs, parameters = _network(
-        protocol.model.backbone, protocol.data.used_classes, architecture, protocol.data.image_size
+    macs, parameters, _ = _network(
+        _backbone(trial, settings),
+        protocol.data.used_classes,
+        architecture,
+        protocol.data.image_size,
     )
     logits = test_size * architecture.experts * protocol.data.used_classes * 4
     views = any("views" in row.needs for row in rows)
@@ -88,8 +93,10 @@ def estimate_trial(
         )
         rest = passes * macs / _cpu_rate(settings.threads)
     else:
-        training = steps * gpu_step(architecture.experts, graph=settings.cuda_graph)
-        rest = passes * macs / 1e13
+        launched = steps * gpu_step(architecture.experts, graph=settings.cuda_graph)
+        # Large images are bound by arithmetic, small ones by the launches of their small layers.
+        training = max(launched, 3 * macs * train_size * trial.recipe.epochs / _GPU_MACS)
+        rest = passes * macs / _GPU_MACS
     if views:
         rest += _STRATEGY_SECONDS * min(1.0, test_size / 10_000)
         rest += 2 * protocol.views.pairs * test_size * _VIEW_SECONDS
@@ -111,11 +118,26 @@ def _known_seconds(folder: Path, epochs: int) -> float | None:
     return None
 
 
-@lru_cache(maxsize=64)
-def _network(
-    backbone: str, classes: int, architecture: Architecture, image_size: int
-) -> tuple[int, int]:
-    """Multiply-accumulates of a forward pass, and parameters."""
-    with torch.random.fork_rng(devices=[]):
-        network = ExpertResNet(backbone, classes, architecture)
-    return count_macs(backbone, classes, architecture, image_size), count_parameters(network)
+def training_memory(
+    trial: Trial, architecture: Architecture, train_size: int, settings: Settings
+) -> int:
+    """Bytes that training takes at once, on the device that trains: a rough estimate.
+
+    Weights, their gradients and momentum; what convolutions and BatchNorms of a batch put out, which
+    the backward pass needs; the training images; and what a process takes anyway.
+    """
+    data, size = trial.protocol.data, trial.protocol.data.image_size
+    _, parameters, activations = _network(
+        _backbone(trial, settings), data.used_classes, architecture, size
+    )
+    batch = min(trial.recipe.batch_size, train_size)
+    number = 2 if trial.precision == "bf16" else 4
+    images = 3 * size * size * (train_size + 4 * batch)
+    return _PROCESS_BYTES + 3 * 4 * parameters + batch * activations * number + images
+
+
+def _backbone(trial: Trial, settings: Settings) -> ChosenBackbone:
+    return chosen_backbone(trial.protocol, settings.plugins)
+
+
+_network = lru_cache(maxsize=64)(network_cost)

@@ -12,7 +12,7 @@ from ltbench.execute.context import TrialContext, load_tensors
 from ltbench.execute.lineage import Ancestry
 from ltbench.files import read_json
 from ltbench.models.assemble import assemble, build_extra
-from ltbench.models.resnet import ExpertResNet
+from ltbench.models.network import ExpertNetwork
 from ltbench.seeds import generator
 from ltbench.trial import store
 
@@ -36,13 +36,11 @@ def teacher_network(context: TrialContext) -> nn.Module | None:
     return network.eval().requires_grad_(False)
 
 
-def load_network(context: TrialContext, of: Ancestry, weights: dict[str, Tensor]) -> ExpertResNet:
+def load_network(context: TrialContext, of: Ancestry, weights: dict[str, Tensor]) -> ExpertNetwork:
     """A network with all that the methods of its line built, and these weights; on the CPU."""
     protocol, counts = context.job.protocol, torch.from_numpy(context.task.train.counts)
     methods = [each.build(counts) for each in of.line()]
-    network = assemble(
-        protocol.model.backbone, protocol.data.used_classes, methods, generator("shell")
-    )
+    network = assemble(context.backbone, protocol.data.used_classes, methods, generator("shell"))
     build_extra(methods[-1], network, 0)
     network.load_state_dict(weights)
     return network.to(memory_format=torch.channels_last)

@@ -25,7 +25,7 @@ from ltbench.execute.draft import (
 )
 from ltbench.execute.engine import EngineSettings
 from ltbench.execute.engines.local import Local
-from ltbench.execute.estimate import Estimate, estimate_trial
+from ltbench.execute.estimate import Estimate, estimate_trial, training_memory
 from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
 from ltbench.names import Call, Row
@@ -88,6 +88,10 @@ class Plan:
     detach: bool = False
 
 
+_TOLD_MEMORY = 4_000_000_000
+"""Bytes above which a plan says what training takes: more than many a machine has."""
+
+
 def make_plan(
     rows: Sequence[Row],
     protocol: Protocol,
@@ -95,15 +99,15 @@ def make_plan(
     registries: Registries,
     splits: Splits | None,
     settings: Settings,
-    sharing: Callable[[int], tuple[int, int]],
+    sharing: Callable[[int, int], tuple[int, int]],
     device: str,
     left_out: Sequence[str] = (),
 ) -> Plan:
     """Resolves and checks everything before any work.
 
-    ``sharing`` says for a number of unfinished trials how many run side by side, with how many
-    threads each; ``device`` where they will run: ``cpu``, ``cuda`` or ``mps``. ``left_out``: what is known
-    to be left out of ``all`` already.
+    ``sharing`` says for a number of unfinished trials, and the bytes that the largest takes, how many
+    run side by side, with how many threads each; ``device`` where they will run: ``cpu``, ``cuda`` or
+    ``mps``. ``left_out``: what is known to be left out of ``all`` already.
 
     Every trial also gets a ``none`` row and, where the method's bias is known in closed form or can
     be fitted on a hold-out, an ``oracle`` row: gain and regret need them. Raises
@@ -146,11 +150,26 @@ def make_plan(
         raise InputError(f"of `all` nothing is left under {protocol.name}: {left_out[0]}")
     asked = Asked(protocol, seeds, registries, task, counts, settings)
     drafts = with_parents(with_ensembles(drafts, joint, asked, notes))
-    jobs, threads = sharing(sum(not draft.complete for draft in drafts))
+    memory = max((_memory(draft, counts, sizes[0], settings) for draft in drafts), default=0)
+    if memory > _TOLD_MEMORY:
+        notes.append(
+            f"training takes about {memory / 1e9:.0f} GB of memory at a time (a rough estimate)"
+        )
+    jobs, threads = sharing(sum(not draft.complete for draft in drafts), memory)
     settings = replace(settings, threads=threads)
     streamed = protocol.data.source == LISTS if task is None else task.splits.train.streamed
     trials = [_planned(draft, counts, sizes, settings, device, streamed) for draft in drafts]
     return Plan(protocol, trials, min(jobs, len(trials)), notes, left_out)
+
+
+def _memory(draft: Draft, counts: torch.Tensor, images: int, settings: Settings) -> int:
+    """Bytes that its training takes; 0 where nothing is trained any more."""
+    if draft.state == "finished" or draft.members:
+        return 0
+    wanted = draft.wanted
+    with asking(wanted.method):
+        architecture = wanted.method.cls(counts, wanted.hyper).architecture()
+    return training_memory(draft.trial, architecture, images, settings)
 
 
 def _trained(drafts: Sequence[Draft], left_out: list[str]) -> list[Draft]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ltbench.contract.gate import refuse_unsound
+from ltbench.contract.gate import refuse_unsound, refuse_unsound_backbone
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Splits
 from ltbench.data.locate import locate
@@ -27,6 +27,7 @@ from ltbench.execute.request import Request
 from ltbench.names import Row, parse_rows
 from ltbench.protocol.protocol import Protocol
 from ltbench.protocol.seed_list import check_seeds
+from ltbench.protocol.weights_file import check_digest
 from ltbench.registry import Registries, Registry, load_registries
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.arrival import parse_arrival
@@ -74,6 +75,9 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     for arrival in request.arrivals:
         parse_arrival(arrival)
     _check_settings(protocol, registries)
+    refuse_unsound_backbone(registries.backbones.get(protocol.model.backbone))
+    if protocol.model.pretrained.file:
+        check_digest(Path(protocol.model.pretrained.file), protocol.model.pretrained.sha256)
     rows, resolved = _sound(rows, protocol, registries, request.results, left_out)
     if not request.dry_run:
         _check_folders(request, resolved)
@@ -95,8 +99,9 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         command=request.command or run_command(request),
     )
 
-    def sharing(trials: int) -> tuple[int, int]:
-        return engine.share(Sharing(request.jobs, request.jobs_per_gpu, trials, request.device))
+    def sharing(trials: int, memory: int) -> tuple[int, int]:
+        asked = Sharing(request.jobs, request.jobs_per_gpu, trials, request.device, memory)
+        return engine.share(asked)
 
     plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing, kind, left_out)
     plan.engine, plan.detach = engine, request.detach

@@ -13,7 +13,11 @@ _MEMORY_PER_TRIAL = 3 << 30
 
 
 def share(
-    jobs: int | None, jobs_per_gpu: int | None, most: int, device: torch.device
+    jobs: int | None,
+    jobs_per_gpu: int | None,
+    most: int,
+    device: torch.device,
+    memory: int = 0,
 ) -> tuple[int, int]:
     """(trials side by side, threads of each). None: as many as pay off; never over ``most``.
 
@@ -21,11 +25,11 @@ def share(
     every hand-over between threads. Measured on 2 cores, images a second of two trials with one
     thread each against one trial with two threads: 250 and 200 with one head, 150 and 122 with three
     experts; on 8x8 digits a second thread even makes a trial slower. On an accelerator ``jobs_per_gpu``
-    trials share each device, 1 unless told otherwise.
+    trials share each device, 1 unless told otherwise. memory: bytes that the largest trial takes.
     """
     cpus = usable_cpus()
     if jobs is None and device.type == "cpu":
-        jobs = min(cpus, max(1, _memory() // _MEMORY_PER_TRIAL))
+        jobs = min(cpus, max(1, _memory() // max(memory, _MEMORY_PER_TRIAL)))
     elif jobs is None:
         jobs = (jobs_per_gpu or 1) * len(visible_gpus(device))
     jobs = max(1, min(jobs, most))

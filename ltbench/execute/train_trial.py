@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,10 @@ from ltbench.execute.context import TrialContext, now, save_tensors
 from ltbench.execute.parents import start_weights, teacher_network
 from ltbench.files import write_json, write_text
 from ltbench.method import TrainingFeatures, overrides
-from ltbench.models.resnet import ExpertResNet, count_macs, count_parameters
+from ltbench.models.build import count_macs, count_parameters
+from ltbench.models.network import ExpertNetwork
+from ltbench.models.pretrained import PretrainedFile
+from ltbench.protocol.protocol import Protocol
 from ltbench.settings import identity_of
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, check_outputs, resolved_recipe, train
@@ -36,7 +40,7 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         trial=context.trial.hash,
         method=context.method(context.device),
         recipe=context.trial.recipe,
-        backbone=context.job.protocol.model.backbone,
+        backbone=context.backbone,
         images=_images(context),
         labels=torch.from_numpy(labels),
         mean=context.mean,
@@ -49,6 +53,7 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         folder=context.folder,
         before=tuple(context.lineage(context.device)[:-1]),
         start=start_weights(context),
+        pretrained=_pretrained(context),
         teacher=teacher_network(context),
         checkpoint_seconds=context.job.settings.checkpoint_seconds,
     )
@@ -104,7 +109,7 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     return record
 
 
-def finish(job: TrainingJob, network: ExpertResNet, inference: Inference) -> None:
+def finish(job: TrainingJob, network: ExpertNetwork, inference: Inference) -> None:
     """Lets the method set weights from the features of the training images, un-augmented."""
     if not overrides(job.method, "finish"):
         return
@@ -137,7 +142,7 @@ def _clean(images: torch.Tensor | Streamed) -> Callable[[slice], Images]:
 
 def _record(
     context: TrialContext,
-    network: ExpertResNet,
+    network: ExpertNetwork,
     environments: list[dict[str, Any]],
     preemptions: int,
 ) -> dict[str, Any]:
@@ -165,12 +170,12 @@ def _record(
         "recipe": resolved_recipe(trial.recipe),
         "precision": trial.precision,
         "model": {
-            "backbone": trial.protocol.model.backbone,
+            **_model_facts(trial.protocol),
             **identity_of(request),
             **({"built": True} if any(overrides(m, "build") for m in context.lineage()) else {}),
             "parameters": count_parameters(network),
             "macs": count_macs(
-                trial.protocol.model.backbone,
+                context.backbone,
                 trial.protocol.data.used_classes,
                 request,
                 trial.protocol.data.image_size,
@@ -183,6 +188,26 @@ def _record(
         **({} if trial.parent is None else {"parent": trial.parent.facts()}),
         "created": now(),
     }
+
+
+def _pretrained(context: TrialContext) -> PretrainedFile | None:
+    given = context.trial.protocol.model.pretrained
+    if not given.file:
+        return None
+    return PretrainedFile(Path(given.file), given.sha256, context.backbone.cls.head_names)
+
+
+def _model_facts(protocol: Protocol) -> dict[str, Any]:
+    """What builds the network again: the backbone and, where they are not the usual, code and split."""
+    model = protocol.model
+    facts: dict[str, Any] = {"backbone": model.backbone}
+    if model.shared is not None:
+        facts["shared"] = model.shared
+    if protocol.backbone_code:
+        facts["code"] = protocol.backbone_code
+    if model.pretrained.file:
+        facts["pretrained"] = {"sha256": model.pretrained.sha256}
+    return facts
 
 
 def _peak_memory() -> int | None:

@@ -21,7 +21,7 @@ from ltbench.evaluate.outputs import HoldOut, TrialOutputs
 from ltbench.evaluate.views import ViewLogits
 from ltbench.execute.context import TrialContext, load_tensors
 from ltbench.execute.parents import load_network
-from ltbench.models.resnet import ExpertResNet
+from ltbench.models.network import ExpertNetwork
 from ltbench.resolve.rows import ResolvedRow, knows_posterior
 from ltbench.train.infer import Inference
 from ltbench.trial import store
@@ -93,7 +93,7 @@ class TrialFiles:
         return HoldOut(logits, torch.from_numpy(held.labels))
 
     @cached_property
-    def _network(self) -> ExpertResNet:
+    def _network(self) -> ExpertNetwork:
         if not self.weights_path.exists():
             self._no_weights()
         return load_network(self.context, self.context.ancestry, load_tensors(self.weights_path))

@@ -159,7 +159,7 @@ def _manifest(task: Task, entries: list[dict[str, Any]]) -> dict[str, Any]:
         "ltbench": __version__,
         "protocol": {
             "name": protocol.name,
-            "version": protocol.version,
+            "version": protocol.version_of_code,
             "variant": protocol.variant,
         },
         "source": protocol.data.source,

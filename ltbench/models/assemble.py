@@ -10,16 +10,17 @@ from torch import nn
 
 from ltbench.errors import ContractError
 from ltbench.method import Method, overrides
-from ltbench.models.resnet import ExpertResNet, build_network
+from ltbench.models.build import Wanted, build_network
+from ltbench.models.network import ExpertNetwork
 
 
 def assemble(
-    backbone: str,
+    backbone: Wanted,
     classes: int,
     lineage: Sequence[Method[Any]],
     generator: torch.Generator,
     device: torch.device | None = None,
-) -> ExpertResNet:
+) -> ExpertNetwork:
     """The network of the last of ``lineage``, on ``device``, as the ``build`` of all before it left it.
 
     lineage: the method, before it those whose trained networks it starts from, oldest first. The
@@ -32,7 +33,7 @@ def assemble(
     return network
 
 
-def build_extra(method: Method[Any], network: ExpertResNet, seed: int) -> nn.Module | None:
+def build_extra(method: Method[Any], network: ExpertNetwork, seed: int) -> nn.Module | None:
     """Lets ``method`` build on ``network``; what it returns, also as ``method.extra``.
 
     Everything ends up on the device of the network. Raises :class:`ContractError` for what is no module.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ltbench.method import Architecture
 
 
 class CosineHead(nn.Module):
@@ -54,3 +58,15 @@ class ScaledHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         logits: Tensor = self.head(features)
         return self.rate * self.scales * logits
+
+
+def make_head(request: Architecture, features: int, classes: int) -> CosineHead | LinearHead:
+    """The head that ``request`` asks for: ``(B, features)`` to ``(B, classes)``."""
+    if request.head == "cosine":
+        return CosineHead(features, classes, request.scale)
+    return LinearHead(features, classes)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """What runs within keeps the precision of its inputs. On ``meta`` nothing is computed at all."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.method import Architecture, Method, Phase, overrides
-from ltbench.models.resnet import count_macs
+from ltbench.models.build import Wanted, count_macs
 
 
 def training_macs(
-    backbone: str,
+    backbone: Wanted,
     classes: int,
     request: Architecture,
     phases: tuple[Phase, ...],
@@ -63,11 +63,11 @@ def parts_of_a_step(method: Method[Any]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _forward(backbone: str, classes: int, request: Architecture, image_size: int) -> int:
+def _forward(backbone: Wanted, classes: int, request: Architecture, image_size: int) -> int:
     return count_macs(backbone, classes, request, image_size)
 
 
-def _heads(backbone: str, classes: int, request: Architecture, image_size: int) -> int:
+def _heads(backbone: Wanted, classes: int, request: Architecture, image_size: int) -> int:
     """What grows with the number of classes."""
     one, two = (_forward(backbone, n, request, image_size) for n in (classes, classes + 1))
     return (two - one) * classes

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ltbench.backbone import ChosenBackbone
 from ltbench.errors import InputError, nearest
 from ltbench.names import check_name
 from ltbench.protocol.foreign import foreign_keys, leave_out, unset
@@ -17,7 +18,7 @@ from ltbench.protocol.protocol import MethodOverrides, Protocol, Recipe
 from ltbench.protocol.registry import find_protocols
 from ltbench.protocol.study import check_parts
 from ltbench.protocol.training_table import adopt_profile
-from ltbench.registry import load_sources
+from ltbench.registry import load_backbones, load_sources
 from ltbench.settings import read, show
 
 # What names itself in every table is no variant: test sets by ratio or name, the number of draws, seeds.
@@ -33,6 +34,7 @@ _NO_VARIANT = (
     ),
     *("test.dirichlet.concentrations", "test.dirichlet.number"),
     *("test.permuted.ratios", "test.permuted.number"),
+    "model.pretrained.file",  # its digest tells
 )
 
 
@@ -94,6 +96,7 @@ def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"protocol file {path} is not readable TOML: {error}") from error
     _find_mix_files(table, path.parent)
+    _find_weights(table, path.parent)
     for reserved in ("not_inherited", "images_unlike"):
         if reserved in table:
             raise InputError(f"{table.get('name', path.name)} has no {reserved!r}")
@@ -193,7 +196,8 @@ def _build(table: Mapping[str, Any], path: Path, plugins: Sequence[str]) -> Prot
         name: _method_overrides(values, f"{where}.methods.{name}")
         for name, values in _table(table.get("methods", {}), f"{where}.methods").items()
     }
-    for reserved in ("variant", "origin"):
+    _find_weights(table, path.parent)
+    for reserved in ("variant", "origin", "backbone_code"):
         if reserved in table:
             raise InputError(f"{where} has no {reserved!r}")
     table["origin"] = str(path)
@@ -207,6 +211,7 @@ def _build(table: Mapping[str, Any], path: Path, plugins: Sequence[str]) -> Prot
     protocol = read(Protocol, table, where)
     check_name(protocol.name, f"protocol name in {path}")
     protocol = _with_typed_options(protocol, where, plugins)
+    protocol = _with_backbone(protocol, where, plugins)
     if protocol.name in ("published", "report", "tuning"):
         raise InputError(f"{path}: the name {protocol.name!r} is that of a folder in every results")
     for method in protocol.methods:
@@ -238,6 +243,32 @@ def _with_typed_options(protocol: Protocol, where: str, plugins: Sequence[str]) 
         if field.name in protocol.data.options and getattr(read_as, field.name) != field.default
     }
     return dataclasses.replace(protocol, data=dataclasses.replace(protocol.data, options=options))
+
+
+def _with_backbone(protocol: Protocol, where: str, plugins: Sequence[str]) -> Protocol:
+    """Checks ``[model]`` against the backbone that it names, and notes the digest of a plugin's code.
+
+    ``shared`` is left out where it is what the backbone does anyway: one choice has one identity.
+    """
+    model, known = protocol.model, load_backbones(plugins)
+    try:
+        plugin = known.get(model.backbone)
+        usual = ChosenBackbone.of(plugin.cls).shared
+        if model.shared is not None and ChosenBackbone.of(plugin.cls, model.shared).shared == usual:
+            model = dataclasses.replace(model, shared=None)
+        if model.pretrained.file and not plugin.cls.takes_weights:
+            raise InputError(f"backbone {plugin.name!r} takes no pretrained weights")
+    except InputError as error:
+        raise InputError(f"{where}.model: {error}") from None
+    return dataclasses.replace(protocol, model=model, backbone_code=plugin.digest)
+
+
+def _find_weights(table: Mapping[str, Any], home: Path) -> None:
+    """The path of pretrained weights is relative to the protocol file."""
+    model = table.get("model")
+    given = model.get("pretrained") if isinstance(model, dict) else None
+    if isinstance(given, dict) and isinstance(given.get("file"), str) and given["file"]:
+        given["file"] = str((home / given["file"]).resolve())
 
 
 def _is_stated(table: Mapping[str, Any], key: str) -> bool:

@@ -345,9 +345,26 @@ class TestConfig(_Checked):
         50.0, above=1, help="head over tail where a drifting stream begins; the inverse at its end"
     )
 
+    published: str = setting(
+        "",
+        later=True,
+        help="file name of the published list of a shifted set, `{name}` standing for `forward50` and the "
+        "like: draw 0 where that file is, and its class counts those of all draws "
+        "([how](large-data.md#published-test-lists))",
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_different("ratios", self.ratios)
+        if self.published and "{name}" not in self.published:
+            raise InputError(
+                f"published = {self.published!r} must hold {{name}}, which stands for the name of a set: "
+                '"ImageNet_LT_{name}.txt"'
+            )
+        if self.published and self.max_count is not None:
+            raise InputError(
+                "published lists have sizes of their own: published and max_count do not go together"
+            )
 
 
 @dataclass(frozen=True)
@@ -432,8 +449,42 @@ class Recipe(_Checked):
 
 
 @dataclass(frozen=True)
+class PretrainedConfig(_Checked):
+    """Weights that the trunk and each expert's copy start from; heads start fresh."""
+
+    file: str = setting(
+        "", help="state dict, `.safetensors` or as torch saves it; relative to the protocol file"
+    )
+    sha256: str = setting("", help="of its bytes, 64 hexadecimal digits; part of the identity")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "sha256", self.sha256.lower())
+        if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise InputError(f"sha256 = {self.sha256!r} must be 64 hexadecimal digits")
+        if self.sha256 and not self.file:
+            raise InputError('sha256 needs file = "..."')
+
+
+@dataclass(frozen=True)
 class ModelConfig(_Checked):
-    backbone: str = setting("resnet32", choices=("resnet8", "resnet14", "resnet20", "resnet32"))
+    backbone: str = "resnet32"
+    shared: int | None = setting(
+        None,
+        later=True,
+        help="last stage that the experts share, of backbones that leave the choice; absent: the usual one",
+    )
+    pretrained: PretrainedConfig = field(
+        default_factory=PretrainedConfig,
+        metadata={"later": True, "help": "`[model.pretrained]`, see below"},
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the network: of a file of weights its digest, not where it lies."""
+        found = identity_of(self)
+        if "pretrained" in found:
+            found["pretrained"] = {"sha256": self.pretrained.sha256}
+        return found
 
 
 @dataclass(frozen=True)
@@ -515,10 +566,20 @@ class Protocol:
     """Keys that the extended file states of its own images and this one not at all."""
     images_unlike: str = ""
     """The extended file, where its images are others."""
+    backbone_code: str = ""
+    """Digest of the code of a backbone that is a plugin; empty for what ltbench ships."""
 
     def facts(self) -> dict[str, str]:
         """The ``protocol`` block of a record."""
-        return {key: getattr(self, key) for key in ("name", "version", "title", "variant")}
+        facts = {key: getattr(self, key) for key in ("name", "version", "title", "variant")}
+        return facts | {"version": self.version_of_code}
+
+    @property
+    def version_of_code(self) -> str:
+        """``"1.0"``, or ``"1.0+tiny.1a2b3c4d"`` with a plugin's backbone: scores of two codes are never
+        averaged."""
+        code = f"+{self.model.backbone}.{self.backbone_code[:8]}" if self.backbone_code else ""
+        return self.version + code
 
     def recipe_for(self, method: str) -> Recipe:
         """The recipe of ``method``: the protocol's, with what ``[methods.<name>.recipe]`` changes."""

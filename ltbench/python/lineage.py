@@ -10,12 +10,12 @@ import torch
 from ltbench.errors import InputError
 from ltbench.method import Method
 from ltbench.models.assemble import build_extra
-from ltbench.models.resnet import ExpertResNet
+from ltbench.models.network import ExpertNetwork
 from ltbench.registry import Registries, load_registries
 from ltbench.trial.asked_code import Code
 
 
-def rebuild(record: Mapping[str, Any], network: ExpertResNet, plugins: Sequence[str]) -> None:
+def rebuild(record: Mapping[str, Any], network: ExpertNetwork, plugins: Sequence[str]) -> None:
     """Lets the methods of the record's line build on ``network``, oldest first.
 
     Raises :class:`InputError` where one of them is not known or its code is another one.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ltbench.backbone import ChosenBackbone
 from ltbench.errors import InputError
 from ltbench.execute.context import load_tensors
 from ltbench.method import Architecture
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.python.arguments import Plugins, plugin_files
 from ltbench.python.ensemble_model import load_ensemble
 from ltbench.python.lineage import rebuild
 from ltbench.python.model import TrainedModel
+from ltbench.registry import load_backbones
 from ltbench.seeds import generator
 from ltbench.train.infer import Inference
 from ltbench.trial import store
@@ -34,8 +38,8 @@ def load_model(
 
     A hash is looked for below ``results`` and ``results/published``. Where both have the trial, the
     user's own copy counts, unless it has no weights and the published one has. ``plugins``: files that define
-    the method, where it is not ltbench's own; only ``predict`` and ``scores`` need them, and a network
-    on which the method built. An ensemble is
+    the method or the backbone, where it is not ltbench's own; only ``predict`` and ``scores`` need a method,
+    and a network on which it built. An ensemble is
     one model: the experts of its members side by side, if these are as they were. Nothing is
     unpickled. Raises :class:`InputError` where there is no such trial or it has no weights.
 
@@ -48,8 +52,8 @@ def load_model(
     if not path.exists():
         raise InputError(f"{folder} holds no finished trial (no {store.TRIAL})")
     record = store.read_record(path)
+    files = plugin_files(plugins)
     if KEY in record:
-        files = plugin_files(plugins)
 
         def load(member: Path) -> TrainedModel:
             return load_model(member, device=device, plugins=files)
@@ -72,10 +76,10 @@ def load_model(
             shared_head=model.get("shared_head", False),
         )
         network = build_network(
-            model["backbone"], len(data["class_names"]), request, generator("shell")
+            _backbone(model, files), len(data["class_names"]), request, generator("shell")
         )
         if model.get("built", False):
-            rebuild(record, network, plugin_files(plugins))
+            rebuild(record, network, files)
         network.load_state_dict(load_tensors(weights))
         mean, std = torch.tensor(data["mean"]), torch.tensor(data["std"])
     except (KeyError, TypeError) as error:
@@ -85,4 +89,22 @@ def load_model(
         raise InputError(f"{weights} does not fit {path.name}: {reason}") from None
     network = network.to(memory_format=torch.channels_last)
     inference = Inference(network, mean, std, resolve_device(device))
-    return TrainedModel(record, inference, plugin_files(plugins))
+    return TrainedModel(record, inference, files)
+
+
+def _backbone(model: Mapping[str, Any], plugins: Sequence[str]) -> ChosenBackbone:
+    """Raises :class:`InputError` where it is not known or its code is another one."""
+    name, code = str(model["backbone"]), str(model.get("code", ""))
+    known = load_backbones(plugins)
+    if code and name not in known.plugins and name not in known.broken:
+        raise InputError(
+            f"unknown backbone {name!r}, of which this network is; load_model(..., plugins=[FILE]) "
+            "makes it known"
+        )
+    plugin = known.get(name)
+    if plugin.digest != code:
+        raise InputError(
+            f"the code of backbone {name!r}, of which this network is, is another one: "
+            f"{code[:8] or 'as shipped'}; here {plugin.digest[:8] or 'as shipped'}"
+        )
+    return ChosenBackbone.of(plugin.cls, model.get("shared"))

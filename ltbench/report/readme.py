@@ -60,7 +60,8 @@ def _section(section: Section, tables: Sequence[Table], page: Path, report: Path
         if figure.is_file():
             blocks.append(f"![{name} of {_title(section)}]({_link(figure, page)})")
     by_name = {table.name: table for table in tables}
-    for name in TABLES:
+    leads = [table.name for table in tables[:1] if table.name not in TABLES]
+    for name in (*leads, *TABLES):
         if name in by_name:
             blocks.append(render_markdown(_marked(by_name[name], short is not None)).rstrip())
     # No link: where reports are not kept under version control it would lead nowhere.

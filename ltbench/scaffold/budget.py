@@ -8,7 +8,7 @@ import torch
 
 from ltbench.execute.estimate import cpu_training, gpu_step
 from ltbench.method import Architecture
-from ltbench.models.resnet import count_macs
+from ltbench.models.build import count_macs
 from ltbench.trial.environment import resolve_device
 
 _EPOCHS = (200, 100, 60, 40, 20, 10)

@@ -13,6 +13,20 @@ from ltbench.shift.sampling import Indices, draw_indices
 
 
 @dataclass(frozen=True)
+class PublishedDraw:
+    """A test set as somebody published it: places in the test images ``(N,)``, class by class, in a class
+    in the order of the list; counts ``(C,)``: images of each class. File name and SHA-256 identify it."""
+
+    indices: Indices
+    counts: Counts
+    file: str
+    sha256: str
+
+    def about(self) -> dict[str, Json]:
+        return {"published": {"file": self.file, "sha256": self.sha256}}
+
+
+@dataclass(frozen=True)
 class TestSet:
     """One test label distribution. ``counts``: images per class ``(C,)`` of each draw."""
 
@@ -29,8 +43,13 @@ class TestSet:
     """Of a uniform or partial set whose classes differ in size: all their images ``(C,)``, of which
     each draw takes the same number per class. None: the classes are equal as they are."""
 
+    first: Indices | None = None
+    """Draw 0 where it is a published list; ``counts`` are those of the list then, for all draws."""
+
     def indices(self, labels: Indices, draw: int) -> Indices:
         """Indices of draw ``draw``; a set that uses every image keeps their order."""
+        if draw == 0 and self.first is not None:
+            return self.first
         if self.pool is None and self.kind in ("uniform", "natural", "partial"):
             return np.flatnonzero(self.counts[labels] > 0)
         return draw_indices(labels, self.counts, draw)

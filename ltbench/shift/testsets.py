@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from ltbench.errors import InputError
+from ltbench.hyper import Json
 from ltbench.protocol.protocol import LARGEST, TestConfig
 from ltbench.settings import show
 from ltbench.shift.class_labels import class_labels
@@ -15,9 +17,12 @@ from ltbench.shift.mixes import mix_sets
 from ltbench.shift.profiles import Counts
 from ltbench.shift.sizes import is_balanced, told_class
 from ltbench.shift.tailed import TooFewImages, tailed_counts
-from ltbench.shift.testset import TestSet
+from ltbench.shift.testset import PublishedDraw, TestSet
 
 __all__ = ["TestSet", "build_test_sets", "plan_test_sets"]
+
+
+_NONE: Mapping[str, PublishedDraw] = MappingProxyType({})
 
 
 def build_test_sets(
@@ -37,6 +42,7 @@ def plan_test_sets(
     rank: Counts,
     groups: dict[str, list[int]],
     names: Sequence[str] = (),
+    published: Mapping[str, PublishedDraw] = _NONE,
 ) -> tuple[list[TestSet], dict[str, str]]:
     """All test sets, forward from the largest ratio over uniform to backward, partial, families, mixes;
     and by name why a set is left out.
@@ -46,7 +52,8 @@ def plan_test_sets(
     and ``mixes``, which ask for it. Where the others differ in size, ``uniform`` draws as many of each as
     the smallest has, and ``natural`` is the test set as found. A shifted set in which a class would have
     no image is left out where ``test.size`` is ``largest``, and so is a mix always; else, and for a
-    subset, it raises :class:`InputError`, as does a name of no class.
+    subset, it raises :class:`InputError`, as does a name of no class. published: by name the shifted sets
+    whose draw 0 is a list; its counts are those of every draw, and a class may have none.
     """
     present = available > 0
     if present.sum() < 2:
@@ -55,6 +62,10 @@ def plan_test_sets(
     left_out: dict[str, str] = {}
 
     def shifted(kind: str, ratio: float) -> None:
+        listed = published.get(f"{kind}{show(ratio)}")
+        if listed is not None:
+            sets.append(_listed(kind, ratio, config, listed))
+            return
         try:
             sets.append(_shifted(kind, ratio, config, available, rank, names))
         except TooFewImages as error:
@@ -110,7 +121,13 @@ def _shifted(
     order = np.empty_like(place)
     order[place] = present
     counts = tailed_counts(config, available, order, ratio, names)
-    return TestSet(f"{kind}{show(ratio)}", kind, ratio, counts, config.draws)
+    about: dict[str, Json] = {"published": None} if config.published else {}
+    return TestSet(f"{kind}{show(ratio)}", kind, ratio, counts, config.draws, about)
+
+
+def _listed(kind: str, ratio: float, config: TestConfig, listed: PublishedDraw) -> TestSet:
+    name, about = f"{kind}{show(ratio)}", listed.about()
+    return TestSet(name, kind, ratio, listed.counts, config.draws, about, first=listed.indices)
 
 
 def _partial(

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from ltbench.errors import ContractError, DivergedError, InterruptedRun
 from ltbench.method import Method
 from ltbench.models.assemble import assemble, build_extra
-from ltbench.models.resnet import ExpertResNet
+from ltbench.models.build import Wanted
+from ltbench.models.network import ExpertNetwork
+from ltbench.models.pretrained import PretrainedFile, start_from_file
 from ltbench.protocol.protocol import Recipe
 from ltbench.request import View, sampler_exponent
 from ltbench.seeds import generator, seed_for
@@ -27,6 +29,7 @@ from ltbench.train.feed import Feed, ResidentFeed
 from ltbench.train.given import Given, Ticket
 from ltbench.train.parts import Parts
 from ltbench.train.phases import PhaseSpan, phase_spans
+from ltbench.train.precision import check_precision
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import phase_rate
 from ltbench.train.step import GraphedStep, Step, compiled
@@ -47,7 +50,7 @@ class TrainingJob:
     trial: str
     method: Method[Any]
     recipe: Recipe
-    backbone: str
+    backbone: Wanted
     images: Tensor | Streamed
     labels: Tensor
     mean: Tensor
@@ -62,6 +65,8 @@ class TrainingJob:
     """The methods of the networks that it starts from, oldest first."""
     start: Mapping[str, Tensor] | None = None
     """The trained weights of the last of these; None: it starts from fresh ones."""
+    pretrained: PretrainedFile | None = None
+    """Weights for a network that would start from fresh ones."""
     teacher: nn.Module | None = None
     """Normalised images to logits, on the device."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
@@ -83,7 +88,7 @@ class Hooks:
 
 def train(
     job: TrainingJob, hooks: Hooks, environment: dict[str, Any]
-) -> tuple[ExpertResNet, Progress]:
+) -> tuple[ExpertNetwork, Progress]:
     """Trains to the last epoch, resuming from the folder's checkpoint where there is one.
 
     Nothing is selected on any data: the last epoch counts. Raises :class:`DivergedError` for a loss
@@ -93,8 +98,14 @@ def train(
     classes = len(job.method.counts)
     lineage = [*job.before, job.method]
     network = assemble(job.backbone, classes, lineage, generator("network", job.seed), job.device)
+    if job.precision == "bf16":
+        images = job.images
+        size = images.image_size if isinstance(images, Streamed) else images.shape[-1]
+        check_precision(network, size, job.device)
     if job.start is not None:
         network.load_state_dict(dict(job.start))
+    elif job.pretrained is not None:
+        start_from_file(network, job.pretrained)
     if job.teacher is not None:
         job.method.teacher = job.teacher
     extra = build_extra(job.method, network, seed_for("build", job.seed))
@@ -132,7 +143,7 @@ def _spans(job: TrainingJob) -> tuple[PhaseSpan, ...]:
         raise ContractError(f"method {job.method.name!r}: {error}") from None
 
 
-def _reset_heads(job: TrainingJob, network: ExpertResNet, span: PhaseSpan) -> None:
+def _reset_heads(job: TrainingJob, network: ExpertNetwork, span: PhaseSpan) -> None:
     for i, head in enumerate(network.heads()):
         if not callable(getattr(head, "reset", None)):
             raise ContractError(
@@ -171,7 +182,7 @@ class _Loop:
         self,
         job: TrainingJob,
         hooks: Hooks,
-        network: ExpertResNet,
+        network: ExpertNetwork,
         parts: Parts,
         optimizer: torch.optim.SGD,
         progress: Progress,

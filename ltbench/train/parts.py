@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ltbench.method import Phase
-from ltbench.models.resnet import ExpertResNet
+from ltbench.models.network import ExpertNetwork
 from ltbench.request import Part
 
 
@@ -15,7 +15,7 @@ class Parts:
     A parameter whose ``requires_grad`` is False at first is nobody's to train: a momentum copy.
     """
 
-    def __init__(self, network: ExpertResNet, extra: nn.Module | None) -> None:
+    def __init__(self, network: ExpertNetwork, extra: nn.Module | None) -> None:
         self._network, self.extra = network, extra
         heads = {id(p) for head in network.heads() for p in head.parameters()}
         part_of: dict[int, Part] = {}

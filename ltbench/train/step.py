@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ltbench.errors import ContractError
 from ltbench.method import Images, Method, Seen, overrides
-from ltbench.models.resnet import ExpertResNet
+from ltbench.models.network import ExpertNetwork
 from ltbench.train.feed import Feed
 from ltbench.train.given import Given, Ticket
 
@@ -26,7 +26,7 @@ class Step:
 
     def __init__(
         self,
-        network: ExpertResNet,
+        network: ExpertNetwork,
         forward: Callable[[Tensor], tuple[Tensor, Tensor]],
         optimizer: torch.optim.Optimizer,
         method: Method[Any],
@@ -235,6 +235,6 @@ def check_mixed(mixed: object, first: Images, method: Method[Any]) -> None:
         raise ContractError(f"method {method.name!r}: mix returned {got}; {expected}")
 
 
-def compiled(network: ExpertResNet) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def compiled(network: ExpertNetwork) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """Images to logits and features through torch.compile: the same function up to rounding."""
     return torch.compile(network.with_features)

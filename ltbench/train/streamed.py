@@ -42,6 +42,11 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of what the network is given."""
+        return self.images.image_size
+
     def read(self, chosen: slice) -> Images:
         """Clean ones, (B, 3, S, S) uint8."""
         return self.images.read(self.indices[chosen])
@@ -53,10 +58,9 @@ def unfit(phases: Sequence[Phase], recipe: Recipe, streamed: bool, method: str) 
         return ""
     if not streamed:
         return 'recipe.crop = "resized" needs images that are opened one by one, as source "lists" does'
-    others = {view for phase in phases for view in phase.views} - {"recipe"}
-    if others:
+    for view in (view for phase in phases for view in phase.views if view != "recipe"):
         return (
-            f"method {method!r} asks for {min(others)} views, which are made of padded crops; "
+            f"method {method!r} asks for {view} views, which are made of padded crops; "
             'recipe.crop = "resized" has none'
         )
     return ""
@@ -80,7 +84,7 @@ class StreamedFeed(Normalising):
         seed: int,
         device: torch.device,
     ) -> None:
-        super().__init__(recipe, images.images.image_size, mean, std, seed, device)
+        super().__init__(recipe, images.image_size, mean, std, seed, device)
         self.images = images
         self._loaders: dict[tuple[str, ...], _Loader] = {}
 

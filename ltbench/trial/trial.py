@@ -76,6 +76,7 @@ class Trial:
             "paths",
         ):  # where images lie: the fingerprints say which they are
             data.pop(where, None)
+        code = {"code": self.protocol.backbone_code} if self.protocol.backbone_code else {}
         stands_on = {} if self.parent is None else {"parent": self.parent.identity()}
         return {
             "semantics": TRAINING_SEMANTICS,
@@ -87,7 +88,7 @@ class Trial:
             },
             "data": data,
             "train": identity_of(self.protocol.train),
-            "model": identity_of(self.protocol.model),
+            "model": {**self.protocol.model.identity(), **code},
             "recipe": identity_of(self.recipe),
             "seed": self.seed,
             "precision": self.precision,

@@ -134,6 +134,7 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
             [
                 *("cifar10-lt", "cifar100-lt", "cifar100-lt-400", "cifar100-lt-400-strong"),
                 *("cifar100-lt-short", "cifar100-lt-strong", "digits-lt"),
+                *("imagenet-lt", "imagenet-lt-r10", "inat18-lt", "places-lt"),
             ],
         ),
     ],

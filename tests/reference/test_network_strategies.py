@@ -13,7 +13,7 @@ from ltbench import get_method, get_strategy
 from ltbench.errors import ContractError
 from ltbench.evaluate.network import ImageNetwork
 from ltbench.models.adaptation import split_evenly, use_batch_statistics
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.seeds import generator
 from ltbench.strategy import Adapted, OptimizerSettings, Source, UnlabelledTest
 

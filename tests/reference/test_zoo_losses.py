@@ -16,7 +16,7 @@ from ltbench.contract.shown import phase_at
 from ltbench.errors import InputError
 from ltbench.method import Images, Method, Seen
 from ltbench.models.assemble import assemble, build_extra
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from tests.reference.test_further_losses import (
     COUNTS,
     ETA,

@@ -90,6 +90,7 @@ METHOD, STRATEGY = "docs/plugins/method.md", "docs/plugins/strategy.md"
 STEP = "docs/plugins/training.md"
 TEMPLATE = "docs/plugins/template.md"
 SOURCE = "docs/plugins/source.md"
+BACKBONE = "docs/plugins/backbone.md"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,18 @@ def test_the_sources_of_the_page_for_authors_keep_the_contract(
 def test_a_source_takes_about_15_lines() -> None:
     lines = [line for line in block(SOURCE, "python").splitlines() if line.strip()]
     assert len(lines) <= 15
+
+
+def test_the_backbone_of_the_page_for_authors_keeps_the_contract(tmp_path: Path) -> None:
+    examples = blocks(BACKBONE, "python")
+    assert len(examples) == 1
+    assert len([line for line in examples[0].splitlines() if line.strip()]) <= 17
+    plugin = tmp_path / "tiny.py"
+    plugin.write_text(examples[0])
+    checks = checks_of(plugin)
+    assert len(checks) > 7
+    for check in checks:
+        check()
 
 
 @pytest.mark.parametrize("kind", [Architecture, Phase])

@@ -154,3 +154,16 @@ def test_the_fields_of_protocols_follow_the_same_rule() -> None:
     assert "precision" not in views.logits_identity()
     assert replace(views, precision="bf16").logits_identity()["precision"] == "bf16"
     assert "precision" not in replace(views, precision="bf16").images_identity()
+
+
+def test_where_experts_part_is_told_where_it_is_not_the_usual_place() -> None:
+    def identity(*sets: str) -> dict[str, Any]:
+        return load_protocol_config("digits-lt", sets).model.identity()
+
+    large = "model.backbone=resnet10"
+    assert identity() == {"backbone": "resnet8"}
+    assert identity(large) == identity(large, "model.shared=2") == {"backbone": "resnet10"}
+    assert identity(large, "model.shared=3") == {"backbone": "resnet10", "shared": 3}
+    weights = [f"model.pretrained.sha256={'ab' * 32}", "model.pretrained.file="]
+    here, there = (identity(large, weights[0], weights[1] + name) for name in ("a.pth", "b.pth"))
+    assert here == there == {"backbone": "resnet10", "pretrained": {"sha256": "ab" * 32}}

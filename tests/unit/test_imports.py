@@ -24,7 +24,7 @@ ORDER = (
     "fields hyper",
     "request seen",
     "method",
-    "strategy mixing reweighting contrast",
+    "strategy mixing reweighting contrast backbone",
     "session seeds",
     "data.dataset data.findings",  # what a source hands over: its contract names these files alone
     "data.raw",

@@ -17,6 +17,7 @@ from ltbench.python.words import in_python
 
 PUBLIC = {
     "Architecture",
+    "Backbone",
     "DataSource",
     "Hyper",
     "Method",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from ltbench.errors import InputError
 from ltbench.method import Method
 from ltbench.protocol import registry as protocol_registry
 from ltbench.protocol.registry import find_protocols
-from ltbench.registry import load_registries, load_sources
+from ltbench.registry import load_backbones, load_registries, load_sources
 
 PLUGIN = """
 from typing import ClassVar
@@ -51,6 +52,7 @@ def write(tmp_path: Path) -> Write:
 def _forget() -> None:
     module._load.cache_clear()
     module._load_sources.cache_clear()
+    module._load_backbones.cache_clear()
 
 
 @pytest.fixture
@@ -158,7 +160,7 @@ def test_bad_names_are_refused(write: Write, name: object) -> None:
         ("raise RuntimeError('two\\nlines')\n", "cannot be imported: RuntimeError: two$"),
         ("import no_such_module_anywhere\n", "cannot be imported: ModuleNotFoundError"),
         ("raise SystemExit(3)\n", "cannot be imported: SystemExit"),
-        ("x = 1\n", "defines no Method, no Strategy and no DataSource"),
+        ("x = 1\n", "defines no Method, no Strategy, no DataSource and no Backbone"),
         ("from ltbench.methods.train.cross_entropy import CrossEntropy\n", "defines no Method"),
         (
             "from ltbench.method import Method\nclass A(Method):\n    name = 'aa'\n",
@@ -333,6 +335,39 @@ def test_two_packages_that_claim_one_protocol_stop_nobody_else(
     with pytest.raises(InputError, match="two protocols are called 'digits-lt'") as caught:
         found.get("digits-lt")
     assert f"{name}:path" in str(caught.value)
+
+
+BACKBONE = """
+from ltbench import Backbone
+
+
+class Theirs(Backbone):
+    name, title = "theirs", "Theirs"
+
+    def build(self, classes, request, shared):
+        raise NotImplementedError
+"""
+
+
+def test_an_entry_point_names_a_backbone(
+    entries: Callable[[str, str, str], None], importable: Callable[[str, str], None]
+) -> None:
+    importable("third_backbone", BACKBONE)
+    entries("theirs", "third_backbone:Theirs", "ltbench.backbones")
+    importable("bad_backbone", "raise ImportError('no luck')")
+    entries("bad", "bad_backbone", "ltbench.backbones")
+    backbones = load_backbones()
+    assert backbones.get("theirs").origin == "entry point third_backbone:Theirs"
+    assert backbones.get("theirs").digest
+    assert backbones.get("resnet50").digest == ""
+    with pytest.raises(InputError, match="backbone 'bad' is broken: ImportError: no luck"):
+        backbones.get("bad")
+
+
+def test_backbones_are_listed_without_torch() -> None:
+    code = "import sys; from ltbench.registry import load_backbones; load_backbones(); "
+    code += "sys.exit(any(m.startswith('torch') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 SOURCE = """

@@ -32,7 +32,8 @@ class Local:
         return resolve_device(word).type
 
     def share(self, asked: Sharing) -> tuple[int, int]:
-        return share(asked.jobs, asked.jobs_per_gpu, asked.trials, resolve_device(asked.device))
+        device = resolve_device(asked.device)
+        return share(asked.jobs, asked.jobs_per_gpu, asked.trials, device, asked.memory)
 
     def start(self, start: Start) -> LocalEngine:
         return LocalEngine(start.jobs, start.spare)

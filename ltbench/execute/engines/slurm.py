@@ -81,7 +81,7 @@ class Slurm:
             )
         jobs = asked.jobs
         if jobs is None and self.cluster == "local":
-            jobs, _ = share(None, None, asked.trials, resolve_device("cpu"))
+            jobs, _ = share(None, None, asked.trials, resolve_device("cpu"), asked.memory)
         return max(1, min(jobs or asked.trials, asked.trials)), self.cpus
 
     def minutes(self, seconds: float) -> int:

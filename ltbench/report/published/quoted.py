@@ -11,6 +11,10 @@ from typing import Any
 
 from ltbench.report.published.recipe import NOT_STATED
 
+_DIGEST = "model.pretrained.sha256="
+CIFAR = "CIFAR-100-LT"
+"""The data set of a source that names none."""
+
 
 @dataclass(frozen=True)
 class Quoted:
@@ -28,7 +32,10 @@ class Quoted:
     protocol: str
     other_protocols: tuple[str, ...]
     variant: str
-    imbalance: int
+    data: str
+    """The data set, as its users call it."""
+    imbalance: int | None
+    """Of a training set that is drawn; None where all images train."""
     epochs: int | None
     augmentation: str
     width: str
@@ -89,10 +96,12 @@ def all_quoted() -> tuple[Quoted, ...]:
 
 def quoted_rows(protocol: str, variant: str) -> list[Quoted]:
     """The published rows of a protocol, or of one of another budget or kind of augmentation."""
+    # Whoever states the digest of weights that a protocol asks for does not depart from it.
+    stated = ";".join(p for p in variant.split(";") if not p.startswith(_DIGEST))
     return [
         replace(row, other_budget=row.protocol != protocol)
         for row in all_quoted()
-        if row.variant == variant and protocol in (row.protocol, *row.other_protocols)
+        if row.variant == stated and protocol in (row.protocol, *row.other_protocols)
     ]
 
 
@@ -106,7 +115,8 @@ def _row(source: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> Quoted
         protocol=str(source.get("protocol", "")),
         other_protocols=tuple(source.get("other_budget", ())),
         variant=str(source.get("variant", "")),
-        imbalance=int(source["imbalance"]),
+        data=str(source.get("data", CIFAR)),
+        imbalance=source.get("imbalance"),
         epochs=either("epochs", None),
         augmentation=str(either("augmentation")),
         width=str(either("width")),

@@ -13,10 +13,14 @@ SELECTIONS = (LAST, BEST, NOT_STATED)
 def augmentation(recipe: Mapping[str, object]) -> str:
     """``"crop, flip, rotation 15, autoaugment, cutout"``: of a recipe's settings, by their names."""
     found = []
+    if recipe.get("crop") == "resized":
+        found.append("resized crop")
     if recipe.get("crop_padding"):
         found.append("crop")
     if recipe.get("flip"):
         found.append("flip")
+    if recipe.get("jitter"):
+        found.append("jitter")
     if recipe.get("rotation"):
         found.append(f"rotation {recipe['rotation']:g}")
     strong = str(recipe.get("augment") or "")

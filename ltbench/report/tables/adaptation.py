@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ltbench.report.records.schema import Draw
 from ltbench.report.rows.rows import Row
@@ -120,6 +121,37 @@ def _share(flags: Sequence[bool]) -> Value:
     return Shown(f"{n}/{of}", n, of) if flags else None
 
 
+FEW_IMAGES = 3
+"""Test images of the largest class up to which drawn sets tell so little that re-weighting leads."""
+
+
+def leading_exact_table(section: Section, ltbench_version: str) -> Table | None:
+    """:func:`exact_table` before all others, where each class has a few test images only."""
+    most = _most_test_images(section)
+    table = exact_table(section, ltbench_version) if most is not None else None
+    if table is None:
+        return None
+    told = (
+        f" This table leads because no class has more than {most} test images: a drawn set has 0 to {most}"
+        " images of a class, so that its ratio is that of few classes to the rest, and what is drawn moves"
+        " accuracies by more than methods differ; here every test image counts."
+    )
+    return replace(table, caption=table.caption + told)
+
+
+def later_exact_table(section: Section, ltbench_version: str) -> Table | None:
+    """:func:`exact_table` where it does not lead."""
+    return exact_table(section, ltbench_version) if _most_test_images(section) is None else None
+
+
+def _most_test_images(section: Section) -> int | None:
+    """Test images of the largest class where these are at most :data:`FEW_IMAGES`; None where more, or
+    where no record tells."""
+    found = (d for row in section.rows for d in row.results.get(section.uniform or "", {}).values())
+    most = max((max(d.pool or d.counts or (0,)) for d in found), default=0)
+    return most if 0 < most <= FEW_IMAGES else None
+
+
 def exact_table(section: Section, ltbench_version: str) -> Table | None:
     """Accuracy under the realised counts from all test images, of fixed and frozen predictors.
 
@@ -175,5 +207,6 @@ def _error(draw: Draw) -> float | None:
 
 TABLES = (
     TableKind(90, adaptation_table),
-    TableKind(100, exact_table),
+    TableKind(5, leading_exact_table),
+    TableKind(100, later_exact_table),
 )

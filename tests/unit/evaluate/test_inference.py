@@ -17,7 +17,7 @@ from ltbench.errors import ContractError
 from ltbench.evaluate.augmented import augmented_logits
 from ltbench.evaluate.views import ViewLogits
 from ltbench.method import Architecture
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.protocol.protocol import Recipe, ViewsConfig
 from ltbench.train.infer import BATCH, Inference
 

@@ -23,7 +23,7 @@ from ltbench.evaluate.sources import bias_block, find_bias
 from ltbench.evaluate.stored import evaluation_hash, is_complete, sets_for
 from ltbench.execute.job import build_trial
 from ltbench.method import NoHyper
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.names import parse_row
 from ltbench.protocol.file import load_protocol_config
 from ltbench.protocol.protocol import GroupsConfig, Protocol, TestConfig

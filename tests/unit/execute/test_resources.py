@@ -39,6 +39,8 @@ def test_trials_and_threads_on_a_cpu(
 def test_memory_limits_trials_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "_memory", lambda: 7 << 30)
     assert share(None, None, 25, CPU) == (2, 4)
+    assert share(None, None, 25, CPU, memory=1 << 30) == (2, 4)  # never taken for less than usual
+    assert share(None, None, 25, CPU, memory=5 << 30) == (1, 8)
     monkeypatch.setattr(resources, "_memory", lambda: 1 << 30)
     assert share(None, None, 25, CPU) == (1, 8)
 

@@ -14,8 +14,9 @@ import ltbench
 from ltbench.data.digits import load_digits
 from ltbench.method import Architecture
 from ltbench.models.adaptation import use_batch_statistics
+from ltbench.models.build import build_network
 from ltbench.models.fold import folded
-from ltbench.models.resnet import BasicBlock, Expert, ExpertResNet, build_network
+from ltbench.models.resnet import BasicBlock, Expert, ExpertResNet
 from ltbench.train.augment import normalise
 from ltbench.train.infer import Inference
 

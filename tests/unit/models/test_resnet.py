@@ -9,15 +9,9 @@ from torch.nn import functional as F
 
 from ltbench.errors import InputError
 from ltbench.method import Architecture
+from ltbench.models.build import build_network, count_macs, count_parameters
 from ltbench.models.heads import CosineHead, LinearHead
-from ltbench.models.resnet import (
-    BLOCKS_PER_STAGE,
-    BasicBlock,
-    ExpertResNet,
-    build_network,
-    count_macs,
-    count_parameters,
-)
+from ltbench.models.resnet import BLOCKS_PER_STAGE, BasicBlock, ExpertResNet
 
 
 def build(

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ltbench.method import Architecture
+from ltbench.models.build import build_network
 from ltbench.models.fold import folded
-from ltbench.models.resnet import ExpertResNet, build_network
+from ltbench.models.resnet import ExpertResNet
 
 REQUESTS = [
     Architecture(3, share=share, shared_head=shared, reduced=reduced)

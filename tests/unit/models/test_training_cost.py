@@ -6,7 +6,7 @@ import pytest
 
 from ltbench import get_method
 from ltbench.method import Architecture, Phase
-from ltbench.models.resnet import count_macs
+from ltbench.models.build import count_macs
 from ltbench.models.training_cost import parts_of_a_step, training_macs
 
 ONE, THREE = Architecture(), Architecture(experts=3)

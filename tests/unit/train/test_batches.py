@@ -11,7 +11,7 @@ import torch
 
 from ltbench.errors import DivergedError, InputError
 from ltbench.method import Architecture, Phase
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.seeds import generator
 from ltbench.train.batches import batch_bounds, smallest_batch
 from ltbench.train.loop import Hooks, TrainingJob, check_outputs, train

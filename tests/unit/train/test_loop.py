@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ltbench.errors import ContractError, DivergedError, InterruptedRun
 from ltbench.method import Architecture, Phase
-from ltbench.models.resnet import ExpertResNet, build_network
+from ltbench.models.build import build_network
+from ltbench.models.resnet import ExpertResNet
 from ltbench.seeds import generator
 from ltbench.train.augment import Augmenter
 from ltbench.train.checkpoint import FILE, Progress

@@ -123,3 +123,5 @@ def test_the_plan_refuses_what_cannot_be_fed() -> None:
     assert "opened one by one" in unfit([Phase()], RECIPE, False, "ce")
     assert "'mdcs' asks for strong views" in unfit(strong, RECIPE, True, "mdcs")
     assert unfit(strong, Recipe(1, 8, 0.1), True, "mdcs") == ""
+    simclr = [Phase(views=("recipe", "simclr"))]
+    assert "'paco' asks for simclr views" in unfit(simclr, RECIPE, True, "paco")

@@ -10,7 +10,7 @@ import torch
 
 from ltbench import get_method
 from ltbench.errors import InterruptedRun
-from ltbench.models.resnet import build_network
+from ltbench.models.build import build_network
 from ltbench.train.loop import Hooks, TrainingJob
 from tests.unit.train.test_hooks import equal, run
 from tests.unit.train.test_step import graphs as graphs  # a fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import multiprocessing
 import os
@@ -77,11 +78,17 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return all(torch.equal(a[key], b[key]) for key in a)
 
 
-# mdcs: two views, one of them strong; mixing methods have a second stream.
-@pytest.mark.parametrize("name", ["ce", "mdcs", "sade"])
+# mdcs: two views, one of them strong; proco: one of SimCLR; mixing methods have a second stream.
+@pytest.mark.parametrize("name", ["ce", "mdcs", "proco", "sade"])
 def test_padded_crops_are_those_of_resident_images(name: str, make: Make) -> None:
     expected = weights(make(name, None, folder=None))
     assert same(weights(make(name, 0, folder=None)), expected)
+
+
+def test_streamed_images_train_in_bf16(make: Make) -> None:
+    job = dataclasses.replace(make("ce", 0, folder=None), precision="bf16")
+    in_memory = dataclasses.replace(make("ce", None, folder=None), precision="bf16")
+    assert same(weights(job), weights(in_memory))
 
 
 def test_a_second_stream_is_that_of_resident_images(make: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from ltbench.names import parse_row
 from ltbench.protocol.file import load_protocol_config
 from ltbench.registry import load_registries
-from ltbench.report.published.quoted import Quoted, all_quoted, quoted_rows
+from ltbench.report.published.quoted import CIFAR, Quoted, all_quoted, quoted_rows
 from ltbench.report.published.recipe import NOT_STATED, SELECTIONS, augmentation, width
 from ltbench.report.records.read import read_records
 from ltbench.report.render.latex import render_latex
@@ -230,6 +231,9 @@ AUGMENTATIONS = {
     augmentation({"crop_padding": 4, "flip": True, "rotation": rotation, "augment": augment})
     for rotation in (0, 15)
     for augment in ("", "autoaugment", "autoaugment+cutout")
+} | {
+    augmentation({"crop": "resized", "flip": True, "jitter": jitter})
+    for jitter in ((), (0.4, 0.4, 0.4, 0))
 }
 WIDTHS = {width(1, False), "one network, ResNet-34"} | {
     width(experts, reduced) for experts in (3, 4, 6, 7) for reduced in (False, True)
@@ -244,13 +248,17 @@ def test_every_row_tells_its_source_and_how_it_was_obtained(row: Quoted) -> None
     assert row.augmentation in AUGMENTATIONS | {NOT_STATED}
     assert row.width in WIDTHS
     assert row.selection in SELECTIONS
-    assert row.epochs is None or 100 <= row.epochs <= 400
+    assert row.epochs is None or (30 if row.data == "Places-LT" else 100) <= row.epochs <= 400
     assert row.scores
     assert all(0 < score < 100 for score in row.scores.values())
     assert parse_row(row.label)
     for name in {row.protocol, *row.other_protocols} - {""}:
-        assert load_protocol_config(name).data.source == "cifar100"  # raises where there is none
-    assert row.variant == ("" if row.imbalance == 100 else f"train.imbalance={row.imbalance}")
+        found = load_protocol_config(name)  # raises where there is none
+        assert found.data.source == ("cifar100" if row.data == CIFAR else "lists")
+        assert found.title == row.data or row.data == CIFAR
+    drawn = row.imbalance not in (None, 100)
+    assert row.variant == (f"train.imbalance={row.imbalance}" if drawn else "")
+    assert (row.imbalance is None) == (row.data != CIFAR)
     if row.protocol:
         recipe = load_protocol_config(row.protocol).recipe
         assert row.epochs == recipe.epochs
@@ -265,3 +273,59 @@ def test_no_figure_stands_for_a_method_of_which_none_was_read_at_its_source() ->
     assert (
         not {"dirmixe", "vs", "ncm", "cmo", "bayias", "ncl", "gcl", "reslt", "paco", "bcl"} & known
     )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "ratios", "measured", "sources"),
+    [
+        ("imagenet-lt", (10, 50), 69.4, ["sade-imagenet"]),
+        ("places-lt", (10, 50), 46.4, ["sade-places"]),
+        ("inat18-lt", (2, 3), 72.3, ["sade-inat18"]),
+    ],
+)
+def test_figures_of_large_sets_stand_beside_their_protocols(
+    tmp_path: Path, protocol: str, ratios: tuple[int, int], measured: float, sources: list[str]
+) -> None:
+    """SADE's own with the gap to them; baselines, whose recipe is not known, without."""
+    results = Results(tmp_path, protocol=protocol, ratios=ratios)
+    results.add("sade", 0, flat(measured))
+    results.add("ce", 0, flat(50))
+    table = quoted_of(tmp_path)
+    assert table is not None
+    sade, ce = (
+        [row for block in table.blocks for row in block.rows if row[0] == name]
+        for name in ("sade", "ce")
+    )
+    assert [row[1] for row in sade if str(row[1]).startswith("quoted")] == [
+        f"quoted, {source}" for source in sources
+    ]
+    gap = next(row for row in sade if "minus" in str(row[1]))
+    assert gap[3].mean == pytest.approx(0)  # type: ignore[union-attr]
+    assert not [row for row in ce if "minus" in str(row[1])]
+    assert any(note.startswith(f"{sources[0]}-baselines: ") for note in table.notes)
+
+
+def test_stating_the_digest_of_pretrained_weights_is_no_departure() -> None:
+    plain = quoted_rows("places-lt", "")
+    assert {row.key for row in plain} >= {"sade-places", "sade-places-baselines"}
+    digest = f"model.pretrained.sha256={'0' * 64}"
+    assert quoted_rows("places-lt", digest) == plain
+    assert quoted_rows("places-lt", f"{digest};recipe.epochs=5") == []
+
+
+def test_a_protocol_of_published_settings_has_them() -> None:
+    """What is quoted as SADE's configuration is what its protocol trains with."""
+    checked = 0
+    for row in all_quoted():
+        if row.method != "sade" or row.data == CIFAR:
+            continue
+        protocol = load_protocol_config(row.protocol)
+        recipe, hyper = protocol.recipe_for("sade"), protocol.methods["sade"].hyper
+        for key, value in row.settings.items():
+            assert value == (
+                hyper[key] if "." not in key else getattr(recipe, key.removeprefix("recipe."))
+            )
+            checked += 1
+        assert augmentation(dataclasses.asdict(recipe)) == row.augmentation
+        assert width(3, hyper["reduced"]) == row.width
+    assert checked == 13

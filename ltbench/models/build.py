@@ -1,0 +1,89 @@
+"""Networks by the name of their backbone: built, initialised, and what they cost."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ltbench.backbone import ChosenBackbone
+from ltbench.errors import ContractError
+from ltbench.method import Architecture
+from ltbench.models.heads import CosineHead, LinearHead
+from ltbench.models.network import ExpertNetwork
+from ltbench.registry import load_backbones
+
+Wanted = str | ChosenBackbone
+"""The name of a backbone that is installed or shipped, or a chosen one."""
+
+
+def build_network(
+    backbone: Wanted, classes: int, request: Architecture, generator: torch.Generator
+) -> ExpertNetwork:
+    """Builds and initialises a network on the CPU, from ``generator`` alone.
+
+    Convolutions: He normal, by fan-in for the ResNets of small images, as in the published CIFAR
+    code, by fan-out for the others, as in torchvision. Raises :class:`ContractError` for a plugin
+    that builds something else.
+    """
+    chosen = _chosen(backbone)
+    with torch.random.fork_rng(devices=[]):  # layer constructors draw from the global generator
+        torch.default_generator.manual_seed(generator.initial_seed())
+        network = _built(chosen, classes, request)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode=chosen.cls.fan, generator=generator)
+        elif isinstance(module, CosineHead | LinearHead):
+            module.reset(generator)
+    return network
+
+
+def count_parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_macs(backbone: Wanted, classes: int, request: Architecture, image_size: int) -> int:
+    """Multiply-accumulate operations of one forward pass of one image (convolutions and heads)."""
+    return network_cost(backbone, classes, request, image_size)[0]
+
+
+def network_cost(
+    backbone: Wanted, classes: int, request: Architecture, image_size: int
+) -> tuple[int, int, int]:
+    """Multiply-accumulates of a forward pass of one image, parameters, and numbers that layers put out.
+
+    Nothing is computed: the network is built without weights and shown the shape of an image.
+    """
+    macs = activations = 0
+
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal macs, activations
+        if isinstance(module, nn.Conv2d):
+            kernel = module.weight[0].numel()  # of one group
+            macs += kernel * output[0].numel()
+        elif isinstance(module, CosineHead | nn.Linear):
+            macs += module.weight.numel()
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            activations += output[0].numel()
+
+    with torch.device("meta"), torch.inference_mode():
+        network = _built(_chosen(backbone), classes, request).eval()
+        for module in network.modules():
+            module.register_forward_hook(add)
+        network(torch.zeros(1, 3, image_size, image_size))
+    return macs, count_parameters(network), activations
+
+
+def _chosen(backbone: Wanted) -> ChosenBackbone:
+    if isinstance(backbone, ChosenBackbone):
+        return backbone
+    return ChosenBackbone.of(load_backbones().get(backbone).cls)
+
+
+def _built(chosen: ChosenBackbone, classes: int, request: Architecture) -> ExpertNetwork:
+    network = chosen.build(classes, request)
+    if not isinstance(network, ExpertNetwork):
+        raise ContractError(
+            f"backbone {chosen.name!r}: build returned {type(network).__name__}; expected an "
+            "ltbench.models.network.ExpertNetwork, for example a SplitNetwork"
+        )
+    return network
