@@ -55,7 +55,10 @@ class UnlabelledTest:
         self._images = images
 
     def views(self, k: int) -> Tensor:
-        """``(2, N, E, C)`` logits of the k-th stored pair of augmented views, 0 <= k < pairs."""
+        """``(2, N, E, C)`` logits of the k-th stored pair of augmented views, 0 <= k < pairs.
+
+        float32; float16 where a pair would be larger than a gigabyte, so take ``.float()`` of a batch.
+        """
         if self._views is None:
             raise ContractError("this strategy asked for views without declaring 'views' in needs")
         return self._views(k)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def members_of_classes(labels: Indices, classes: int) -> list[Indices]:
     """
     order = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[order], np.arange(classes + 1))
-    return [order[first:last].copy() for first, last in zip(bounds, bounds[1:], strict=False)]
+    return [order[first:last].copy() for first, last in itertools.pairwise(bounds)]
 
 
 def split_holdout(indices: Indices, labels: Indices, fraction: float) -> tuple[Indices, Indices]:
