@@ -123,6 +123,7 @@ class TrialFiles:
             context.task.splits.test,
             context.job.protocol.views,
             context.report,
+            tuple(self._stored["logits"].shape[1:]),
         )
 
     def _view(self, k: int) -> Tensor:
