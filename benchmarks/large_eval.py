@@ -5,8 +5,8 @@
 Three test images a class, three experts of SADE, training counts from 1,000 down to 2; the true class is
 raised by a random amount above what the training counts say, so that strategies have something to find.
 Logits lie in a file as a finished trial leaves them, views as float16. Every strategy runs in a process of
-its own: one draw of each test set, all metrics, counts by class. Prints seconds and the peak of resident memory; of that, what is a map of a file (which the
-system takes back when it needs the memory) is told apart as `anonymous`, without it.
+its own: one draw of each test set, all metrics, counts by class. Prints seconds and the peak of resident
+memory; without what is a map of a file, which the system takes back when it needs it, as `anonymous`.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def evaluate_row(
         definition = test_set.definition()
         entry = result.get(test_set.name, {})
         if entry.get("definition") != definition:
-            entry = {"definition": definition, "draws": {}}
+            entry = {"definition": definition, **test_set.lists(), "draws": {}}
         draws = dict(entry["draws"])
         counted = by_class is not None and by_class.lacks(test_set.name, definition, test_set.draws)
         for draw in range(test_set.draws):
