@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ltbench.files import write_atomically
@@ -69,4 +70,5 @@ def write_pieces(path: Path, tensors: Mapping[str, Pieces]) -> None:
 
 def _little(part: Tensor) -> memoryview:
     values = np.ascontiguousarray(part.detach().cpu().numpy())
-    return memoryview(values.astype(values.dtype.newbyteorder("<"), copy=False)).cast("B")
+    little: NDArray[np.uint8] = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    return little.reshape(-1).view(np.uint8).data
