@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -115,8 +116,8 @@ def adapt(
     logits: Tensor,
 ) -> tuple[Adapted, Tensor]:
     """What ``strategy`` returns for the images ``chosen`` ``(N,)`` of the pool with ``logits``
-    ``(P, E, C)``, and the scores ``(N, C)`` in the order of ``chosen``. name, draw: of the test set;
-    they seed the strategy."""
+    ``(P, E, C)``, and its scores ``(N, C)``, both in the order of ``chosen``. name, draw: of the test
+    set; they seed the strategy."""
     # Selected images lie class by class; in that order they would tell their labels.
     arrival = torch.randperm(len(chosen), generator=generator("arrival", name, draw))
     arriving = chosen[arrival]
@@ -126,9 +127,10 @@ def adapt(
     with torch.enable_grad():
         adapted = strategy.adapt(test, given, rng)
     arrived = _checked(adapted, (len(chosen), logits.shape[2]), row)
+    del test, given  # a copy of all logits of the draw, before there is another table
     scores = torch.empty_like(arrived)
     scores[arrival] = arrived
-    return adapted, scores
+    return replace(adapted, logits=scores), scores
 
 
 def reweighted(
