@@ -118,7 +118,8 @@ def test_sparse_confusions_are_the_dense_ones() -> None:
 
 
 def one_set(classes: int = CLASSES) -> TestSet:
-    return TestSet("uniform", "uniform", None, np.full(classes, 3), 1)
+    about = {"shares": [1.0 / classes] * classes}  # of a mix: a list by class that a plan compares
+    return TestSet("uniform", "uniform", None, np.full(classes, 3), 1, about)
 
 
 def record(classes: int = CLASSES) -> dict[str, object]:
@@ -144,7 +145,7 @@ def test_lists_by_class_leave_the_record_and_come_back(tmp_path: Path) -> None:
     path = tmp_path / "row-abc.json"
     written = record()
     write_record(path, written)
-    assert path.stat().st_size < 10_000
+    assert path.stat().st_size < 60_000  # most of it the shares and the counts of training
     draw = written["distributions"]["uniform"]["draws"]["0"]  # type: ignore[index]
     found = known_distributions(path)["uniform"]
     assert found["counts"] == [3] * CLASSES
@@ -153,6 +154,10 @@ def test_lists_by_class_leave_the_record_and_come_back(tmp_path: Path) -> None:
     assert again["experts"] == draw["experts"]
     assert again["prior"] == [float(f"{p:.4g}") for p in draw["prior"]]
     assert is_complete(path, [one_set()])
+    assert (
+        json.loads(path.read_text())["distributions"]["uniform"]["definition"]
+        == found["definition"]
+    )
     distribution = parse_distribution("uniform", Node(found), 1, CLASSES)
     assert distribution.counts == (3,) * CLASSES
     assert distribution.recalls is not None
@@ -186,7 +191,8 @@ def test_a_record_without_its_values_is_refused_and_made_again(tmp_path: Path, d
 
 
 def test_definitions_of_thousands_of_classes_tell_their_counts_by_a_digest() -> None:
-    one, other = one_set(), TestSet("uniform", "uniform", None, np.full(CLASSES, 2), 1)
+    one = TestSet("uniform", "uniform", None, np.full(CLASSES, 3), 1)
+    other = TestSet("uniform", "uniform", None, np.full(CLASSES, 2), 1)
     assert len(json.dumps(one.definition())) < 200
     assert one.definition() != other.definition()
     assert "counts" in one_set(1000).definition()
