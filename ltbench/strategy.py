@@ -55,7 +55,10 @@ class UnlabelledTest:
         self._images = images
 
     def views(self, k: int) -> Tensor:
-        """``(2, N, E, C)`` logits of the k-th stored pair of augmented views, 0 <= k < pairs."""
+        """``(2, N, E, C)`` logits of the k-th stored pair of augmented views, 0 <= k < pairs.
+
+        float32; float16 where a pair would be larger than a gigabyte, so take ``.float()`` of a batch.
+        """
         if self._views is None:
             raise ContractError("this strategy asked for views without declaring 'views' in needs")
         return self._views(k)
@@ -160,6 +163,8 @@ class Strategy(ABC, Generic[H]):
     only). Each is refused where it is not declared. A setting may ask for more:
     ``setting("none", choices=("none", "holdout"), needs={"holdout": "holdout"})``."""
     min_experts: ClassVar[int] = 1
+    max_classes: ClassVar[int | None] = None
+    """Above it no plan has the row: for what builds a table of classes by classes."""
     uses_predict: ClassVar[bool] = True
     """Whether the outcome may depend on the method's ``predict``. False: on logits and bias alone,
     so that a post-hoc method and the method it is trained as give the same row, kept once."""

@@ -65,6 +65,8 @@ def facts(plugin: Plugin[Any]) -> list[str]:
         found.append("Needs: " + (", ".join(f"`{n}`" for n in sorted(cls.needs)) or "logits alone"))
         if cls.min_experts > 1:
             found.append(f"Needs at least {cls.min_experts} experts")
+        if cls.max_classes is not None:
+            found.append(f"At most {cls.max_classes:,} classes")
     else:
         found.append(f"Family: {cls.family}")
         found.append(

@@ -60,7 +60,8 @@ def show_strategy(call: Call, protocol: Protocol | None, registries: Registries)
     needs = ", ".join(sorted(cls.needs)) or "logits only"
     for asked in asking_values(cls.hyper_type):
         needs += f"; with {asked.setting}={asked.value} also {asked.need}"
-    click.echo(f"\nneeds: {needs}; experts: at least {cls.min_experts}")
+    most = "" if cls.max_classes is None else f"; classes: at most {cls.max_classes:,}"
+    click.echo(f"\nneeds: {needs}; experts: at least {cls.min_experts}{most}")
     _print_settings(strategy_settings(call, protocol, registries))
 
 

@@ -97,6 +97,8 @@ def declared_needs(card: Card) -> None:
     listed = ", ".join(get_args(Need))
     require(not unknown, f"needs names {', '.join(map(repr, unknown))}; there are: {listed}")
     require(cls.min_experts >= 1, f"min_experts = {cls.min_experts} must be at least 1")
+    most = cls.max_classes
+    require(most is None or most >= 2, f"max_classes = {most} must be None or at least 2")
 
 
 def hyper_parameters_are_typed_and_frozen(card: Card) -> None:

@@ -18,16 +18,20 @@ from torch import Tensor
 
 from ltbench.evaluate.outputs import HoldOut
 from ltbench.evaluate.reweighted import Scored
+from ltbench.pieces import pieces
 from ltbench.trial.class_arrays import ClassArrays, canonical
+from ltbench.trial.sparse_counts import DENSE_CLASSES, Confusion, SparseCounts
 
 
-def confusion_counts(scores: Tensor, labels: Tensor) -> NDArray[np.int64]:
+def confusion_counts(scores: Tensor, labels: Tensor) -> Confusion:
     """``(C, C)``: images of class i that were taken for class j. scores ``(N, C)``, labels ``(N,)``.
 
     Of equal scores the first class wins, as in the accuracy.
     """
     classes = scores.shape[1]
     places = labels * classes + scores.argmax(dim=1)
+    if classes > DENSE_CLASSES:
+        return SparseCounts.of(classes, places.numpy())
     counts = torch.bincount(places, minlength=classes * classes)
     found: NDArray[np.int64] = counts.reshape(classes, classes).numpy().astype(np.int64)
     return found
@@ -43,8 +47,10 @@ def areas(scores: Tensor, labels: Tensor) -> tuple[NDArray[np.float64], NDArray[
     """One-vs-rest AUROC and average precision of each class, ``(C,)`` each, in [0, 1].
 
     Images are ranked by the softmax probability of the class; NaN where the class or the rest has no
-    image.
+    image. Of more than ``DENSE_CLASSES`` classes the areas are counted by :func:`counted_areas`.
     """
+    if scores.shape[1] > DENSE_CLASSES:
+        return counted_areas(scores, labels)
     classes, ranked, truth = scores.shape[1], probabilities(scores), labels.numpy()
     auroc, precision = np.full(classes, np.nan), np.full(classes, np.nan)
     sizes = np.bincount(truth, minlength=classes)
@@ -54,6 +60,47 @@ def areas(scores: Tensor, labels: Tensor) -> tuple[NDArray[np.float64], NDArray[
         auroc[there] = roc_auc_score(own, ranked[:, there], average=None)
         precision[there] = average_precision_score(own, ranked[:, there], average=None)
     return auroc, precision
+
+
+def counted_areas(
+    scores: Tensor, labels: Tensor
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """:func:`areas` without sorting: each image of a class is compared with all images.
+
+    With P and N images of the class and of the rest, AUROC = sum_+ (#{- below} + #{- equal} / 2) / (P N)
+    and AP = sum over images + of #{+ at least as high} / #{all at least as high}, over P: what
+    scikit-learn computes, apart from rounding. The work is N^2 in all, whatever the number of classes.
+    """
+    size, classes = scores.shape
+    sizes = torch.bincount(labels, minlength=classes)
+    auroc, precision = np.full(classes, np.nan), np.full(classes, np.nan)
+    normaliser = torch.cat(
+        [scores[part].double().logsumexp(dim=1) for part in pieces(size, classes)]
+    )
+    members = torch.split(labels.argsort(stable=True), sizes.tolist())
+    block: Tensor
+    for c, own in enumerate(members):
+        if c % _COLUMNS == 0:  # by columns, in memory: a number a row would be read from afar
+            columns = scores[:, c : c + _COLUMNS].double() - normaliser[:, None]
+            block = columns.exp().T.contiguous()
+        count = len(own)
+        if not 0 < count < size:
+            continue
+        p = block[c % _COLUMNS]
+        positive = p[own]
+        least = torch.stack([(p >= value).sum() for value in positive]).double()
+        above = torch.stack([(p > value).sum() for value in positive]).double()
+        own_least = (positive[None] >= positive[:, None]).sum(dim=1).double()
+        own_above = (positive[None] > positive[:, None]).sum(dim=1).double()
+        rest = size - count
+        beaten = rest - ((least - own_least) + (above - own_above)) / 2
+        auroc[c] = (beaten.sum() / (count * rest)).item()
+        precision[c] = (own_least / least).mean().item()
+    return auroc, precision
+
+
+_COLUMNS = 64
+"""Classes whose probabilities are laid out together."""
 
 
 def youden(positive: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
@@ -116,7 +163,7 @@ class ClassCounts:
 
 @dataclass
 class _Sum:
-    confusion: NDArray[np.int64] | None = None
+    confusion: Confusion | None = None
     areas: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     draws: list[int] = field(default_factory=list)
     thresholds: list[float] = field(default_factory=list)
@@ -124,7 +171,8 @@ class _Sum:
 
     def add(self, draw: int, scored: Scored, threshold: tuple[float, int] | None) -> None:
         own = confusion_counts(scored.scores, scored.labels)
-        self.confusion = own if self.confusion is None else self.confusion + own
+        known: Any = self.confusion  # of the same kind: all have the same classes
+        self.confusion = own if known is None else known + own
         self.draws.append(draw)
         if draw == 0:  # sorting the scores of every class for every draw would take minutes
             self.areas = areas(scored.scores, scored.labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,10 +16,17 @@ from ltbench.evaluate.by_class import ClassCounts
 from ltbench.evaluate.contract import checked_scores
 from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.evaluate.posteriors import as_log_posteriors
-from ltbench.evaluate.reweighted import ExactAccuracy, Predictor, Scored, prior_error
+from ltbench.evaluate.reweighted import (
+    ExactAccuracy,
+    Predictor,
+    Scored,
+    expert_predictions,
+    prior_error,
+)
 from ltbench.evaluate.sources import build_source, with_fresh_network
 from ltbench.evaluate.stored import sets_for
 from ltbench.hyper import Json
+from ltbench.pieces import pieces
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.seeds import generator
 from ltbench.shift.testsets import TestSet
@@ -50,24 +58,29 @@ def evaluate_row(
         id(logits): ExactAccuracy(logits, outputs.labels, method.predict, who)
         for logits in (outputs.logits, outputs.shifted_logits)
     }
+    experts = {
+        id(logits): expert_predictions(logits)
+        for logits in (outputs.logits, outputs.shifted_logits)
+    }
     for test_set in sets_for(row, outputs.task.test_sets):
         definition = test_set.definition()
         entry = result.get(test_set.name, {})
         if entry.get("definition") != definition:
-            entry = {"definition": definition, "draws": {}}
+            entry = {"definition": definition, **test_set.lists(), "draws": {}}
         draws = dict(entry["draws"])
         counted = by_class is not None and by_class.lacks(test_set.name, definition, test_set.draws)
         for draw in range(test_set.draws):
             if str(draw) in draws and not counted:
                 continue
             chosen = outputs.indices_of(test_set, draw)
-            labels, logits = outputs.labels[chosen], outputs.logits_for(test_set)[chosen]
+            labels, logits = outputs.labels[chosen], outputs.logits_for(test_set)
             adapted, scores = adapt(
                 outputs, row, strategy, source, test_set.name, draw, chosen, logits
             )
-            scored = Scored(scores, labels, logits)
+            alone = experts[id(logits)]
+            scored = Scored(scores, labels, alone[chosen])
             if test_set.pool is not None and adapted.frozen is not None:
-                scored = reweighted(adapted.frozen, outputs, test_set, who)
+                scored = reweighted(adapted.frozen, outputs, test_set, who, alone)
             if by_class is not None and counted:
                 by_class.add(test_set.name, definition, draw, scored, adapted.frozen)
             if str(draw) in draws:
@@ -102,31 +115,43 @@ def adapt(
     chosen: Tensor,
     logits: Tensor,
 ) -> tuple[Adapted, Tensor]:
-    """What ``strategy`` returns for the test images ``chosen`` ``(N,)`` with ``logits`` ``(N, E, C)``,
-    and the scores ``(N, C)`` in their order. name, draw: of the test set; they seed the strategy."""
+    """What ``strategy`` returns for the images ``chosen`` ``(N,)`` of the pool with ``logits``
+    ``(P, E, C)``, and its scores ``(N, C)``, both in the order of ``chosen``. name, draw: of the test
+    set; they seed the strategy."""
     # Selected images lie class by class; in that order they would tell their labels.
     arrival = torch.randperm(len(chosen), generator=generator("arrival", name, draw))
-    test = _unlabelled(outputs, row, logits[arrival], chosen[arrival])
+    arriving = chosen[arrival]
+    test = _unlabelled(outputs, row, logits[arriving], arriving)  # the one copy of a draw
     rng = generator("strategy", outputs.trial.seed, strategy.name, name, draw)
     given = with_fresh_network(source, row, outputs)
     with torch.enable_grad():
         adapted = strategy.adapt(test, given, rng)
     arrived = _checked(adapted, (len(chosen), logits.shape[2]), row)
+    del test, given  # a copy of all logits of the draw, before there is another table
     scores = torch.empty_like(arrived)
     scores[arrival] = arrived
-    return adapted, scores
+    return replace(adapted, logits=scores), scores
 
 
-def reweighted(frozen: Predictor, outputs: TrialOutputs, test_set: TestSet, who: str) -> Scored:
+def reweighted(
+    frozen: Predictor, outputs: TrialOutputs, test_set: TestSet, who: str, experts: Tensor
+) -> Scored:
     """What a predictor, fixed once adapted, gives on every image of the set's classes, each class
-    weighing the same: the accuracy under a uniform label distribution without drawing's noise."""
+    weighing the same: the accuracy under a uniform label distribution without drawing's noise.
+
+    experts: ``(P, E)``, what each expert predicts for every image of the pool."""
     assert test_set.pool is not None
-    there = torch.from_numpy(test_set.pool)[outputs.labels] > 0
-    logits, labels = outputs.logits_for(test_set)[there], outputs.labels[there]
+    there = (torch.from_numpy(test_set.pool)[outputs.labels] > 0).nonzero()[:, 0]
+    logits, labels = outputs.logits_for(test_set), outputs.labels[there]
     classes = logits.shape[2]
-    with torch.no_grad():
-        scores = checked_scores(frozen(logits), (len(labels), classes), who)
-    return Scored(scores, labels, logits, metrics.class_weights(labels, classes))
+
+    def scores_of(places: Tensor) -> Tensor:
+        with torch.no_grad():
+            return checked_scores(frozen(logits[places]), (len(places), classes), who)
+
+    parts = [scores_of(there[part]) for part in pieces(len(there), *logits.shape[1:])]
+    scores = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return Scored(scores, labels, experts[there], metrics.class_weights(labels, classes))
 
 
 def _unlabelled(
@@ -169,13 +194,10 @@ def _transductive(
 
 
 def _scores(adapted: Adapted, scored: Scored) -> dict[str, Any]:
-    scores, labels, logits, weights = scored
+    scores, labels, experts, weights = scored
     hits = metrics.correct(scores, labels)
     recalls = metrics.per_class_recall(hits, labels, scores.shape[1])
-    expert_top1 = [
-        metrics.accuracy(metrics.correct(logits[:, e], labels), weights)
-        for e in range(logits.shape[1])
-    ]
+    expert_top1 = [metrics.accuracy(said == labels, weights) for said in experts.T]
     return {
         "n": len(labels),
         "top1": metrics.accuracy(hits, weights),
@@ -198,25 +220,26 @@ def _details(
     outputs: TrialOutputs, row: ResolvedRow, scored: Scored, chosen: Tensor
 ) -> dict[str, Any]:
     """Recalls by class and group, of the scores and of each expert; chosen: images adapted on."""
-    scores, labels, logits, weights = scored
+    scores, labels, alone, weights = scored
     groups = outputs.task.groups
 
-    def details(output: Tensor) -> dict[str, Any]:
-        hits = metrics.correct(output, labels)
-        recalls = metrics.per_class_recall(hits, labels, output.shape[1])
+    def details(hits: Tensor) -> dict[str, Any]:
+        recalls = metrics.per_class_recall(hits, labels, scores.shape[1])
         means: dict[str, Json] = {g: metrics.mean_recall(recalls, c) for g, c in groups.items()}
         return {"per_class": recalls, "groups": {**means, "all": metrics.accuracy(hits, weights)}}
 
     agreement = None
     if "views" in row.needs:
-        agreement = _agreement(outputs.views(0)[:, chosen], outputs.labels[chosen], groups)
-    experts = [details(logits[:, e]) for e in range(logits.shape[1])]
-    return {**details(scores), "experts": experts, "agreement": agreement}
+        pair = outputs.views(0)
+        parts = [chosen[part] for part in pieces(len(chosen), 2, *pair.shape[2:])]
+        similarity = torch.cat([metrics.view_agreement(pair[:, part].float()) for part in parts])
+        agreement = _agreement(similarity, outputs.labels[chosen], groups)
+    experts = [details(said == labels) for said in alone.T]
+    return {**details(metrics.correct(scores, labels)), "experts": experts, "agreement": agreement}
 
 
-def _agreement(pair: Tensor, labels: Tensor, groups: dict[str, list[int]]) -> dict[str, Any]:
-    """How alike each expert's predictions on two views are, by group of the image's class."""
-    similarity = metrics.view_agreement(pair)
+def _agreement(similarity: Tensor, labels: Tensor, groups: dict[str, list[int]]) -> dict[str, Any]:
+    """How alike each expert's predictions on two views are ``(N, E)``, by group of the class."""
     experts = []
     for e in range(similarity.shape[1]):
         values: dict[str, Json] = {"all": similarity[:, e].mean().item()}

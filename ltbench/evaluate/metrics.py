@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ltbench.pieces import MANY_CLASSES, by_pieces
+
 ECE_BINS = 15
 
 
@@ -23,10 +25,14 @@ def among_first(scores: Tensor, labels: Tensor, k: int = 5) -> Tensor:
 
     Of equal scores the first class comes first, as in :func:`correct`, which is k = 1.
     """
-    own = scores.gather(1, labels[:, None])
-    earlier = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
-    before = (scores > own) | ((scores == own) & earlier)
-    return before.sum(dim=1) < k
+    places = torch.arange(scores.shape[1], device=scores.device)
+
+    def among(scores: Tensor, labels: Tensor) -> Tensor:
+        own = scores.gather(1, labels[:, None])
+        before = (scores > own) | ((scores == own) & (places < labels[:, None]))
+        return before.sum(dim=1) < k
+
+    return by_pieces(among, scores, labels)
 
 
 def per_class_recall(hits: Tensor, labels: Tensor, classes: int) -> list[float | None]:
@@ -64,9 +70,12 @@ def accuracy(hits: Tensor, weights: Tensor | None = None) -> float:
 
 def negative_log_likelihood(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
     """Mean of -log softmax(scores)_y, natural logarithm; weighted by ``(N,)`` where given."""
-    if weights is None:
+    if weights is None and scores.shape[1] < MANY_CLASSES:
         return F.cross_entropy(scores.double(), labels).item()
-    return (weights * F.cross_entropy(scores.double(), labels, reduction="none")).sum().item()
+    losses = by_pieces(
+        lambda z, y: F.cross_entropy(z.double(), y, reduction="none"), scores, labels
+    )
+    return (losses.mean() if weights is None else (weights * losses).sum()).item()
 
 
 def brier_score(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
@@ -74,9 +83,13 @@ def brier_score(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -
 
     Weighted by ``(N,)`` that sum to 1 where given. Source: Brier 1950, for several classes.
     """
-    p = F.softmax(scores.double(), dim=1)
-    own = p.gather(1, labels[:, None])[:, 0]
-    losses = p.square().sum(dim=1) - 2 * own + 1
+
+    def loss(scores: Tensor, labels: Tensor) -> Tensor:
+        p = F.softmax(scores.double(), dim=1)
+        own = p.gather(1, labels[:, None])[:, 0]
+        return p.square().sum(dim=1) - 2 * own + 1
+
+    losses = by_pieces(loss, scores, labels)
     return (losses.mean() if weights is None else (weights * losses).sum()).item()
 
 
@@ -88,7 +101,7 @@ def expected_calibration_error(
     Confidence is the largest softmax probability; ``weights`` ``(N,)`` that sum to 1 are the images'
     shares where given. Source: Guo et al. 2017, section 2.
     """
-    confidence = F.softmax(scores.double(), dim=1).amax(dim=1)
+    confidence = by_pieces(lambda z: F.softmax(z.double(), dim=1).amax(dim=1), scores)
     hits = correct(scores, labels).double()
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1  # bins are open on the left
     difference = hits - confidence if weights is None else weights * (hits - confidence)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ltbench.errors import ContractError
 from ltbench.evaluate.outputs import TrialOutputs
 from ltbench.method import Method, overrides
+from ltbench.pieces import by_pieces
 from ltbench.resolve.ensembles import EnsembleMethod
 from ltbench.resolve.rows import ResolvedRow
 
@@ -27,11 +28,21 @@ def as_log_posteriors(outputs: TrialOutputs, row: ResolvedRow, method: Method[An
         outputs,
         logits=logits,
         shifted_logits=logits if same else log_posteriors(method, outputs.shifted_logits),
-        views=lambda k: torch.stack([log_posteriors(method, view) for view in views(k)]),
+        views=lambda k: _views_as_log_posteriors(method, views(k)),
         network=None if network is None else lambda: _Corrected(network(), method),
         holdout=None
         if holdout is None
         else replace(holdout, logits=log_posteriors(method, holdout.logits)),
+    )
+
+
+def _views_as_log_posteriors(method: Method[Any], pair: Tensor) -> Tensor:
+    """``(2, N, E, C)`` in the type that it is stored in."""
+    return torch.stack(
+        [
+            by_pieces(lambda piece: log_posteriors(method, piece.float()).to(pair.dtype), view)
+            for view in pair
+        ]
     )
 
 
@@ -42,13 +53,17 @@ def has_posterior(method: Method[Any]) -> bool:
 
 
 def log_posteriors(method: Method[Any], logits: Tensor) -> Tensor:
-    """``(N, E, C)`` to the same; experts whose prior is a bias keep their logits.
+    """``(N, E, C)`` to the same, image by image; experts whose prior is a bias keep their logits.
 
     Raises :class:`ContractError` for another shape or numbers that are not finite.
     """
+    return by_pieces(lambda piece: _log_posteriors(method, piece), logits)
+
+
+def _log_posteriors(method: Method[Any], logits: Tensor) -> Tensor:
     if isinstance(method, EnsembleMethod):
         slices = torch.tensor_split(logits, method.ends, dim=1)
-        found = [log_posteriors(p, own) for p, own in zip(method.parts, slices, strict=True)]
+        found = [_log_posteriors(p, own) for p, own in zip(method.parts, slices, strict=True)]
         return torch.cat(found, dim=1)
     if not overrides(method, "posterior"):
         return logits

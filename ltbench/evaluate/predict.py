@@ -53,7 +53,7 @@ def predict_images(
             span = "draw 0 alone" if last == 0 else f"draws 0 to {last}"
             raise InputError(f"test set {name} has {span} for {row.label}, no draw {draw}")
         chosen = outputs.indices_of(sets[name], draw)
-        logits = outputs.logits_for(sets[name])[chosen]
+        logits = outputs.logits_for(sets[name])
     _, scores = adapt(outputs, row, strategy, source, name, draw, chosen, logits)
     order = chosen.argsort()
     return Predictions(chosen[order], scores[order])

@@ -12,17 +12,18 @@ from torch import Tensor
 from ltbench.evaluate.contract import checked_scores
 from ltbench.evaluate.metrics import correct
 from ltbench.hyper import Json
+from ltbench.pieces import by_pieces, pieces
 
 Predictor = Callable[[Tensor], Tensor]
 
 
 class Scored(NamedTuple):
-    """scores ``(N, C)`` of images with labels ``(N,)`` and logits ``(N, E, C)``; weights: ``(N,)``
-    that sum to 1, or None where each image counts the same."""
+    """scores ``(N, C)`` of images with labels ``(N,)``; experts: the class ``(N, E)`` that each expert
+    predicts by itself; weights: ``(N,)`` that sum to 1, or None where each image counts the same."""
 
     scores: Tensor
     labels: Tensor
-    logits: Tensor
+    experts: Tensor
     weights: Tensor | None = None
 
 
@@ -58,6 +59,11 @@ def exact_accuracy(hits: Tensor, available: Tensor, counts: Tensor) -> dict[str,
     return {"top1": 100.0 * (pi * recall).sum().item(), "se": 100.0 * math.sqrt(variance)}
 
 
+def expert_predictions(logits: Tensor) -> Tensor:
+    """``(N, E, C)`` to ``(N, E)`` int64: the class of the highest logit, of equal ones the first."""
+    return by_pieces(lambda piece: piece.argmax(dim=2), logits)
+
+
 class ExactAccuracy:
     """Exact accuracies of a row's frozen predictors on one table of logits.
 
@@ -80,7 +86,11 @@ class ExactAccuracy:
 
     def _hits(self, frozen: Predictor) -> Tensor:
         """``(C,)``: how many images of each class are predicted right."""
-        size, _, classes = self._logits.shape
-        with torch.no_grad():
-            scores = checked_scores(frozen(self._logits), (size, classes), self._who)
-        return torch.bincount(self._labels[correct(scores, self._labels)], minlength=classes)
+        size, experts, classes = self._logits.shape
+        found = torch.zeros(classes, dtype=torch.int64)
+        for part in pieces(size, experts, classes):
+            logits, labels = self._logits[part], self._labels[part]
+            with torch.no_grad():
+                scores = checked_scores(frozen(logits), (len(labels), classes), self._who)
+            found += torch.bincount(labels[correct(scores, labels)], minlength=classes)
+        return found

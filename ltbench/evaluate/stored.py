@@ -15,6 +15,7 @@ from ltbench.settings import identity_of
 from ltbench.shift.testsets import TestSet
 from ltbench.trial import store
 from ltbench.trial.class_arrays import ClassArrays, arrays_path, read_arrays
+from ltbench.trial.class_values import put_back, values_are_there
 from ltbench.trial.trial import Trial, content_hash
 
 EVALUATION_SEMANTICS = 1
@@ -45,10 +46,18 @@ def evaluation_path(folder: Path, trial: Trial, row: ResolvedRow, mode: str) -> 
     return folder / "evaluations" / name
 
 
-def known_distributions(path: Path, holding: str = "draws") -> dict[str, Any]:
-    """What the file holds, by draws or another key; nothing where it is absent or unreadable."""
+def known_distributions(
+    path: Path, holding: str = "draws", *, with_values: bool = True
+) -> dict[str, Any]:
+    """What the file holds, by draws or another key; nothing where it is absent or unreadable.
+
+    with_values: of thousands of classes, too, what lies by class in the file beside it.
+    """
     try:
-        distributions = store.read_record(path)["distributions"].items()
+        record = store.read_record(path)
+        if with_values:
+            record = put_back(record, path)
+        distributions = record["distributions"].items()
     except store.NewerSchemaError:
         raise
     except (InputError, KeyError, AttributeError):
@@ -87,7 +96,9 @@ def is_complete(
 
     left_out: what it must tell to be left out.
     """
-    known = known_distributions(path)
+    if not values_are_there(path):
+        return False
+    known = known_distributions(path, with_values=False)
     if left_out and not left_out.items() <= left_out_facts(path, {}).get("left_out", {}).items():
         return False
     return all(

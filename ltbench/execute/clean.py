@@ -15,6 +15,7 @@ from ltbench.execute.survey import trial_folders
 from ltbench.trial import store
 from ltbench.trial.asked_code import Code, read_asked
 from ltbench.trial.class_arrays import arrays_path
+from ltbench.trial.class_values import values_path
 
 _DERIVED = ("view-logits", "views", "datasets")
 """Folders of the cache that are made again on demand; downloads are not among them."""
@@ -185,10 +186,9 @@ def _other_code(folder: Path, results: Path, survey: CodeSurvey) -> Iterator[Lef
 
 
 def _arrays(record: Path) -> Iterator[Path]:
-    """The array file of an evaluation goes with it."""
-    path = arrays_path(record)
-    if record.suffix == ".json" and path.exists():
-        yield path
+    """The array files of an evaluation go with it."""
+    if record.suffix == ".json":
+        yield from (path for path in (arrays_path(record), values_path(record)) if path.exists())
 
 
 def _attempt(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ import torch
 
 from ltbench.errors import LtbenchError
 from ltbench.evaluate.view_processes import render_missing
+from ltbench.evaluate.views import is_streamed
 from ltbench.execute.context import TrialContext
 
 
@@ -25,7 +26,8 @@ def rendered_early(context: TrialContext) -> Iterator[None]:
     Ends early where the body raises, or the trial is to stop.
     """
     wanted = any("views" in row.needs for row in context.job.resolve_rows(context.registries))
-    if context.device.type == "cpu" or not wanted:
+    stored = not is_streamed(context.task.splits.test)
+    if context.device.type == "cpu" or not wanted or not stored:
         yield
         return
     left = threading.Event()

@@ -23,6 +23,7 @@ from ltbench.execute.class_arrays import can_add_arrays, class_counts
 from ltbench.execute.context import TrialContext, now
 from ltbench.execute.output_files import OutputFiles
 from ltbench.execute.row_failure import RowFailure
+from ltbench.progress import reported
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
 from ltbench.trial.class_arrays import arrays_path, write_arrays
@@ -83,7 +84,8 @@ def _evaluate_row(
 
     path = _path(context, row)
     known, by_class = known_distributions(path), class_counts(path, outputs)
-    distributions = evaluate_row(outputs, row, known, step, by_class)
+    with reported(context.report):
+        distributions = evaluate_row(outputs, row, known, step, by_class)
     write_arrays(arrays_path(path), by_class.result())
     if not is_complete(path, sets_for(row, context.task.test_sets), context.task.left_out):
         _write_record(context, row, outputs, record, distributions, began)

@@ -6,14 +6,16 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ltbench.data.dataset import Images
 from ltbench.errors import ContractError
+from ltbench.evaluate.large_logits import is_large, logits_in_pieces, read_images
 from ltbench.execute.context import TrialContext, now, save_tensors
 from ltbench.execute.parents import start_weights, teacher_network
 from ltbench.files import write_json, write_text
@@ -28,6 +30,7 @@ from ltbench.train.loop import Hooks, TrainingJob, check_outputs, resolved_recip
 from ltbench.train.streamed import Streamed, loaders
 from ltbench.trial import store
 from ltbench.trial.environment import environment
+from ltbench.trial.tensor_file import Pieces, write_pieces
 from ltbench.trial.trial import SCHEMA
 
 
@@ -68,18 +71,8 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     began = time.monotonic()
     inference = Inference(network, context.mean, context.std, context.device)
     finish(job, network, inference)
-    outputs = {
-        "logits": inference.dataset(
-            context.task.splits.test, lambda i, n: context.report("test images", i, n)
-        )
-    }
-    if len(context.task.holdout):
-        held = context.task.holdout
-        outputs["holdout"] = inference(lambda i: held.images.read(held.indices[i]), len(held))
-    for logits in outputs.values():
-        check_outputs(job, logits, progress.history)
+    _store_logits(context, job, inference, progress.history)
     inference_seconds = time.monotonic() - began
-    save_tensors(context.folder / store.LOGITS, outputs)
     weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     save_tensors(context.folder / store.WEIGHTS, weights)
     lines = "".join(json.dumps(entry) + "\n" for entry in progress.history)
@@ -107,6 +100,36 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     store.clear_attempt(context.folder)
     context.emit({"event": "trained", "seconds": progress.seconds})
     return record
+
+
+def _store_logits(
+    context: TrialContext, job: TrainingJob, inference: Inference, history: list[dict[str, Any]]
+) -> None:
+    """Of the test images and the hold-out; those of a large test set go to the disk as they come."""
+    test, path = context.task.splits.test, context.folder / store.LOGITS
+
+    def told(done: int, total: int) -> None:
+        context.report("test images", done, total)
+
+    holdout: dict[str, Tensor] = {}
+    if len(context.task.holdout):
+        held = context.task.holdout
+        holdout["holdout"] = inference(lambda i: held.images.read(held.indices[i]), len(held))
+        check_outputs(job, holdout["holdout"], history)
+    shape = (len(test), job.method.architecture().experts, len(context.task.train.counts))
+    if not is_large(*shape):
+        logits = inference.dataset(test, told)
+        check_outputs(job, logits, history)
+        save_tensors(path, {"logits": logits, **holdout})
+        return
+
+    def parts() -> Iterator[Tensor]:
+        for part in logits_in_pieces(inference, read_images(test), len(test), told):
+            check_outputs(job, part, history)
+            yield part
+
+    whole = {name: Pieces.whole(logits) for name, logits in holdout.items()}
+    write_pieces(path, {"logits": Pieces(shape, torch.float32, parts()), **whole})
 
 
 def finish(job: TrainingJob, network: ExpertNetwork, inference: Inference) -> None:

@@ -117,12 +117,14 @@ class TrialFiles:
     @cached_property
     def _views(self) -> ViewLogits:
         context = self.context
+        _, experts, classes = self._stored["logits"].shape
         return ViewLogits(
             lambda: self._inference,
             self._weights_digest(),
             context.task.splits.test,
             context.job.protocol.views,
             context.report,
+            (experts, classes),
         )
 
     def _view(self, k: int) -> Tensor:

@@ -162,7 +162,9 @@ def _missing(outputs: ModelOutputs) -> set[Need]:
 
 def _is_applicable(row: ResolvedRow, method: Method[Any], outputs: ModelOutputs) -> bool:
     """Whether the row needs nothing beyond what the model brings and the true prior."""
-    enough = row.strategy.cls.min_experts <= method.architecture().experts
+    most = row.strategy.cls.max_classes
+    fits = most is None or len(method.counts) <= most
+    enough = fits and row.strategy.cls.min_experts <= method.architecture().experts
     known = method.bias() is not None or outputs.holdout is not None or "bias" not in row.needs
     return enough and known and not row.needs & _missing(outputs)
 

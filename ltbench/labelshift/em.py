@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ltbench.hyper import Json
 from ltbench.labelshift.blocks import row_blocks
+from ltbench.progress import tell
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def em_each(
         running = (ended == 0).nonzero()[:, 0]
         if len(running) == 0:
             break
+        tell("EM", iteration - 1, iterations)
         old = q[running]
         updated = (old * _explained(u, old) + added[running]) / total[running]
         updated = updated / updated.sum(dim=1, keepdim=True)

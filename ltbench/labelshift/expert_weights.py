@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from torch.optim.sgd import sgd
 
 from ltbench.hyper import Hyper, Json
+from ltbench.pieces import by_pieces
+from ltbench.progress import tell
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, OptimizerSettings, UnlabelledTest
 
@@ -101,7 +103,9 @@ def learn_weights(
     for epoch in range(hyper.epochs):
         loss = loss_of_epoch(epoch)
         order = torch.randperm(size, generator=rng).to(test.logits.device)
-        for batch in torch.split(order, hyper.batch_size):
+        batches = torch.split(order, hyper.batch_size)
+        for number, batch in enumerate(batches, start=epoch * len(batches)):
+            tell("expert weights", number, hyper.epochs * len(batches))
             aggregation.update(partial(loss, batch=batch))
         weights = aggregation.weights
         history.append(weights.tolist())
@@ -109,7 +113,7 @@ def learn_weights(
             break
 
     def predict(logits: Tensor) -> Tensor:
-        return weigh(weights, logits)
+        return by_pieces(lambda piece: weigh(weights, piece), logits)
 
     return Adapted(
         logits=predict(test.logits),

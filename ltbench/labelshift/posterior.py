@@ -19,6 +19,7 @@ from torch import Tensor
 from ltbench.errors import ContractError
 from ltbench.hyper import Hyper, Json
 from ltbench.method import log_prior
+from ltbench.pieces import by_pieces
 from ltbench.settings import setting
 from ltbench.strategy import Adapted, Source, UnlabelledTest
 
@@ -40,10 +41,14 @@ class ExpertsHyper(Hyper):
 def corrected_mean(logits: Tensor, bias: Tensor, combine: str = "logits") -> Tensor:
     """l: ``(N, E, C)`` and ``(E, C)`` to ``(N, C)`` log-posteriors at the training prior, each image
     up to a constant. mean_e(z_e + b_e), or log mean_e softmax(z_e + b_e) for ``probabilities``."""
-    if combine == "probabilities":
-        posteriors = (logits + bias).log_softmax(dim=2)
-        return posteriors.logsumexp(dim=1) - math.log(logits.shape[1])
-    return (logits + bias).mean(dim=1)
+
+    def mean(z: Tensor) -> Tensor:
+        if combine == "probabilities":
+            posteriors = (z + bias).log_softmax(dim=2)
+            return posteriors.logsumexp(dim=1) - math.log(z.shape[1])
+        return (z + bias).mean(dim=1)
+
+    return by_pieces(mean, logits)
 
 
 def known_bias(source: Source) -> Tensor:
@@ -55,8 +60,12 @@ def known_bias(source: Source) -> Tensor:
 
 def likelihoods(scores: Tensor) -> Tensor:
     """``(N, C)`` log p(x|y) up to a constant per image, to float64 values scaled to a maximum of 1."""
-    scores = scores.double()
-    return (scores - scores.amax(dim=1, keepdim=True)).exp()
+
+    def scaled(piece: Tensor) -> Tensor:
+        piece = piece.double()
+        return (piece - piece.amax(dim=1, keepdim=True)).exp()
+
+    return by_pieces(scaled, scores)
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,8 @@ def source_likelihoods(
 ) -> Tensor:
     """exp(l - log pi), scaled: ``(N, E, C)`` to ``(N, C)`` float64. posterior: None for plain l."""
     said = LogPosterior(known_bias(source)) if posterior is None else posterior
-    return likelihoods(said(logits).double() - log_prior(source.method.counts).double())
+    log_pi = log_prior(source.method.counts).double()
+    return by_pieces(lambda piece: likelihoods(said(piece).double() - log_pi), logits)
 
 
 def log_evidence(u: Tensor, prior: Tensor) -> Tensor:
@@ -99,7 +109,7 @@ class PriorScores:
     shift: Tensor
 
     def __call__(self, logits: Tensor) -> Tensor:
-        return self.posterior(logits) + self.shift
+        return by_pieces(lambda piece: self.posterior(piece) + self.shift, logits)
 
 
 def predict_at(

@@ -191,6 +191,7 @@ def check_row(
             f"{row.label}: strategy {row.strategy.name!r} needs at least "
             f"{row.strategy.cls.min_experts} experts, {row.method.name} has {experts}"
         )
+    _check_classes(row, method, len(method.counts), holdout=holdout)
     if "holdout" in needs and not holdout:
         raise InputError(needs_a_holdout(row))
     if "network" in needs and not network:
@@ -201,6 +202,25 @@ def check_row(
             f"{row.label}: strategy {row.strategy.name!r} needs the prior that the logits carry, "
             f"and {row.method.name} has no closed form for it; with `--set train.holdout=0.1` it is "
             "fitted on held-out training images"
+        )
+
+
+MOST_FITTED = 2000
+"""Classes of which a logit bias is fitted: its covariance is a table of classes by classes."""
+
+
+def _check_classes(row: ResolvedRow, method: Method[Any], classes: int, *, holdout: bool) -> None:
+    """Refuses what would take gigabytes and hours for a table of classes by classes."""
+    most = row.strategy.cls.max_classes
+    if most is not None and classes > most:
+        raise InputError(
+            f"{row.label}: strategy {row.strategy.name!r} works with a table of classes by classes: at "
+            f"most {most:,} classes, there are {classes:,}; em and tilt have no such limit"
+        )
+    if "bias" in row.needs and holdout and classes > MOST_FITTED and not knows_posterior(method):
+        raise InputError(
+            f"{row.label}: {row.method.name} has no closed form of the prior that its logits carry, and "
+            f"it is fitted for at most {MOST_FITTED:,} classes, there are {classes:,}"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,13 +25,25 @@ def draw_indices(labels: Indices, counts: Counts, draw: int) -> Indices:
     """
     rng = np.random.RandomState(draw)
     chosen = []
-    for label, count in enumerate(counts):
-        members = np.where(labels == label)[0]
+    for label, (members, count) in enumerate(
+        zip(members_of_classes(labels, len(counts)), counts, strict=True)
+    ):
         if len(members) < count:
             raise InputError(f"class {label} has {len(members)} images, {count} were asked for")
         rng.shuffle(members)
         chosen.append(members[:count])
     return np.concatenate(chosen).astype(np.int64)
+
+
+def members_of_classes(labels: Indices, classes: int) -> list[Indices]:
+    """Places of the images of each class 0..C-1, ascending. labels: ``(N,)``, at least 0.
+
+    One stable sort for all classes: a comparison for each of thousands of classes would read the
+    labels as often. Every list is its own memory and may be shuffled in place.
+    """
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(classes + 1))
+    return [order[first:last].copy() for first, last in itertools.pairwise(bounds)]
 
 
 def split_holdout(indices: Indices, labels: Indices, fraction: float) -> tuple[Indices, Indices]:
@@ -40,10 +54,13 @@ def split_holdout(indices: Indices, labels: Indices, fraction: float) -> tuple[I
     """
     if fraction == 0:
         return indices, indices[:0]
+    own = labels[indices]
     kept, held = [], []
-    for label in np.unique(labels[indices]):
-        members = indices[labels[indices] == label]
+    for places in members_of_classes(own, int(own.max(initial=-1)) + 1):
+        members = indices[places]
         n = len(members)
+        if n == 0:
+            continue
         size = min(max(int(fraction * n), 1), n - 1)
         kept.append(members[: n - size])
         held.append(members[n - size :])

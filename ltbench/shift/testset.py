@@ -10,6 +10,8 @@ import numpy as np
 from ltbench.hyper import Json
 from ltbench.shift.profiles import Counts
 from ltbench.shift.sampling import Indices, draw_indices
+from ltbench.trial.class_values import LISTED_CLASSES
+from ltbench.trial.trial import content_hash
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,24 @@ class TestSet:
             return np.flatnonzero(self.counts[labels] > 0)
         return draw_indices(labels, self.counts, draw)
 
+    def lists(self) -> dict[str, list[int]]:
+        """What the definition of a set of thousands of classes does not list, by class."""
+        if len(self.counts) <= LISTED_CLASSES:
+            return {}
+        pool = {} if self.pool is None else {"as_found": self.pool.tolist()}
+        return {"counts": self.counts.tolist(), **pool}
+
     def definition(self) -> dict[str, Json]:
-        """What makes two test sets of one name the same; stored with their results."""
+        """What makes two test sets of one name the same; stored with their results.
+
+        Of more than ``LISTED_CLASSES`` classes the counts are told by a digest; the lists of
+        :meth:`lists` stand beside it.
+        """
+        if len(self.counts) > LISTED_CLASSES:
+            told: dict[str, Json] = {"classes": len(self.counts), "images": int(self.counts.sum())}
+            for name, listed in self.lists().items():
+                told[f"{name}_sha256"] = content_hash(listed)
+            return {"kind": self.kind, "ratio": self.ratio, **self.about, **told}
         counts = self.counts.tolist()
         pool = {} if self.pool is None else {"as_found": self.pool.tolist()}
         return {"kind": self.kind, "ratio": self.ratio, **self.about, **pool, "counts": counts}

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.files import write_atomically
+from ltbench.trial.sparse_counts import Confusion, cells_of, from_cells
 
 SUFFIX = ".npz"
 _AREAS = ("auroc", "average_precision")
@@ -39,7 +40,7 @@ class ClassArrays:
 
     definition: str
     draws: int
-    confusion: NDArray[np.int64]
+    confusion: Confusion
     auroc: NDArray[np.float64]
     average_precision: NDArray[np.float64]
     thresholds: NDArray[np.float64] | None = None
@@ -73,8 +74,8 @@ def write_arrays(path: Path, found: Mapping[str, ClassArrays]) -> None:
     thresholds = np.full((len(sets), most), np.nan)
     at = np.zeros((len(sets), 2, 2), dtype=np.uint32)
     for t, one in enumerate(sets):
-        true, predicted = np.nonzero(one.confusion)
-        cell = [np.full_like(true, t), true, predicted, one.confusion[true, predicted]]
+        true, predicted, counts = cells_of(one.confusion)
+        cell = [np.full_like(true, t), true, predicted, counts]
         cells.append(np.stack(cell, axis=1).astype(np.uint32))
         if one.thresholds is not None and one.at_threshold is not None:
             thresholds[t, : one.draws] = one.thresholds
@@ -113,14 +114,15 @@ def _distributions(file: Mapping[str, NDArray[Any]]) -> dict[str, ClassArrays]:
         raise ValueError(f"auroc and average_precision must have {sets} x {classes} values")
     if cells.ndim != 2 or cells.shape[1] != 4:
         raise ValueError(f"confusion has shape {cells.shape}, expected (K, 4)")
-    confusion = np.zeros((sets, classes, classes), dtype=np.int64)
-    confusion[cells[:, 0], cells[:, 1], cells[:, 2]] = cells[:, 3]
+    if len(cells) and cells[:, 0].max() >= sets:
+        raise ValueError(f"confusion tells of a test set beyond the {sets} that there are")
     thresholds, at = file.get("thresholds"), file.get("at_threshold")
     found = {}
     for t, name in enumerate(names):
         draws = int(file["draws"][t])
+        confusion = from_cells(classes, *cells[cells[:, 0] == t, 1:].T)
         one = ClassArrays(
-            str(file["definitions"][t]), draws, confusion[t], *(file[key][t] for key in _AREAS)
+            str(file["definitions"][t]), draws, confusion, *(file[key][t] for key in _AREAS)
         )
         if thresholds is not None and at is not None:
             own = thresholds[t, :draws]

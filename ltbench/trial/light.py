@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.files import json_text, write_text
+from ltbench.trial.class_values import DIGEST, taken_out, write_values
 
 PRIOR_DIGITS = 4
 """Significant digits of a stored prior: a point of a figure, told apart by its place."""
@@ -26,8 +27,14 @@ _WHOLE = "0"
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """An evaluation or a stream, light, whole or not at all. NaN and infinities are refused."""
-    write_text(path, light_text(record))
+    """An evaluation or a stream, light, whole or not at all. NaN and infinities are refused.
+
+    Of thousands of classes, lists by class go into a file beside it (:mod:`ltbench.trial.class_values`).
+    """
+    slim, arrays = taken_out(light(record))
+    if arrays:  # first: a record without its values would not be readable
+        slim[DIGEST] = write_values(path, arrays)
+    write_text(path, json_text(slim, indent=None))
 
 
 def light_text(record: Mapping[str, Any]) -> str:

@@ -44,6 +44,7 @@ class Bbse(Strategy[BbseHyper]):
     name: ClassVar = "bbse"
     title: ClassVar = "black-box shift estimation"
     needs: ClassVar = frozenset({"bias", "holdout"})
+    max_classes: ClassVar = 2000
     uses_predict: ClassVar = False
     hyper_type: ClassVar = BbseHyper
     reference: ClassVar = Reference(

@@ -56,6 +56,7 @@ class Lsc(Strategy[LscHyper]):
     name: ClassVar = "lsc"
     title: ClassVar = "label shift correction"
     needs: ClassVar = frozenset({"bias", "holdout"})
+    max_classes: ClassVar = 2000
     uses_predict: ClassVar = False
     hyper_type: ClassVar = LscHyper
     reference: ClassVar = Reference(

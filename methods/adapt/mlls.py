@@ -51,4 +51,5 @@ class Mlls(Strategy[MllsHyper]):
         u = source_likelihoods(test.logits, source, posterior)
         pi = log_prior(source.method.counts).double().exp()
         found = em(u, pi, iterations=self.hyper.iterations)
+        del u  # as large as all scores, and these come next
         return predict_at(found.prior, test, source, posterior, found.to_json() | facts)

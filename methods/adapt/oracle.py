@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ltbench.method import NoHyper, log_prior
+from ltbench.pieces import by_pieces
 from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 
 
@@ -55,6 +56,6 @@ def bayes(source: Source, prior: Tensor) -> Callable[[Tensor], Tensor]:
     bias = source.bias
 
     def predict(logits: Tensor) -> Tensor:
-        return (logits + bias).mean(dim=1) + shift
+        return by_pieces(lambda piece: (piece + bias).mean(dim=1) + shift, logits)
 
     return predict

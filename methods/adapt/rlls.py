@@ -37,6 +37,7 @@ class Rlls(Strategy[RllsHyper]):
     name: ClassVar = "rlls"
     title: ClassVar = "regularised shift estimation"
     needs: ClassVar = frozenset({"bias", "holdout"})
+    max_classes: ClassVar = 2000
     uses_predict: ClassVar = False
     hyper_type: ClassVar = RllsHyper
     reference: ClassVar = Reference(

@@ -54,7 +54,7 @@ class Stability(Strategy[WeightsHyper]):
             first, second = test.views(epoch % test.pairs)
 
             def loss(weights: Tensor, batch: Tensor) -> Tensor:
-                return -agreement(weights, first[batch], second[batch])
+                return -agreement(weights, first[batch].float(), second[batch].float())
 
             return loss
 
@@ -82,7 +82,9 @@ class StabilitySession(Session):
             experts = batch.logits.shape[1]
             self.aggregation = Aggregation(experts, self.optimizer, batch.logits.device)
         pair = batch.views(0)
-        self.aggregation.update(lambda weights: -agreement(weights, pair[0], pair[1]))
+        self.aggregation.update(
+            lambda weights: -agreement(weights, pair[0].float(), pair[1].float())
+        )
         return weigh(self.aggregation.weights, batch.logits)
 
 

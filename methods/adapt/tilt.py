@@ -60,6 +60,7 @@ class Tilt(Strategy[TiltHyper]):
         found = fit_tilt(u, powers(h, self.hyper.degree), self.hyper.spread)
         facts |= {"exponents": found.exponents.tolist()}
         if not self.hyper.fallback:
+            del u  # as large as all scores, and these come next
             return predict_at(found.prior, test, source, posterior, facts)
         choice = choose(u, [lambda half: self._priors(half, h)], rng)
         name = self._names()[choice.index]

@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 # A file or folder of ltbench imports only what stands before it. One name: a room; several in one
 # string: they do not know one another.
 ORDER = (
-    "version errors protocols",
+    "version errors protocols pieces progress",
     "names settings files",
     "fields hyper",
     "request seen",

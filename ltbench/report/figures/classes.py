@@ -23,6 +23,7 @@ from ltbench.report.records.schema import GROUPS
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import mean_of
+from ltbench.report.statistics.binned import bin_means, rank_bins
 from ltbench.report.tables.uniform import recalls_of
 
 if TYPE_CHECKING:
@@ -54,20 +55,23 @@ def class_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
     if not rows:
         return None
     order = sorted(range(len(section.rank)), key=lambda c: section.rank[c])
-    classes = len(order)
+    bins = rank_bins(order)
+    classes = len(bins)  # of which some may be bins of many
+    binned = classes < len(order)
     smooth = classes > FEW_CLASSES
     window = max(3, classes // 10) | 1 if smooth else 1
     names = short_labels([row.label for row in rows])
     figure = new_figure(2.45 + legend_height(names))
     axes = figure.add_subplot()
-    x = list(range(1, classes + 1))
+    first = [sum(map(len, bins[:k])) + 1 for k in range(classes)]
+    x = [a + (len(members) - 1) / 2 for a, members in zip(first, bins, strict=True)]
     lines = []
     data: list[tuple[object, ...]] = []
     dotted = smooth and len(rows) <= DOTTED_ROWS
     every = max(1, classes // 10) if smooth else 1
     for place, row in enumerate(rows):
         look = looks[row.label]
-        raw = _mean_recalls(row, uniform, order)
+        raw = _mean_recalls(row, uniform, bins)
         shown = running_mean(raw, window)
         if dotted:
             axes.plot(x, _gaps(raw), ".", color=look.colour, alpha=0.35, markersize=2.8, mew=0)
@@ -81,29 +85,47 @@ def class_figure(section: Section, looks: Mapping[str, Look]) -> Drawing | None:
             clip_on=False,  # a marker at 100 % is a whole one
         )
         data += [
-            (row.label, i + 1, c, section.class_names[c], section.train_counts[c], raw[i], shown[i])
-            for i, c in enumerate(order)
+            (
+                row.label,
+                first[i] + j,
+                c,
+                section.class_names[c],
+                section.train_counts[c],
+                raw[i],
+                shown[i],
+            )
+            for i, members in enumerate(bins)
+            for j, c in enumerate(members)
         ]
     _groups(axes, section, order)
     _ticks(axes, section, order, smooth=smooth)
     within_per_cent(axes)
     axes.set_ylabel("recall on the uniform set (%)")
     legend_below(figure, lines, names)
-    text = f" Lines: running mean over {window} classes (fewer at the ends)" if smooth else ""
-    text += "; dots: single classes." if dotted else "." if smooth else ""
+    what = "bins" if binned else "classes"
+    text = f" Lines: running mean over {window} {what} (fewer at the ends)" if smooth else ""
+    text += f"; dots: single {what}." if dotted else "." if smooth else ""
     return Drawing(
         name="accuracy-per-class",
         caption=f"Recall of each class on the uniform test set, mean over seeds, over the training"
-        f" rank of the classes (1 = most frequent).{text}{left_out}",
+        f" rank of the classes (1 = most frequent).{_told_bins(classes, binned)}{text}{left_out}",
         figure=figure,
         head=("method", "rank", "class", "class_name", "train_count", "recall", "shown"),
         data=tuple(data),
     )
 
 
-def _mean_recalls(row: Row, uniform: str, order: Sequence[int]) -> list[float | None]:
-    found = recalls_of(row, uniform).values()
-    return [mean_of(recalls.per_class[c] for recalls in found) for c in order]
+def _told_bins(bins: int, binned: bool) -> str:
+    if not binned:
+        return ""
+    return f" Classes stand in {bins} bins by rank; a bin has the mean of its classes' recalls."
+
+
+def _mean_recalls(row: Row, uniform: str, bins: Sequence[Sequence[int]]) -> list[float | None]:
+    found = list(recalls_of(row, uniform).values())
+    classes = [c for members in bins for c in members]
+    means = {c: mean_of(recalls.per_class[c] for recalls in found) for c in classes}
+    return bin_means([means[c] for c in range(len(means))], bins)
 
 
 def _gaps(values: Sequence[float | None]) -> list[float]:

@@ -17,8 +17,9 @@ from ltbench.report.figures.panels import mean_accuracy
 from ltbench.report.figures.style import COLUMN_WIDTH
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
-from ltbench.report.statistics.by_class import Confusion, arrays_of, total_confusion
+from ltbench.report.statistics.by_class import arrays_of, total_confusion
 from ltbench.report.tables.classes import shown_by_class
+from ltbench.trial.sparse_counts import Confusion, cells_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,9 @@ def confusion_figure(section: Section) -> Drawing | None:
         -(-len(shown) // across), across, sharex=True, sharey=True, squeeze=False
     )
     for panel, row, title in zip(axes.flat, shown, titles, strict=False):
-        mesh = _matrix(panel, found[row.label][np.ix_(order, order)], names)
+        counts = found[row.label]
+        assert isinstance(counts, np.ndarray)  # of few classes
+        mesh = _matrix(panel, counts[np.ix_(order, order)], names)
         panel.set_title(title, loc="left", pad=3.0)
         grid.append(panel)
     for panel in list(axes.flat)[len(shown) :]:
@@ -149,7 +152,7 @@ def _font(classes: int) -> float:
     return 7.0 if classes <= 25 else 5.0
 
 
-def _matrix(axes: Axes, confusion: Confusion, names: Sequence[str]) -> QuadMesh:
+def _matrix(axes: Axes, confusion: NDArray[np.int64], names: Sequence[str]) -> QuadMesh:
     """The scale is that of all matrices: from 0 to 100 % of the images of a class.
 
     Colours go by the square root, or a confusion of 5 % could not be seen beside a recall of 90 %.
@@ -180,7 +183,7 @@ def _matrix(axes: Axes, confusion: Confusion, names: Sequence[str]) -> QuadMesh:
     return mesh
 
 
-def _shares(confusion: Confusion) -> NDArray[np.float64]:
+def _shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """Per cent of each row; NaN where a class has no image."""
     total = confusion.sum(axis=1, keepdims=True)
     shares: NDArray[np.float64] = np.where(
@@ -191,11 +194,10 @@ def _shares(confusion: Confusion) -> NDArray[np.float64]:
 
 def _pairs(section: Section, row: Row, confusion: Confusion, of: int) -> Drawing:
     """The pairs of the highest shares, as bars; the file has all pairs."""
-    wrong = np.nan_to_num(_shares(confusion))
-    np.fill_diagonal(wrong, 0.0)
-    flat = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
-    pairs = [tuple(int(k) for k in np.unravel_index(place, wrong.shape)) for place in flat]
-    pairs = [pair for pair in pairs if wrong[pair] > 0]
+    mistakes = [(share, i, j) for i, j, _, share in _cells(confusion) if i != j]
+    mistakes.sort(key=lambda one: -one[0])  # stable: of equal shares the first pair
+    wrong = {(i, j): share for share, i, j in mistakes[:PAIRS]}
+    pairs = list(wrong)
     names = short_names(section.class_names)
     labels = [f"{names[true]} → {names[predicted]}" for true, predicted in pairs]
     longest = max((len(label) for label in labels), default=1)
@@ -220,10 +222,15 @@ def _pairs(section: Section, row: Row, confusion: Confusion, of: int) -> Drawing
 
 
 def _data(section: Section, row: Row, confusion: Confusion) -> Iterator[tuple[object, ...]]:
-    shares = _shares(confusion)
-    for i, j in np.argwhere(confusion > 0):
-        names = (section.class_names[i], section.class_names[j])
-        yield (row.label, *names, int(confusion[i, j]), float(shares[i, j]))
+    for i, j, count, share in _cells(confusion):
+        yield (row.label, section.class_names[i], section.class_names[j], count, share)
+
+
+def _cells(confusion: Confusion) -> Iterator[tuple[int, int, int, float]]:
+    """True class, predicted class, images and their share in per cent, of all that occurs."""
+    true, predicted, counts = cells_of(confusion)
+    shares = 100.0 * counts / confusion.sum(axis=1)[true]
+    yield from zip(true.tolist(), predicted.tolist(), counts.tolist(), shares.tolist(), strict=True)
 
 
 FIGURES = (FigureKind(25, lambda section, looks: confusion_figure(section)),)

@@ -12,6 +12,7 @@ from ltbench.report.rows.position import position
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import mean_of
+from ltbench.report.statistics.binned import SHOWN_CLASSES, bin_means, rank_bins
 from ltbench.report.statistics.ideal_prior import stored_top1
 from ltbench.report.tables.uniform import recalls_of
 
@@ -28,16 +29,18 @@ def shift_data(section: Section, looks: Mapping[str, Look]) -> Json | None:
     pi its accuracy is ``sum_c pi_c recall_c``. For a row that adapts only the stored accuracies
     are known, put on the same footing as ``between`` (:func:`stored_top1`); the page interpolates
     them, linearly in the log of the ratio, and says so.
+    Of thousands of classes the page knows recalls of bins by rank, in the place of classes.
     """
     tests = section.shifts
     if len(tests) < 2 or section.uniform is None:
         return None
     rows = [row for row in section.rows if row.seeds]
     places = _places(section, rows)
+    bins = _bins(places)
     return {
-        "place": places,
+        "place": places if bins is None else list(range(len(bins))),
         "tests": [{"name": t.name, "short": t.short, "x": round(position(t), 6)} for t in tests],
-        "rows": [_row(row, section, places) | _look(looks[row.label]) for row in rows],
+        "rows": [_row(row, section, places, bins) | _look(looks[row.label]) for row in rows],
     }
 
 
@@ -56,11 +59,24 @@ def _places(section: Section, rows: Sequence[Row]) -> list[int | None]:
     return [places.get(c) for c in range(len(section.rank))]
 
 
-def _row(row: Row, section: Section, places: Sequence[int | None]) -> Json:
+def _bins(places: Sequence[int | None]) -> list[list[int]] | None:
+    """Of thousands of classes: those that have images, in bins by their places; else None."""
+    known = sorted((place, c) for c, place in enumerate(places) if place is not None)
+    return None if len(known) <= SHOWN_CLASSES else rank_bins([c for _, c in known])
+
+
+def _row(
+    row: Row,
+    section: Section,
+    places: Sequence[int | None],
+    bins: Sequence[Sequence[int]] | None,
+) -> Json:
     found = recalls_of(row, section.uniform or "").values()
     fixed = row.strategy == FIXED and bool(found) and not row.uses_true_prior
     known = [] if fixed else [stored_top1(row, section, test, places) for test in section.shifts]
     recalls = [mean_of(r.per_class[c] for r in found) for c in range(len(section.rank))]
+    if bins is not None:
+        recalls = bin_means(recalls, bins)
     return {
         "label": row.label,
         "true_prior": row.uses_true_prior,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ltbench.report.figures.style import Look
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import SMALLEST_N, t_quantile
+from ltbench.report.statistics.binned import SHOWN_CLASSES
 from ltbench.report.statistics.mix import FixedRow, fixed_rows
 
 _WHOLE = 1e-6  # of an image
@@ -21,9 +22,9 @@ def mix_data(section: Section, looks: Mapping[str, Look]) -> dict[str, object] |
     ``sizes``: test images of each class; ``hits``: how many of them are right, whole numbers, of which
     recalls come without rounding. Where records do not tell the images, ``sizes`` is None and hits are
     recalls. ``t``: quantile for an interval over seeds, None below three seeds. None where there is no
-    such row.
+    such row, and of thousands of classes, which would be most of the page; `ltbench decide` has them.
     """
-    rows = fixed_rows(section)
+    rows = fixed_rows(section) if len(section.class_names) <= SHOWN_CLASSES else []
     if not rows:
         return None
     return {

@@ -20,6 +20,7 @@ from ltbench.report.records.schema import Evaluation, Failure, Trial
 from ltbench.report.records.streams import StreamRecord, parse_stream
 from ltbench.trial.asked_code import Asked, read_asked
 from ltbench.trial.class_arrays import ArraysFile, arrays_path
+from ltbench.trial.class_values import DIGEST, put_back
 from ltbench.trial.ensemble_record import KEY, changed_member
 
 SKIPPED = frozenset({"published", "report"})  # not read unless they are the path itself
@@ -180,10 +181,13 @@ def _read_evaluation(path: Path, trial: Trial) -> Evaluation:
     """The scores, most of the file, stay text until they are decoded into their own types."""
     try:
         parts = _PARTS.decode(path.read_bytes())
-        scores = parts.pop("distributions", None)
+        apart = DIGEST not in parts
+        scores = parts.pop("distributions", None) if apart else None
         root: object = {key: msgspec.json.decode(raw) for key, raw in parts.items()}
     except (OSError, ValueError):  # read_json says what is wrong
         root, scores = read_json(path), None
+    if isinstance(root, dict):
+        root = put_back(root, path)
     evaluation = parse_evaluation(Node(root), trial, scores)
     arrays = arrays_path(path)
     if not arrays.exists():

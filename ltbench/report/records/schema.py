@@ -130,7 +130,9 @@ class Distribution:
     recalls: Recalls | None
     experts: tuple[Recalls, ...]
     counts: tuple[int, ...] | None = None
-    """Test images per class of each draw, where the definition tells."""
+    """Test images per class of each draw, where the definition or what stands beside it tells."""
+    found: tuple[int, ...] | None = None
+    """Images per class as found, where they stand beside the definition."""
     correct: str = ""
     """Base64 of the packed correct/wrong bits of draw 0, in the order of the draw."""
     labels: str = ""
@@ -154,6 +156,8 @@ class Distribution:
     @property
     def pool(self) -> tuple[int, ...] | None:
         """Images per class as found, where a uniform or partial set draws equally many of each."""
+        if self.found is not None:
+            return self.found
         found = json.loads(self.definition).get("as_found")
         return None if not isinstance(found, list) else tuple(found)
 

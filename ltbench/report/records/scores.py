@@ -40,7 +40,8 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
     first = next(iter(node.at("draws").entries()))[1]
     holder = node if node.get("per_class") else first
     single = holder.get("experts")
-    counts = definition.get("counts")
+    counts = definition.get("counts") or node.get("counts")
+    found = definition.get("as_found") or node.get("as_found")
     correct = node.get("correct")
     labels = node.get("labels")
     agreement = holder.get("agreement")
@@ -53,6 +54,9 @@ def parse_distribution(name: str, node: Node, experts: int, classes: int) -> Dis
         recalls=_recalls(holder, classes) if holder.get("per_class") else None,
         experts=tuple(_recalls(item, classes) for item in single.items(experts)) if single else (),
         counts=tuple(item.integer(low=0) for item in counts.items(classes)) if counts else None,
+        found=tuple(item.integer(low=0) for item in found.items(classes))
+        if found and isinstance(found.value, list)
+        else None,
         correct=correct.text(empty=True) if correct else "",
         labels=labels.text(empty=True) if labels else "",
         agreement=_agreement(agreement, experts) if agreement else (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,8 @@ from ltbench.report.records.schema import Distribution
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.trial.class_arrays import ClassArrays
+from ltbench.trial.sparse_counts import Confusion
 
-Confusion: TypeAlias = NDArray[np.int64]
 PerClass: TypeAlias = tuple[float | None, ...]
 
 
@@ -47,7 +47,7 @@ def class_scores(arrays: ClassArrays) -> ClassScores:
     )
 
 
-def _shares(part: Confusion, whole: Confusion) -> PerClass:
+def _shares(part: NDArray[np.int64], whole: NDArray[np.int64]) -> PerClass:
     return tuple(
         100.0 * p / w if w else None for p, w in zip(part.tolist(), whole.tolist(), strict=True)
     )
@@ -65,10 +65,11 @@ def arrays_of(row: Row, distribution: str, classes: int) -> dict[int, ClassArray
 
 def total_confusion(found: Sequence[ClassArrays]) -> Confusion:
     """Of all seeds together; ``found`` is not empty."""
-    total = np.zeros_like(found[0].confusion)
-    for arrays in found:
+    total: Any = found[0].confusion  # all of one kind: the classes are the same
+    for arrays in found[1:]:
         total = total + arrays.confusion
-    return total
+    known: Confusion = total
+    return known
 
 
 def most_confused(confusion: Confusion, c: int) -> tuple[int, float] | None:

@@ -383,6 +383,7 @@ METHOD_FAULTS = [
 ]
 STRATEGY_FAULTS = [
     ("declared_needs", "uses_predict = False", "needs = frozenset({'magic'})", "'magic'"),
+    ("declared_needs", "uses_predict = False", "max_classes = 1", "max_classes = 1 must be"),
     (
         "_fits_some_method",
         "uses_predict = False",

@@ -178,7 +178,7 @@ def test_two_classes_get_a_threshold_from_the_hold_out_alone() -> None:
 def test_the_rarer_class_can_be_the_first_one() -> None:
     outputs = world(2, holdout=True)
     assert outputs.holdout is not None
-    scored = Scored(outputs.logits[:, 0], outputs.labels, outputs.logits)
+    scored = Scored(outputs.logits[:, 0], outputs.labels, outputs.logits.argmax(dim=2))
     found = {}
     for positive in (0, 1):
         counts = ClassCounts(holdout=outputs.holdout, positive=positive)
@@ -195,7 +195,7 @@ def test_the_rarer_class_can_be_the_first_one() -> None:
 def test_no_threshold_without_hold_out_or_predictor(missing: str) -> None:
     outputs = world(2, holdout=missing != "hold-out")
     counts = ClassCounts(holdout=outputs.holdout)
-    scored = Scored(outputs.logits[:, 0], outputs.labels, outputs.logits)
+    scored = Scored(outputs.logits[:, 0], outputs.labels, outputs.logits.argmax(dim=2))
     frozen = None if missing == "predictor" else lambda logits: logits[:, 0]
     counts.add("uniform", {}, 0, scored, frozen)
     assert counts.result()["uniform"].thresholds is None

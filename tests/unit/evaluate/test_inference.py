@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from ltbench.data.dataset import ArrayDataset
 from ltbench.errors import ContractError
+from ltbench.evaluate import large_logits
+from ltbench.evaluate import views as views_module
 from ltbench.evaluate.augmented import augmented_logits
 from ltbench.evaluate.views import ViewLogits
 from ltbench.method import Architecture
@@ -114,6 +117,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+SHAPE = (1, 192)
+"""Experts and classes of :class:`Probe`."""
+
+
 def view_logits(
     probe: Probe,
     data: ArrayDataset,
@@ -125,7 +132,7 @@ def view_logits(
     path = folder / "weights.safetensors"
     path.write_bytes(weights)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ViewLogits(lambda: inference(probe), digest, data, views, lambda *report: None)
+    return ViewLogits(lambda: inference(probe), digest, data, views, lambda *report: None, SHAPE)
 
 
 def test_views_are_made_once_and_then_come_from_memory_and_cache(
@@ -169,6 +176,47 @@ def test_more_pairs_keep_the_first_ones(
     more = view_logits(probe, test_images, tmp_path, views=dataclasses.replace(VIEWS, pairs=9))
     assert torch.equal(more(1), pair)
     assert probe.batches == []
+
+
+def test_large_views_are_float16_of_the_same_numbers_and_their_pictures_are_not_kept(
+    test_images: ArrayDataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = view_logits(Probe(), test_images, tmp_path)(0)
+    assert whole.dtype == torch.float32
+    assert list((cache / "views").rglob("*.npy"))
+    shutil.rmtree(cache)
+    monkeypatch.setattr(large_logits, "LARGE", 0)
+    monkeypatch.setattr(
+        large_logits, "PIECE", 40
+    )  # neither a divisor of the batch nor of the images
+    monkeypatch.setattr(views_module, "STREAMED_ABOVE", 0)
+    told: list[tuple[str, int, int]] = []
+    made = ViewLogits(
+        lambda: inference(Probe()), "d", test_images, VIEWS, lambda *one: told.append(one), SHAPE
+    )
+    assert torch.equal(made(0), whole.half())
+    assert not (cache / "views").exists()
+    assert told[-1] == ("view logits", BATCH + 7, BATCH + 7)
+    again = ViewLogits(refused, "d", test_images, VIEWS, lambda *one: None, SHAPE)
+    assert torch.equal(again(0), whole.half())
+
+
+def refused() -> Inference:
+    raise AssertionError("the network ran")
+
+
+def test_a_logit_beyond_float16_is_refused(test_images: ArrayDataset) -> None:
+    class Huge(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.full((len(x), 1, 2), -1e5)
+
+    pieces = large_logits.logits_in_pieces(
+        inference(Huge()), large_logits.read_images(test_images), len(test_images), most=65504.0
+    )
+    with pytest.raises(
+        ContractError, match="a logit of 100000; those of views are stored as float16"
+    ):
+        list(pieces)
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors", None])

@@ -12,7 +12,14 @@ from ltbench.errors import InputError
 from ltbench.names import parse_row
 from ltbench.protocol.file import load_protocol_config
 from ltbench.registry import load_registries
-from ltbench.resolve.rows import ResolvedRow, check_row, resolve_row, row_from_json, shared_row
+from ltbench.resolve.rows import (
+    ResolvedRow,
+    check_row,
+    knows_posterior,
+    resolve_row,
+    row_from_json,
+    shared_row,
+)
 
 COUNTS = torch.tensor([9, 4, 1])
 
@@ -216,3 +223,25 @@ def test_only_the_oracles_use_the_true_prior() -> None:
         **{"ce": False, "sade": False},
         **{"ce+oracle": True, "ce+oracle-calibrated": True},
     }
+
+
+@pytest.mark.parametrize("strategy", ["bbse", "rlls", "lsc"])
+def test_what_builds_a_table_of_classes_by_classes_is_refused_for_thousands(strategy: str) -> None:
+    row = resolve(f"ce+{strategy}")
+    few, many = torch.ones(2000, dtype=torch.int64), torch.ones(2001, dtype=torch.int64)
+    check_row(row, row.build_method(few), holdout=True)
+    with pytest.raises(
+        InputError, match=r"at most 2,000 classes, there are 2,001; em and tilt have"
+    ):
+        check_row(row, row.build_method(many), holdout=True)
+
+
+def test_a_bias_is_fitted_for_two_thousand_classes_at_most() -> None:
+    row, closed = resolve("ride+em"), resolve("ce+em")
+    many = torch.ones(2001, dtype=torch.int64)
+    check_row(closed, closed.build_method(many), holdout=True)
+    assert not knows_posterior(row.build_method(many))
+    with pytest.raises(
+        InputError, match=r"it is fitted for at most 2,000 classes, there are 2,001"
+    ):
+        check_row(row, row.build_method(many), holdout=True)

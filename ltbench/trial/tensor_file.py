@@ -1,0 +1,74 @@
+"""Tensors too large to be held twice: written piece by piece into a safetensors file, read as a map.
+
+The format is eight bytes of the header's length, a JSON header, and the numbers, little-endian. The
+library writes whole tensors only; it reads them as a memory map, so that what is not touched takes no
+memory.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ltbench.files import write_atomically
+
+_TYPES = {torch.float32: ("F32", 4), torch.float16: ("F16", 2), torch.int64: ("I64", 8)}
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A tensor of this shape and type; ``parts``: its numbers in order, in tensors of any shape."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    parts: Iterable[Tensor]
+
+    @classmethod
+    def whole(cls, tensor: Tensor) -> Pieces:
+        return cls(tuple(tensor.shape), tensor.dtype, (tensor,))
+
+
+def write_pieces(path: Path, tensors: Mapping[str, Pieces]) -> None:
+    """Whole or not at all; parts are asked for one after another and none is kept.
+
+    Raises :class:`ValueError` where the parts are not what the shape says.
+    """
+    entries: dict[str, dict[str, object]] = {}
+    end = 0
+    for name, pieces in tensors.items():
+        kind, width = _TYPES[pieces.dtype]
+        begin, end = end, end + width * prod(pieces.shape)
+        entries[name] = {"dtype": kind, "shape": list(pieces.shape), "data_offsets": [begin, end]}
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+
+    def write(temporary: Path) -> None:
+        # Plain writes, not a writable memory map: there a full disk would kill the process.
+        with temporary.open("wb") as file:
+            file.write(struct.pack("<Q", len(header)) + header)
+            for name, pieces in tensors.items():
+                size = 0
+                for part in pieces.parts:
+                    if part.dtype != pieces.dtype:
+                        raise ValueError(f"{name}: a part is {part.dtype}, not {pieces.dtype}")
+                    size += part.numel()
+                    file.write(_little(part))
+                if size != prod(pieces.shape):
+                    raise ValueError(f"{name}: the parts hold {size} numbers of {pieces.shape}")
+
+    write_atomically(path, write)
+
+
+def _little(part: Tensor) -> memoryview:
+    values = np.ascontiguousarray(part.detach().cpu().numpy())
+    little: NDArray[np.uint8] = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    return little.reshape(-1).view(np.uint8).data
