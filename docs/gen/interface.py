@@ -7,6 +7,7 @@ import ltbench
 CONTRACT = (
     *("ltbench.method", "ltbench.strategy", "ltbench.session", "ltbench.settings"),
     *("ltbench.source", "ltbench.data.found", "ltbench.data.raw"),
+    *("ltbench.backbone", "ltbench.models.network"),
 )
 """Modules that a plugin may import beside ``ltbench`` itself."""
 

@@ -28,7 +28,7 @@ from ltbench.names import Row, parse_rows
 from ltbench.protocol.protocol import Protocol
 from ltbench.protocol.seed_list import check_seeds
 from ltbench.protocol.weights_file import check_digest
-from ltbench.registry import Registries, Registry, load_registries
+from ltbench.registry import Registries, Registry, load_backbones, load_registries
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.arrival import parse_arrival
 from ltbench.trial.environment import bf16_is_native, resolve_device
@@ -75,7 +75,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     for arrival in request.arrivals:
         parse_arrival(arrival)
     _check_settings(protocol, registries)
-    refuse_unsound_backbone(registries.backbones.get(protocol.model.backbone))
+    refuse_unsound_backbone(load_backbones(request.plugins).get(protocol.model.backbone))
     if protocol.model.pretrained.file:
         check_digest(Path(protocol.model.pretrained.file), protocol.model.pretrained.sha256)
     rows, resolved = _sound(rows, protocol, registries, request.results, left_out)
