@@ -22,6 +22,11 @@ class DeferredHyper(Hyper):
     )
 
 
+def deferred_of(hyper: Hyper) -> DeferredHyper:
+    """``hyper`` where it says when to re-weight; else, as in a subclass with settings of its own, never."""
+    return hyper if isinstance(hyper, DeferredHyper) else DeferredHyper()
+
+
 def ldam_margins(counts: Tensor, largest: float, scale: float) -> Tensor:
     """``(C,)`` float32: s m_max (n_j / n_min)^(-1/4), what the target's logit loses.
 

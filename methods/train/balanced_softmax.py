@@ -9,7 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ltbench.method import Method, Reference, log_prior
-from ltbench.reweighting import DeferredHyper, bias_under_weights, effective_weights
+from ltbench.reweighting import (
+    DeferredHyper,
+    bias_under_weights,
+    deferred_of,
+    effective_weights,
+)
 
 
 class BalancedSoftmax(Method[DeferredHyper]):
@@ -44,10 +49,11 @@ class BalancedSoftmax(Method[DeferredHyper]):
     def __init__(self, counts: Tensor, hyper: DeferredHyper) -> None:
         super().__init__(counts, hyper)
         self._shift = log_prior(counts)
-        self._weights = effective_weights(counts, hyper.beta)
+        self._deferred = deferred_of(hyper)
+        self._weights = effective_weights(counts, self._deferred.beta)
 
     def loss_stage(self, progress: float) -> bool:
-        return progress >= self.hyper.reweight_from  # whether re-weighting has begun
+        return progress >= self._deferred.reweight_from  # whether re-weighting has begun
 
     def loss(
         self,
@@ -61,7 +67,7 @@ class BalancedSoftmax(Method[DeferredHyper]):
         return F.cross_entropy(logits[:, 0] + self._shift, targets, weight=weights)
 
     def bias(self) -> Tensor | None:
-        return bias_under_weights(self._shift, self._weights, self.hyper.reweight_from)
+        return bias_under_weights(self._shift, self._weights, self._deferred.reweight_from)
 
     def reference_bias(self) -> Tensor | None:
         """That of weights all through training, where they act at the end only."""
