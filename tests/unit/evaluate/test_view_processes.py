@@ -94,12 +94,15 @@ def test_a_killed_parent_leaves_no_process(tmp_path: Path) -> None:
     pytest.fail("processes outlived their parent by 20 s")
 
 
+TEST = dataset(10)
+
+
 def context(device: str, needs: set[str], *, stop: bool = False) -> Any:
     return SimpleNamespace(
         registries=None,
         device=torch.device(device),
         should_stop=lambda: stop,
-        task=SimpleNamespace(splits=SimpleNamespace(test="images")),
+        task=SimpleNamespace(splits=SimpleNamespace(test=TEST)),
         job=SimpleNamespace(
             protocol=SimpleNamespace(views=VIEWS),
             resolve_rows=lambda _: [SimpleNamespace(needs=needs)],
@@ -124,7 +127,7 @@ def test_while_an_accelerator_trains_views_are_made(monkeypatch: pytest.MonkeyPa
     assert asked == []
     with rendered_early(context("cuda", {"views"})):
         pass
-    assert asked == ["images", "to the end"]
+    assert asked == [TEST, "to the end"]
     with pytest.raises(KeyError), rendered_early(context("cuda", {"views"})):
         raise KeyError  # a training that fails does not wait
     with rendered_early(context("cuda", {"views"}, stop=True)):

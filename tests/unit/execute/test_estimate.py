@@ -46,7 +46,7 @@ def test_large_images_take_more_and_half_precision_less(settings: Settings) -> N
 def test_time_follows_the_arithmetic(settings: Settings) -> None:
     def seconds(wanted: Trial) -> float:
         folder = wanted.folder(Path("nowhere"))
-        return estimate_trial(wanted, SADE, (), (1_000, 10), "new", folder, settings).seconds
+        return estimate_trial(wanted, SADE, (), (1_000, 10), "new", folder, settings, "cpu").seconds
 
     small = seconds(trial(model__backbone="resnet10", data__image_size=112))
     large = seconds(trial(model__backbone="resnet10", data__image_size=224))
