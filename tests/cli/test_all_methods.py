@@ -41,9 +41,9 @@ def test_python_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixt
     short = {"recipe.epochs": 1, "test.draws": 1, "test.ratios": [2]}
     where = {"results": tmp_path, "seeds": 1, **short}
     package.run("ce", "digits-lt", quiet=True, **where)
-    with pytest.raises(InputError, match="nothing is left under digits-lt: balpoe"):
+    with pytest.raises(InputError, match="nothing is left under digits-lt: balanced-softmax"):
         package.evaluate_trials("all+stability", "digits-lt", quiet=True, **where)
-    package.evaluate_trials("all+em", "digits-lt", **where)
+    package.evaluate_trials("all+em", "digits-lt", quiet=False, **where)
     assert "note: tau-norm+em is left out: " in capsys.readouterr().out
     package.evaluate_trials("all+em", "digits-lt", quiet=True, **where)
     assert capsys.readouterr().out == ""
