@@ -21,8 +21,8 @@ from ltbench.shift.profiles import exponential_counts
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Slow = Callable[[Array, list[int], list[int], float], float]
 
-RATIOS = {ratio: exponential_counts(60, 12, ratio).tolist() for ratio in (10, 50, 100)}
-"""Twelve classes of 60 images and less."""
+RATIOS = {ratio: exponential_counts(600, ratio, 12).tolist() for ratio in (10, 50, 100)}
+"""Twelve classes of 600 images and less."""
 UNEVEN = [7, 100, 1, 7, 30]
 """Not sorted, with a tie and a class of one image."""
 COUNTS = [*RATIOS.values(), UNEVEN]
