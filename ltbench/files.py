@@ -13,6 +13,17 @@ from typing import Any
 from ltbench.errors import InputError, LtbenchError
 
 
+def path_from(path: Path, folder: Path) -> str:
+    """``path`` as a file in ``folder`` names it, with ``/``, so that both can move together; in full on
+    another drive. Links stay as they are."""
+    whole = os.path.abspath(path)
+    try:
+        found = os.path.relpath(whole, os.path.abspath(folder))
+    except ValueError:
+        found = whole
+    return Path(found).as_posix()
+
+
 def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
     """Calls ``write`` on a temporary name in the same folder, syncs it and renames it to ``path``.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from ltbench.data.split import SplitRule, split_files
 from ltbench.data.table_columns import Columns
 from ltbench.data.table_file import write_table
 from ltbench.data.to_split import labelled_files
+from ltbench.files import path_from
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,9 @@ def draw_table(source: Path, rule: SplitRule, stated: Mapping[str, str], output:
     """
     files = labelled_files(source, stated)
     test = split_files(files.labels, files.bound, rule)
-    names = [_below(path, output) for path in files.paths]
+    names = [path_from(path, output.parent) for path in files.paths]
     sides = ["test" if one else "train" for one in test]
     write_table(output, sorted(zip(names, files.labels, sides, strict=True)))
     counts = Counter(zip(files.labels, sides, strict=True))
     classes = ordered_classes(files.labels)
     return Drawn(classes, counts, files.identical, files.findings, files.columns)
-
-
-def _below(path: Path, output: Path) -> str:
-    """As the table names it: from the table's own folder, or in full on another drive."""
-    whole = Path(os.path.abspath(path))
-    try:
-        return Path(os.path.relpath(whole, os.path.abspath(output.parent))).as_posix()
-    except ValueError:
-        return whole.as_posix()

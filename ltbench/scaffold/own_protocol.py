@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 from pathlib import Path
 
 from ltbench.data.findings import shown
 from ltbench.errors import InputError
+from ltbench.files import path_from
 from ltbench.protocol.protocol import GroupsConfig
 from ltbench.scaffold.budget import Budget, choose_budget
 from ltbench.scaffold.own_data import OwnData
@@ -62,7 +62,7 @@ def _data(data: OwnData, home: Path, size: int) -> str:
     )
     return f"""[data]
 source = "{data.source}"
-path = {_text(_below(data.path, home))}
+path = {_text(path_from(data.path, home))}
 classes = {len(data.classes)}
 image_size = {size}  # short side resized to this, centre cut out ({seen}); costs its square
 {_options(data)}"""
@@ -142,15 +142,6 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(math.ceil(seconds / 10) * 10, 10)} s"
     return f"{round(seconds / 60):,} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _below(path: Path, home: Path) -> str:
-    """From the protocol's own folder, so that both can move together; in full on another drive."""
-    try:
-        found = os.path.relpath(os.path.abspath(path), os.path.abspath(home))
-    except ValueError:
-        found = os.path.abspath(path)
-    return Path(found).as_posix()
 
 
 def _text(value: str) -> str:
