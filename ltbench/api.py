@@ -58,6 +58,13 @@ def list_sources(plugins: Plugins = ()) -> list[str]:
     return sorted(load_sources(plugin_files(plugins)).plugins)
 
 
+def list_backbones(plugins: Plugins = ()) -> list[str]:
+    """Names of all usable backbones, sorted: what ``model.backbone`` of a protocol may name."""
+    from ltbench.registry import load_backbones
+
+    return sorted(load_backbones(plugin_files(plugins)).plugins)
+
+
 def get_method(
     name: str, counts: Tensor | Sequence[int], *, plugins: Plugins = (), **hyper: Any
 ) -> Method[Any]:

@@ -80,15 +80,21 @@ def prepare(
 @command.command()
 @_options
 @_lists_option
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override of the protocol.")
 def check(
-    protocol: str, data_dir: Path | None, lists: Path | None, plugins: tuple[str, ...]
+    protocol: str,
+    data_dir: Path | None,
+    lists: Path | None,
+    sets: tuple[str, ...],
+    plugins: tuple[str, ...],
 ) -> None:
     """Read and check all images; nothing is downloaded. Exit code 2 where something is wrong.
 
     Everything wrong is listed at once, by kind, each file with its reason; of the rest what was done
     to images (transparency, EXIF orientation, grey) and what was left out, the images of each class
     and test set, and a warning of files with the same content: in train and test, under two labels.
-    Of source "lists" every file is looked for and some are opened; no file is read whole.
+    Of source "lists" every file is looked for and some are opened; no file is read whole. Of pretrained
+    weights the SHA-256 is told.
     """
     from ltbench.cli.data_counts import count_lines
     from ltbench.cli.data_lists import check_lists
@@ -97,11 +103,13 @@ def check(
     from ltbench.data.sources import open_data
     from ltbench.errors import DataError
     from ltbench.protocol.file import load_protocol_config
+    from ltbench.protocol.weights_file import told as weights_told
 
-    loaded = load_protocol_config(protocol, plugins=plugins)
+    loaded = load_protocol_config(protocol, sets, plugins=plugins)
     config = lists_in(loaded.data, lists)
     loaded = replace(loaded, test=published_in(loaded.test, lists))
-    for line in needs(config):
+    weights = loaded.model.pretrained
+    for line in (*needs(config), *weights_told(weights.file, weights.sha256)):
         click.echo(line)
     try:
         with _progress() as report:

@@ -15,11 +15,12 @@ Examples:
   ltbench new protocol birds --images photos/birds
   ltbench new protocol scans --table scans.csv --group patient
   ltbench new source my-images
+  ltbench new backbone my-net
 """
 
 
 @click.command(name="new", epilog=EPILOG)
-@click.argument("kind", type=click.Choice(["method", "strategy", "protocol", "source"]))
+@click.argument("kind", type=click.Choice(["method", "strategy", "protocol", "source", "backbone"]))
 @click.argument("name")
 @click.option(
     "--output",
@@ -67,7 +68,7 @@ def command(
     split_column: str | None,
     group: str | None,
 ) -> None:
-    """Write a method, strategy, protocol or source of images that works, and its test, for you to change.
+    """Write a method, strategy, protocol, source of images or backbone that works, and its test, to change.
 
     With --images or --table a protocol is written for your own images: classes, groups, ratios and a
     budget for this machine are taken from them. Where they have no test set, a fifth of each class is
@@ -118,6 +119,7 @@ def command(
         "strategy": f"--methods ce,ce+{name} --protocol digits-lt --plugin {plugin}",
         "protocol": f"--methods ce --protocol {plugin}",
         "source": f"--methods ce --protocol PROTOCOL.toml --plugin {plugin}",
+        "backbone": f"--methods ce --protocol digits-lt --set model.backbone={name} --plugin {plugin}",
     }[kind]
     click.echo(f"  ltbench run {tried}")
     click.echo("  ltbench report")

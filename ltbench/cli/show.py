@@ -1,4 +1,4 @@
-"""``ltbench show``: what a method, strategy, protocol or source resolves to, and where each value is from."""
+"""``ltbench show``: a method, strategy, protocol, source or backbone, and where each value is from."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Examples:
   ltbench show stability
   ltbench show digits-lt
   ltbench show cifar100
+  ltbench show resnext50_32x4d --protocol imagenet-lt
   ltbench show sade --bibtex
 """
 
@@ -72,19 +73,20 @@ def command(
         from ltbench.cli.show_method import show_source
 
         show_source(call.name, registries)
+    elif call is not None and call.name in registries.backbones.plugins:
+        from ltbench.cli.show_backbone import show_backbone
+
+        show_backbone(call.name, under, registries)
     else:
-        kinds: tuple[Any, ...] = (registries.methods, registries.strategies, registries.sources)
+        kinds: tuple[Any, ...] = (
+            *(registries.methods, registries.strategies, registries.sources, registries.backbones),
+        )
         for registry in kinds:
             if call is not None and (call.name in registry.broken or call.name in registry.clashes):
                 registry.get(call.name)
-        known = [
-            *registries.methods.plugins,
-            *registries.strategies.plugins,
-            *registries.sources.plugins,
-            *find_protocols(plugins).files,
-        ]
+        known = [*(each for kind in kinds for each in kind.plugins), *find_protocols(plugins).files]
         raise InputError(
-            f"no method, strategy, protocol or source is called {name!r}{nearest(name, known)}"
+            f"no method, strategy, protocol, source or backbone is called {name!r}{nearest(name, known)}"
         )
 
 

@@ -16,6 +16,7 @@ from ltbench.registry import Registries
 from ltbench.resolve.methods import resolve_hyper
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.train.phases import phase_spans
+from ltbench.train.streamed import unfit
 
 T = TypeVar("T")
 
@@ -74,16 +75,22 @@ def unless_left_out(row: Row, notes: list[str], work: Callable[[], T]) -> T | No
 
 
 def check_fits(
-    row: ResolvedRow, protocol: Protocol, registries: Registries, counts: Tensor
+    row: ResolvedRow, protocol: Protocol, registries: Registries, counts: Tensor, streamed: bool
 ) -> None:
-    """Raises :class:`InputError` where its training cannot take place under ``protocol``."""
+    """Raises :class:`InputError` where its training cannot take place under ``protocol``.
+
+    streamed: whether images are opened one by one.
+    """
     with asking(row.method):
         training = training_of(row.build_method(counts), protocol, registries)
         find_parent(training, protocol, registries, counts)
         phases = training.method.cls(counts, training.hyper).phases()
+    recipe = protocol.recipe_for(training.method.name)
+    if why := unfit(phases, recipe, streamed, training.method.name):
+        raise InputError(why)
     if phases:
         try:
-            phase_spans(phases, protocol.recipe_for(training.method.name).epochs)
+            phase_spans(phases, recipe.epochs)
         except ContractError as error:
             raise InputError(str(error)) from error
 

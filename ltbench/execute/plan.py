@@ -119,6 +119,7 @@ def make_plan(
     if task is not None:
         notes += missing_sets(task)
     holdout = protocol.train.holds_out if task is None else len(task.holdout) > 0
+    streamed = protocol.data.source == LISTS if task is None else task.splits.train.streamed
     offer = Offer(holdout, network=settings.mode == "clean")
     left_out = list(left_out)
     resolved: list[ResolvedRow] = []
@@ -128,7 +129,7 @@ def make_plan(
             check_streamable(resolve_row(row, protocol, registries))
         found = _with_references(row, protocol, registries, counts, offer, notes)
         if row.optional:
-            check_fits(found[0], protocol, registries, counts)
+            check_fits(found[0], protocol, registries, counts, streamed)
         return found
 
     for row in rows:
@@ -157,7 +158,6 @@ def make_plan(
         )
     jobs, threads = sharing(sum(not draft.complete for draft in drafts), memory)
     settings = replace(settings, threads=threads)
-    streamed = protocol.data.source == LISTS if task is None else task.splits.train.streamed
     trials = [_planned(draft, counts, sizes, settings, device, streamed) for draft in drafts]
     return Plan(protocol, trials, min(jobs, len(trials)), notes, left_out)
 

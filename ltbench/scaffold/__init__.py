@@ -1,1 +1,1 @@
-"""Working files to start a method, strategy, protocol or source from."""
+"""Working files to start a method, strategy, protocol, source or backbone from."""

@@ -10,15 +10,16 @@ from ltbench.names import ALL, check_name
 from ltbench.protocol.protocol import SOURCE_ALIASES
 from ltbench.protocol.registry import find_protocols
 from ltbench.registry import load_registries
-from ltbench.scaffold import method, protocol, source, strategy
+from ltbench.scaffold import backbone, method, protocol, source, strategy
 from ltbench.scaffold.kinds import contrastive, experts, mixing, trained, two_stage
 
-KINDS = ("method", "strategy", "protocol", "source")
+KINDS = ("method", "strategy", "protocol", "source", "backbone")
 _TEMPLATES = {
     "method": (method.PLUGIN, method.TEST, ".py"),
     "strategy": (strategy.PLUGIN, strategy.TEST, ".py"),
     "protocol": (protocol.PLUGIN, protocol.TEST, ".toml"),
     "source": (source.PLUGIN, source.TEST, ".py"),
+    "backbone": (backbone.PLUGIN, backbone.TEST, ".py"),
 }
 METHOD_KINDS = ("plain", "mixing", "two-stage", "experts", "contrastive")
 _METHODS = {
@@ -77,6 +78,7 @@ def check_free(kind: str, name: str) -> None:
         "strategy": set(registries.strategies.plugins),
         "protocol": set(find_protocols().files),
         "source": {*registries.sources.plugins, *SOURCE_ALIASES},
+        "backbone": set(registries.backbones.plugins),
     }
     if name in taken[kind]:
         raise InputError(f"a {kind} is called {name!r} already; choose another name")

@@ -164,6 +164,42 @@ def test_training_starts_from_a_file_whose_digest_is_the_identity(
     )
 
 
+def test_check_tells_the_digest_of_weights(
+    ltbench_here: CommandLine, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    weights = tmp_path / "start.pth"
+    torch.save(state(), weights)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    protocol = write()
+    plain = ltbench_here("data", "check", protocol)
+    assert plain.returncode == 0
+    assert "pretrained" not in plain.stdout
+    asked = ("data", "check", protocol, "--set", f"model.pretrained.file={weights}")
+    told = ltbench_here(*asked)
+    assert told.returncode == 0, told.stderr
+    assert f"sha256 {digest} (not stated by the protocol" in told.stdout
+    told = ltbench_here(*asked, "--set", f"model.pretrained.sha256={digest}")
+    assert f"sha256 {digest} (as the protocol states)" in told.stdout
+    told = ltbench_here(*asked, "--set", f"model.pretrained.sha256={'0' * 64}")
+    assert f"sha256 {digest} (the protocol states 0000" in told.stdout
+    weights.unlink()
+    refused = ltbench_here(*asked)
+    assert refused.returncode == 2
+    assert "start.pth cannot be read: No such file" in refused.stderr
+
+
+def test_a_backbone_is_shown_with_what_it_costs(ltbench_here: CommandLine) -> None:
+    told = ltbench_here("show", "resnext50_32x4d", "--protocol", "imagenet-lt")
+    assert told.returncode == 0, told.stderr
+    assert "usually 2" in told.stdout
+    assert (
+        "1,000     224           1  25,028,904         4,230.5 M" in told.stdout
+    )  # as torchvision's
+    refused = ltbench_here("show", "resnext")
+    assert refused.returncode == 2
+    assert "no method, strategy, protocol, source or backbone is called 'resnext'" in refused.stderr
+
+
 def test_a_backbone_of_ones_own_is_listed_trained_and_told_from_an_edited_one(
     ltbench_here: CommandLine, write: Callable[..., Path], tmp_path: Path
 ) -> None:

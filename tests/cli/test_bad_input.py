@@ -204,7 +204,10 @@ def test_dry_run_and_evaluate_refuse_the_same(
         ("run --methods ce --protocol nosuch.toml", r"protocol file nosuch\.toml does not exist"),
         ("list nonsense", r"'nonsense' is not one of 'methods', 'strategies', 'protocols'"),
         ("list methods --plugin nowhere.py", r"no such file"),
-        ("show nonsense", r"no method, strategy, protocol or source is called 'nonsense'"),
+        (
+            "show nonsense",
+            r"no method, strategy, protocol, source or backbone is called 'nonsense'",
+        ),
         (
             "run --methods ce --protocol digits-lt --set data.source=digit --set data.image_size=8",
             r"unknown data source 'digit' \(known: cifar10, .*\); did you mean 'digits'\?",

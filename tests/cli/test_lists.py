@@ -181,6 +181,21 @@ def test_from_lists_to_a_report(pictures: Path, ltbench: CommandLine) -> None:
     assert 'crop = "resized" needs images that are opened one by one' in done.stderr
 
 
+def test_all_leaves_out_what_the_images_cannot_be_fed_to(
+    pictures: Path, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    words = ("--protocol", pictures / "gratings.toml", "--data-dir", pictures / "images")
+    asked = (*words, "--seeds", "1", "--results", tmp_path, "--dry-run")
+    done = ltbench_here("run", "--methods", "all", *asked)
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "ncl is left out: method 'ncl' asks for strong views, which are made of padded" in told
+    assert "balanced-softmax seed 0" in told
+    named = ltbench_here("run", "--methods", "ce,ncl", *asked)
+    assert named.returncode == 2
+    assert "method 'ncl' asks for strong views" in named.stderr
+
+
 def test_check_tells_what_there_is(pictures: Path, ltbench_here: CommandLine) -> None:
     words = ["data", "check", pictures / "gratings.toml", "--data-dir", pictures / "images"]
     done = ltbench_here(*words)

@@ -24,7 +24,7 @@ CommandLine = Callable[..., CompletedProcess[str]]
     ("kind", "file"),
     [
         *(("method", "my_x.py"), ("strategy", "my_x.py")),
-        *(("protocol", "my_x.toml"), ("source", "my_x.py")),
+        *(("protocol", "my_x.toml"), ("source", "my_x.py"), ("backbone", "my_x.py")),
     ],
 )
 def test_what_new_writes_keeps_the_contract_and_passes_its_test(
@@ -156,6 +156,7 @@ CHANGES = {
     "protocol": [("imbalance = 20 ", "imbalance = 10 "), ("ratios = [2, 10]", "ratios = [3]")],
     "source": [("noise: float = setting(40.0", "spread: float = setting(20.0"),
                ("options.noise", "options.spread"), ("draw(rng, 100)", "draw(rng, 50)")],
+    "backbone": [("else 32", "else 40"), ("block(3, 16)", "block(3, 20)"), ("block(16,", "block(20,")],
 }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ PUBLIC = {
     "list_methods",
     "list_protocols",
     "list_sources",
+    "list_backbones",
     "list_strategies",
     "list_trials",
     "load_images",
