@@ -190,7 +190,7 @@ def test_all_leaves_out_what_the_images_cannot_be_fed_to(
     assert done.returncode == 0, done.stderr
     told = " ".join(done.stdout.split())
     assert "ncl is left out: method 'ncl' asks for strong views, which are made of padded" in told
-    assert "balanced-softmax seed 0" in told
+    assert "balanced-softmax" in told
     named = ltbench_here("run", "--methods", "ce,ncl", *asked)
     assert named.returncode == 2
     assert "method 'ncl' asks for strong views" in named.stderr
