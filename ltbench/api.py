@@ -136,6 +136,7 @@ def run(
     precision: str = "float32",
     jobs: int | None = None,
     jobs_per_gpu: int | None = None,
+    loaders: int | None = None,
     compile: bool = False,
     cuda_graph: bool = False,
     plugins: Plugins = (),
@@ -157,6 +158,7 @@ def run(
     needs none), or of imports with one another; mixed_recipe: let their members be trained by
     different recipes; engine: where trials run, ``"local"`` or ``"slurm"``, with its settings, such as
     ``{"partition": "gpu"}``; detach: leave them running there, for the same call without it to collect;
+    loaders: processes beside each trial that open images of lists, by default none on a CPU;
     quiet: tell failures only; overrides as for :func:`load_protocol`.
 
     Works in processes of its own: a script needs no ``if __name__ == "__main__"``, and a running
@@ -167,8 +169,8 @@ def run(
     """
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
-        device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, compile=compile,
-        cuda_graph=cuda_graph, mode=mode, arrivals=_arrivals(arrival),
+        device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu,
+        loaders=loaders, compile=compile, cuda_graph=cuda_graph, mode=mode, arrivals=_arrivals(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
     )  # fmt: skip

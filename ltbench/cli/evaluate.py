@@ -31,7 +31,7 @@ Examples:
 """
 
 _FILE = click.Path(path_type=Path)
-_TRAINED = ("methods", "seeds", "jobs")
+_TRAINED = ("methods", "seeds", "jobs", "loaders")
 
 
 @click.command(name="evaluate", epilog=EPILOG)

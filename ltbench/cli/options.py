@@ -142,6 +142,12 @@ def training_options(function: F) -> F:
                 help="Trials side by side on each GPU; one small network leaves most of it idle.",
             ),
             click.option(
+                "--loaders",
+                type=int,
+                help="Processes beside each trial that open images of lists (recorded, not hashed); "
+                "default: none on a CPU, else a core each.",
+            ),
+            click.option(
                 "--compile",
                 is_flag=True,
                 help="Train through torch.compile (recorded, not hashed).",

@@ -87,6 +87,8 @@ def _running(request: Request) -> Iterator[str]:
         yield from ("--jobs", str(request.jobs))
     if request.jobs_per_gpu is not None:
         yield from ("--jobs-per-gpu", str(request.jobs_per_gpu))
+    if request.loaders is not None:
+        yield from ("--loaders", str(request.loaders))
     if request.compile:
         yield "--compile"
     if request.cuda_graph:

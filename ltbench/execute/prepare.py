@@ -35,6 +35,7 @@ from ltbench.trial.environment import bf16_is_native, resolve_device
 
 PRECISIONS = ("float32", "bf16")
 MODES = ("clean", "augmented")
+_MOST_LOADERS = 256
 
 
 def prepare(request: Request, report: Callable[[str, int, int], None] | None = None) -> Plan:
@@ -53,6 +54,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     for name, jobs in (("jobs", request.jobs), ("jobs per GPU", request.jobs_per_gpu)):
         if jobs is not None and (type(jobs) is not int or jobs < 1):
             raise InputError(f"{name} = {jobs!r} must be a whole number of at least 1")
+    loaders = _loaders(request.loaders)
     engine = choose_engine(request.engine, request.engine_settings)
     if request.detach and not engine.detachable:
         raise InputError(
@@ -94,7 +96,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         arrivals=tuple(dict.fromkeys(parse_arrival(text).name for text in request.arrivals)),
         train=request.train,
         checkpoint_seconds=_checkpoint_seconds(),
-        loaders=_loaders(),
+        loaders=loaders,
         mixed_recipe=request.mixed_recipe,
         command=request.command or run_command(request),
     )
@@ -193,10 +195,17 @@ def _check_writable(folder: Path, what: str) -> None:
         raise InputError(f"{what} {folder} is not writable: {reason}") from None
 
 
-def _loaders() -> int | None:
-    """Processes beside each trial that open streamed images: ``LTBENCH_LOADERS``, by default as many as
-    the device needs."""
+def _loaders(asked: int | None) -> int | None:
+    """As asked for, else ``LTBENCH_LOADERS``, which holds for a machine; None: by the device."""
+    if asked is not None:
+        if type(asked) is not int or not 0 <= asked <= _MOST_LOADERS:
+            raise InputError(
+                f"loaders = {asked!r} must be a whole number from 0 to {_MOST_LOADERS}"
+            )
+        return asked
     text = os.environ.get("LTBENCH_LOADERS", "")
-    if text and not (text.isascii() and text.isdecimal() and int(text) <= 256):
-        raise InputError(f"LTBENCH_LOADERS = {text!r} must be a whole number from 0 to 256")
+    if text and not (text.isascii() and text.isdecimal() and int(text) <= _MOST_LOADERS):
+        raise InputError(
+            f"LTBENCH_LOADERS = {text!r} must be a whole number from 0 to {_MOST_LOADERS}"
+        )
     return int(text) if text else None

@@ -24,6 +24,8 @@ class Request:
     precision: str = "float32"
     jobs: int | None = None
     jobs_per_gpu: int | None = None
+    loaders: int | None = None
+    """Processes beside each trial that open streamed images; None: ``LTBENCH_LOADERS``, by the device."""
     compile: bool = False
     cuda_graph: bool = False
     plugins: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ def reproduce_study(
     device: str = "auto",
     precision: str = "float32",
     jobs: int | None = None,
+    loaders: int | None = None,
     plugins: Plugins = (),
     engine: str = "local",
     engine_settings: Mapping[str, Any] | None = None,
@@ -49,7 +50,7 @@ def reproduce_study(
 
     request = make_request(
         "", protocol, seeds, results, data_dir, plugins, overrides,
-        device=device, precision=precision, jobs=jobs,
+        device=device, precision=precision, jobs=jobs, loaders=loaders,
         engine=engine, engine_settings=dict(engine_settings or {}),
     )  # fmt: skip
     with DataProgress(Console(), quiet=quiet) as progress:

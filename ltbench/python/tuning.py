@@ -58,6 +58,7 @@ def tune_method(
     device: str = "auto",
     precision: str = "float32",
     jobs: int | None = None,
+    loaders: int | None = None,
     plugins: Plugins = (),
     engine: str = "local",
     engine_settings: Mapping[str, Any] | None = None,
@@ -80,7 +81,7 @@ def tune_method(
 
     request = make_request(
         "", protocol, seeds, results, data_dir, plugins, overrides,
-        device=device, precision=precision, jobs=jobs,
+        device=device, precision=precision, jobs=jobs, loaders=loaders,
         engine=engine, engine_settings=dict(engine_settings or {}),
     )  # fmt: skip
     axes = _axes(grid)

@@ -167,7 +167,8 @@ class _Loader:
         for one in asked:
             try:
                 made = next(batches)
-            except (RuntimeError, OSError) as error:  # what torch raises for a process that is gone
+            except (RuntimeError, OSError, EOFError) as error:
+                # What torch raises for a process that is gone: EOFError where it died handing over.
                 raise LtbenchError(self._gone(one, error)) from None
             if isinstance(made, Failure):
                 raise LtbenchError(made.line)
@@ -180,7 +181,7 @@ class _Loader:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return (
             f"a process that opens images is gone ({reason}) while a batch of {len(asked.chosen)} from "
-            f"{shown(str(where))} on was awaited; is memory short? LTBENCH_LOADERS=1 uses less, and the "
+            f"{shown(str(where))} on was awaited; is memory short? --loaders 1 uses less, and the "
             "same command continues"
         )
 

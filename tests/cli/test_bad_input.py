@@ -267,6 +267,8 @@ def test_a_wrong_number_of_loaders(
     monkeypatch.setenv("LTBENCH_LOADERS", "many")
     done = ltbench_here("run", *RUN, "--results", tmp_path / "results")
     check_refused(done, "LTBENCH_LOADERS = 'many' must be a whole number", tmp_path / "results")
+    done = ltbench_here("run", *RUN, "--loaders", "999", "--results", tmp_path / "results")
+    check_refused(done, "loaders = 999 must be a whole number from 0 to 256", tmp_path / "results")
 
 
 @pytest.mark.parametrize(

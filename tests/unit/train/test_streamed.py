@@ -231,6 +231,25 @@ def test_a_killed_process_is_one_line(digits: Dataset) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError("reset"), RuntimeError("gone")])
+def test_whatever_torch_raises_for_it(
+    error: Exception, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may die while it opens images or while it hands them over."""
+
+    def dead(self: Any) -> Any:
+        raise error
+        yield
+
+    monkeypatch.setattr("torch.utils.data.DataLoader.__iter__", dead)
+    feed = StreamedFeed(Streamed(digits, np.arange(60)), Recipe(1, 8, 0.1), *NORM, 0, CPU)
+    with pytest.raises(
+        LtbenchError, match=r"is gone \((EOFError|reset|gone)\).*--loaders 1"
+    ) as caught:
+        list(feed.tickets(0, torch.arange(60), [slice(0, 8)]))
+    assert "\n" not in str(caught.value)
+
+
 def test_how_many_processes() -> None:
     assert loaders(CPU, 8) == 0
     assert loaders(torch.device("cuda"), 16) == 12
