@@ -452,3 +452,15 @@ def parquet_bytes(folder: Path) -> bytes:
     content = (folder / "whole").read_bytes()
     (folder / "whole").unlink()
     return content
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "nan", "1e9"])
+def test_claim_seconds_that_cannot_be(seconds: str, ltbench: CommandLine, tmp_path: Path) -> None:
+    env = {"LTBENCH_CLAIM_SECONDS": seconds}
+    for words in (["run", *RUN], ["status"]):
+        results = tmp_path / "results"
+        results.mkdir(exist_ok=True)
+        done = ltbench(*words, "--results", results, env=env)
+        expected = f"LTBENCH_CLAIM_SECONDS = {seconds!r} must be a number from 1 to 86400"
+        assert expected in error_of(done)
+        assert not list(results.iterdir())
