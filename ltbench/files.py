@@ -6,11 +6,34 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ltbench.errors import InputError, LtbenchError
+
+_GUARDS: list[tuple[Path, Callable[[], None]]] = []
+
+
+@contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Within, ``check`` is called before any file in ``folder`` gets its name; it raises where this
+    process may no longer write there."""
+    guard = (folder.absolute(), check)
+    _GUARDS.append(guard)
+    try:
+        yield
+    finally:
+        _GUARDS.remove(guard)
+
+
+def ask_guards(path: Path) -> None:
+    """Raises what the guard of a folder above ``path`` raises, where this process lost its right."""
+    whole = path.absolute()
+    for folder, check in list(_GUARDS):
+        if folder == whole or folder in whole.parents:
+            check()
 
 
 def path_from(path: Path, folder: Path) -> str:
@@ -25,7 +48,8 @@ def path_from(path: Path, folder: Path) -> str:
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
-    """Calls ``write`` on a temporary name in the same folder, syncs it and renames it to ``path``.
+    """Calls ``write`` on a temporary name in the same folder, syncs it and renames it to ``path``, where
+    :func:`guarded` lets it.
 
     Not ``durable``: without waiting for the disk, for files that are easily made again.
     Raises :class:`LtbenchError` naming the file where the disk is full.
@@ -40,6 +64,7 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
+        ask_guards(path)
         temporary.replace(path)
         if durable:
             _sync_folder(path.parent)

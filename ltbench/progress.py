@@ -14,6 +14,16 @@ EVERY = 1.0
 """Seconds between two reports: what is over sooner is not told of."""
 
 
+def duration(seconds: float) -> str:
+    """``75`` to ``"1 min 15 s"``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60)} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 class _Listener:
     def __init__(self, report: Report) -> None:
         self._report, self._last = report, time.monotonic()

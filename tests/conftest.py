@@ -49,7 +49,8 @@ def nothing_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "USERPROFILE", "LOCALAPPDATA"):
             patch.setenv(name, str(home))
-        patch.delenv("XDG_CACHE_HOME", raising=False)
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "APPDATA", "LTBENCH_CONFIG"):
+            patch.delenv(name, raising=False)
         patch.setenv("LTBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("MPLCONFIGDIR", str(shared / "matplotlib"))
         for name, place in pip.items():

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from ltbench.execute.estimate import gpu_step
 from ltbench.execute.plan import Plan
-from ltbench.execute.progress import duration
 from ltbench.execute.study import PlannedPart
+from ltbench.progress import duration
 
 
 def print_plan(plan: Plan, console: Console, *, part: str = "") -> None:

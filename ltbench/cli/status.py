@@ -2,80 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ltbench.cli.options import results_option
 
-if TYPE_CHECKING:
-    from ltbench.execute.survey import TrialStatus
-
 EPILOG = """\b
 Examples:
   ltbench status
   ltbench status --results ~/runs
+  ltbench status --watch
+  ltbench status --json
 """
+_EVERY = 5.0
 
 
 @click.command(name="status", epilog=EPILOG)
 @results_option
-def command(results: Path) -> None:
-    """Show finished, running, interrupted and failed trials, and what continues them."""
-    from rich.table import Table
-    from rich.text import Text
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value=_EVERY,
+    type=click.FloatRange(min=0.1),
+    metavar="[SECONDS]",
+    help=f"Look again every so many seconds ({_EVERY:g}) until Ctrl-C; without a terminal what changed is "
+    "printed anew.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch one line a change.")
+def command(results: Path, watch: float | None, as_json: bool) -> None:
+    """Show finished, running, interrupted and failed trials, and what continues them.
 
-    from ltbench.cli.terminal import stdout_console
+    Of a running trial: engine, device, how far it is, the time left by its last epoch, who holds it and
+    when that process last gave a sign of life.
+    """
+    from ltbench.cli.status_shown import print_status, status_facts
+    from ltbench.cli.status_watch import watch_status
     from ltbench.execute.survey import survey
 
-    trials = survey(results)
-    if not trials:
-        click.echo(f"no trials in {results}; `ltbench run` makes some")
+    if watch is not None:
+        watch_status(results, watch, as_json=as_json)
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("protocol", "trial", "seed", "state", "rows", "note"):
-        table.add_column(heading, no_wrap=heading != "note", overflow="fold")
-    for trial in trials:
-        cells = (
-            trial.protocol,
-            trial.training,
-            trial.seed,
-            trial.state,
-            str(trial.rows),
-            trial.note,
-        )
-        table.add_row(*map(Text, cells))
-    stdout_console().print(table)
-    for line in _details(trials, results):
-        click.echo(line)
-    counts: dict[str, int] = {}
-    for trial in trials:
-        counts[trial.state] = counts.get(trial.state, 0) + 1
-    click.echo(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
-
-
-def _details(trials: Sequence[TrialStatus], results: Path) -> Iterator[str]:
-    """Which evaluations failed and why; then each command once, with the trials that it continues."""
-    from ltbench.execute.command import shown
-
-    failed = [(trial, line) for trial in trials for line in trial.failed_rows]
-    if failed:
-        yield "evaluations that failed, on trials that are finished:"
-        yield from (f"  {_name(trial)}: {line}" for trial, line in failed)
-    commands: dict[tuple[str, ...], list[str]] = {}
-    for trial in trials:
-        if trial.command:
-            commands.setdefault(trial.command, []).append(f"{_name(trial)} ({_why(trial)})")
-    for command, names in commands.items():
-        yield f"to go on with {', '.join(names)}:"
-        yield f"  {shown(command, results)}"
-
-
-def _name(trial: TrialStatus) -> str:
-    return f"{trial.protocol} {trial.training} seed {trial.seed}"
-
-
-def _why(trial: TrialStatus) -> str:
-    return "failed rows" if trial.failed_rows else trial.state
+    trials = survey(results)
+    if as_json:
+        click.echo(json.dumps(status_facts(trials), indent=1))
+    else:
+        print_status(trials, results)

@@ -118,7 +118,7 @@ def command(
 def print_choice(choice: Choice, console: Console) -> None:
     """Every grid point with its score, the best one marked; then what the mean is made of."""
     from ltbench.cli.blocks import print_blocks
-    from ltbench.execute.progress import duration
+    from ltbench.progress import duration
     from ltbench.report.records.names import short_name
 
     short = [short_name(s.name, s.kind, s.ratio) for s in choice.sets]

@@ -11,6 +11,7 @@ from typing import Any
 
 from ltbench.errors import InputError, describe, nearest
 from ltbench.execute.engine import EngineSettings
+from ltbench.execute.user_config import config_path, engine_defaults
 from ltbench.settings import read
 
 GROUP = "ltbench.engines"
@@ -24,8 +25,11 @@ _OWN = {
 
 
 def choose_engine(name: str, values: Mapping[str, Any]) -> EngineSettings:
-    """Raises :class:`InputError`, one line, for an unknown name or setting, and where the engine
+    """What ``values`` leave open has the user's defaults (:mod:`ltbench.execute.user_config`).
+
+    Raises :class:`InputError`, one line, for an unknown name or setting, and where the engine
     lacks what it needs."""
+    defaults = engine_defaults(_known()).get(name, {})
     if name in _OWN:
         module, kind, package = _OWN[name]
         if package and find_spec(package) is None:
@@ -36,15 +40,21 @@ def choose_engine(name: str, values: Mapping[str, Any]) -> EngineSettings:
         found: Any = getattr(importlib.import_module(module), kind)
     else:
         found = _installed(name)
-    settings: EngineSettings = read(found, values, f"engine {name}")
+    if defaults:
+        read(found, defaults, f"{config_path()}: engine.{name}")  # the message names the file
+    settings: EngineSettings = read(found, {**defaults, **values}, f"engine {name}")
     settings.check()
     return settings
+
+
+def _known() -> list[str]:
+    return sorted({*_OWN, *(entry.name for entry in entry_points(group=GROUP))})
 
 
 def _installed(name: str) -> Any:
     entries: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in entries:
-        known = sorted({*_OWN, *entries})
+        known = _known()
         raise InputError(
             f"unknown engine {name!r} (known: {', '.join(known)}){nearest(name, known)}"
         )

@@ -36,6 +36,7 @@ class Settings:
     loaders: int | None = None
     mixed_recipe: bool = False
     command: tuple[str, ...] = ()
+    engine: str = "local"
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         loaders=loaders,
         mixed_recipe=request.mixed_recipe,
         command=request.command or run_command(request),
+        engine=request.engine,
     )
 
     def sharing(trials: int, memory: int) -> tuple[int, int]:

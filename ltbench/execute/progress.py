@@ -10,19 +10,10 @@ from rich.progress import BarColumn, TaskID, TextColumn
 
 from ltbench.execute.bars import LiveBars
 from ltbench.execute.plan import Plan, PlannedTrial
+from ltbench.progress import duration
 from ltbench.trial.holder import SILENCE
 
 _PLAIN_SECONDS = 30.0  # between two lines about the same trial
-
-
-def duration(seconds: float) -> str:
-    """``75`` to ``"1 min 15 s"``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min {int(seconds % 60)} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 class RunProgress(LiveBars):

@@ -8,9 +8,15 @@ from typing import Any
 
 from ltbench.errors import InputError
 from ltbench.execute.other_code import CodeSurvey, survey_code
+from ltbench.progress import duration
 from ltbench.trial import store
 from ltbench.trial.ensemble_record import KEY, changed_member
+from ltbench.trial.running import read_running
 
+_RUNNING = (
+    *("host", "process", "since", "silent", "engine", "job", "device"),
+    *("stage", "done", "total", "seconds_left"),
+)
 _UNFINISHED = ("interrupted", "failed", "diverged")
 
 
@@ -20,7 +26,7 @@ class TrialStatus:
 
     command: what continues a trial that is not finished, or tries its failed rows again, without the
     results folder; empty where nobody recorded it. failed_rows: a line for each row whose evaluation
-    failed.
+    failed. running: who is at it, as JSON (:func:`running_facts`); None where nobody is.
     """
 
     protocol: str
@@ -31,6 +37,7 @@ class TrialStatus:
     note: str
     command: tuple[str, ...] = ()
     failed_rows: tuple[str, ...] = ()
+    running: dict[str, Any] | None = None
 
 
 def survey(results: Path) -> list[TrialStatus]:
@@ -52,7 +59,8 @@ def trial_folders(results: Path) -> list[Path]:
 
 
 def _status(folder: Path, code: CodeSurvey) -> TrialStatus:
-    state, note = _state(folder)
+    running = running_facts(folder)
+    state, note = _state(folder, running)
     if state == "finished":
         note = ", ".join(part for part in (note, _code_note(folder, code)) if part)
     rows = len(list((folder / "evaluations").glob("*.json")))
@@ -75,7 +83,43 @@ def _status(folder: Path, code: CodeSurvey) -> TrialStatus:
         note,
         tuple(command),
         lines,
+        running,
     )
+
+
+def running_facts(folder: Path) -> dict[str, Any] | None:
+    """Who is at the trial: ``host``, ``process``, ``since`` (UTC), ``silent`` (seconds since the last sign
+    of life), ``engine``, ``job``, ``device``, ``stage``, ``done``, ``total``, ``seconds_left``; null for
+    what is not known. None where nobody is."""
+    found = store.standing(folder)
+    if found is None:
+        return None
+    facts: dict[str, Any] = dict.fromkeys(_RUNNING)
+    facts["silent"] = round(found.silent, 1)
+    holder = found.holder
+    if holder is not None:
+        facts |= {"host": holder.host, "process": holder.pid, "since": holder.since}
+    told = read_running(folder, holder.token) if holder is not None else None
+    if told is not None:
+        left = told.seconds_left
+        facts |= {"engine": told.engine, "job": told.job or None, "device": told.device}
+        facts["seconds_left"] = None if left is None else round(left, 1)
+        if told.stage:
+            facts |= {"stage": told.stage, "done": told.done, "total": told.total}
+    return facts
+
+
+def _told(facts: dict[str, Any]) -> str:
+    """The same in a line; the process first, as those who wait for it name it."""
+    parts = [f"process {facts['process']} on {facts['host']}, since {facts['since']}"]
+    if facts["process"] is None:
+        parts = ["another process"]
+    parts += [str(facts[key]) for key in ("engine", "job", "device") if facts[key] is not None]
+    if facts["stage"] is not None:
+        parts.append(f"{facts['stage']} {facts['done']}/{facts['total']}")
+    if facts["seconds_left"] is not None:
+        parts.append(f"about {duration(facts['seconds_left'])} left")
+    return ", ".join([*parts, f"last sign of life {duration(facts['silent'])} ago"])
 
 
 def _failure_line(record: dict[str, Any]) -> str:
@@ -99,9 +143,8 @@ def _code_note(folder: Path, survey: CodeSurvey) -> str:
     return ", ".join(told)
 
 
-def _state(folder: Path) -> tuple[str, str]:
-    claimed = store.is_claimed(folder)
-    holder = f"{store.holder_of(folder) or 'another process'}" if claimed else ""
+def _state(folder: Path, running: dict[str, Any] | None) -> tuple[str, str]:
+    holder = _told(running) if running is not None else ""
     if (folder / store.TRIAL).exists():
         try:
             record = store.read_record(folder / store.TRIAL)
@@ -109,11 +152,11 @@ def _state(folder: Path) -> tuple[str, str]:
             return "unreadable", str(error)
         variant = str(record.get("protocol", {}).get("variant", ""))
         imported = "imported" if "imported" in record else ""
-        used = f"in use by {holder}" if claimed else ""
+        used = f"in use by {holder}" if running is not None else ""
         stale = changed_member(record, folder) if KEY in record else ""
         told = (imported, variant, used, f"stale: {stale}" if stale else "")
         return "finished", ", ".join(part for part in told if part)
-    if claimed:
+    if running is not None:
         return "running", holder
     if (folder / store.FAILED).exists():
         try:

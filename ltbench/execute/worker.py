@@ -81,8 +81,10 @@ def run_message(
     from ltbench.execute.job import Job
     from ltbench.execute.run_trial import run_job
     from ltbench.trial import store
+    from ltbench.trial.running import noted
 
-    torch.set_num_threads(int(message["settings"]["threads"]))  # of this thread
+    settings = message["settings"]
+    torch.set_num_threads(int(settings["threads"]))  # of this thread
     folder = Path(message["folder"])
     try:
         with store.claim(folder) as claim:
@@ -92,17 +94,21 @@ def run_message(
                 return stop.is_set() or claim.lost
 
             try:
-                run_job(Job.from_json(message), emit, should_stop)
+                engine, device = settings["engine"], _device(settings["device"])
+                with noted(folder, claim, engine, device, emit) as tell:
+                    run_job(Job.from_json(message), tell, should_stop)
                 last: Event = {"event": "done"}
             except InterruptedRun:
                 last = {"event": "interrupted"}
-                if claim.lost:  # this process was still for too long, and another one went on
-                    last = {"event": "busy", "holder": str(store.holder_of(folder) or "")}
             except Exception as error:
                 status, line = _describe(error)
+                claim.check()
                 (folder / store.STARTS).unlink(missing_ok=True)  # it was not cut off
                 record_failure(folder, message, status, line, traceback.format_exc(), error)
                 last = {"event": "failed", "status": status, "error": line}
+            claim.check()
+    except store.ClaimLostError:  # this process was still for too long, and another one went on
+        last = {"event": "busy", "holder": str(store.holder_of(folder) or "")}
     except store.BusyError as error:
         last = {"event": "busy", "holder": str(error.holder or "")}
     except Exception as error:
@@ -110,6 +116,17 @@ def run_message(
         traceback.print_exc()
         last = {"event": "failed", "status": status, "error": line}
     emit(last)  # after the claim's end: the parent may end this process at once
+
+
+def _device(word: str) -> str:
+    """Where ``word`` leads here; a device that is not here is told by the trial."""
+    from ltbench.errors import InputError
+    from ltbench.trial.environment import device_name, resolve_device
+
+    try:
+        return device_name(resolve_device(word))
+    except InputError:
+        return word
 
 
 def _describe(error: Exception) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ltbench.files import write_atomically
+from ltbench.files import ask_guards, write_atomically
 from ltbench.trial.store import CHECKPOINT, PREVIOUS
 
 FILE = CHECKPOINT
@@ -75,6 +75,7 @@ def save_checkpoint(
         "digest": _digest(tensors),
     }
     if keep_last and (folder / FILE).exists():
+        ask_guards(folder)
         (folder / FILE).replace(folder / PREVIOUS)
     write_atomically(folder / FILE, lambda path: save_file(tensors, path, metadata=header))
 

@@ -4,20 +4,24 @@ A claim is a file that names its holder; it gets its name whole and locked (``fl
 at release. What a killed holder left is taken over: at once where the system's lock or the process
 table of this machine says that the holder is gone, elsewhere after :data:`ltbench.trial.holder.SILENCE`
 seconds without a sign of life. So a file system without locks, or with locks that other hosts do not
-see, still has one holder at a time.
+see, still has one holder at a time. A holder that was silent for so long and comes back (a frozen process,
+a network that was gone) finds out before it writes: :class:`ClaimLostError`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ltbench.errors import LtbenchError
+from ltbench.errors import InterruptedRun, LtbenchError
+from ltbench.files import guarded
 from ltbench.trial.holder import HEARTBEAT, SILENCE, Holder, read_holder
 
 try:
@@ -44,6 +48,10 @@ class BusyError(Exception):
         self.holder = holder
 
 
+class ClaimLostError(InterruptedRun):
+    """Another process took the trial over, since this one gave no sign of life for too long."""
+
+
 class Claim:
     """A claim that is held. no_locks: why locks do not work here, else empty."""
 
@@ -60,6 +68,12 @@ class Claim:
         """Whether another process took over, since this one gave no sign of life for too long."""
         return self._lost.is_set()
 
+    def check(self) -> None:
+        """Raises :class:`ClaimLostError` where the claim is another's by now; looks into the file."""
+        if self.lost or self._taken_over():
+            self._lost.set()
+            raise ClaimLostError(f"{self.path.parent} was taken over by another process")
+
     def _give_signs_of_life(self) -> None:
         while not self._released.wait(HEARTBEAT):
             if self._taken_over():
@@ -71,7 +85,12 @@ class Claim:
                 os.fsync(self._descriptor)
 
     def _taken_over(self) -> bool:
-        found = read_holder(self.path)
+        try:
+            found = Holder.from_bytes(self.path.read_bytes())
+        except FileNotFoundError:  # whoever took over is done with it
+            return True
+        except OSError:  # a network that fails now: nothing is known
+            return False
         return found is not None and found.token != self.holder.token
 
     def release(self) -> None:
@@ -89,11 +108,15 @@ class Claim:
 
 @contextmanager
 def claim(folder: Path) -> Iterator[Claim]:
-    """Holds the trial for this process; raises :class:`BusyError` at once where another does."""
+    """Holds the trial for this process; raises :class:`BusyError` at once where another does.
+
+    Within, writing a file there raises :class:`ClaimLostError` if the claim was lost.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     held = _acquire(folder / CLAIM)
     try:
-        yield held
+        with guarded(folder, held.check):
+            yield held
     finally:
         held.release()
 
@@ -120,24 +143,61 @@ def turn(path: Path, what: str) -> Iterator[None]:
         held.release()
 
 
-def is_claimed(folder: Path) -> bool:
-    """Whether a live process holds the trial right now. Looks, and takes nothing."""
+@dataclass(frozen=True)
+class Standing:
+    """A claim that is held, as others see it. holder: None where it cannot be told; silent: seconds
+    since its last sign of life, which come every :data:`HEARTBEAT`."""
+
+    holder: Holder | None
+    silent: float
+
+
+def standing(folder: Path) -> Standing | None:
+    """Who holds the trial right now, and since when nothing was heard of it; None where nobody does.
+    Looks, and takes nothing."""
     path = folder / CLAIM
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:  # no such file, or one that may not be read
-        return False
+        return None
     try:
         locked, _ = _lock(descriptor, shared=True)
-        age = time.time() - os.fstat(descriptor).st_mtime
-        return locked is False or _is_held(read_holder(path), age, locked is True)
+        holder, stat = read_holder(path), os.fstat(descriptor)
+        silent = max(0.0, _time_there(folder) - stat.st_mtime)
+        if locked is False or _is_held(holder, silent, locked is True, _mount(stat)):
+            return Standing(holder, silent)
+        return None
     finally:
         os.close(descriptor)
 
 
+def is_claimed(folder: Path) -> bool:
+    """Whether a live process holds the trial right now."""
+    return standing(folder) is not None
+
+
+def _time_there(folder: Path) -> float:
+    """Now, by the clock that stamps the files of ``folder``: a host's own may be minutes off. Its own
+    counts where nothing can be written."""
+    path = folder / f".claim.{secrets.token_hex(8)}.tmp"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError:
+        return time.time()
+    try:
+        os.write(descriptor, b"\n")
+        return os.fstat(descriptor).st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+
+
 def holder_of(folder: Path) -> Holder | None:
     """Who holds the trial right now; None where nobody does, or nobody who is named."""
-    return read_holder(folder / CLAIM) if is_claimed(folder) else None
+    found = standing(folder)
+    return found.holder if found is not None else None
 
 
 def _acquire(path: Path) -> Claim:
@@ -149,6 +209,7 @@ def _acquire(path: Path) -> Claim:
         descriptor = None
         try:
             descriptor = os.open(own, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            holder = replace(holder, mount=_mount(os.fstat(descriptor)))
             os.write(descriptor, holder.to_bytes())
             _, no_locks = _lock(descriptor)
             now = os.fstat(descriptor).st_mtime  # by the clock that stamps the other's file, too
@@ -195,7 +256,7 @@ def _take_over(own: Path, path: Path, now: float, locks: bool) -> bool:
             stat = path.stat() if descriptor is None else os.fstat(descriptor)
             if not alone or not os.path.samestat(stat, path.stat()):
                 return False
-            if _is_held(read_holder(path), now - stat.st_mtime, locked is True):
+            if _is_held(read_holder(path), now - stat.st_mtime, locked is True, _mount(stat)):
                 return False
             if fcntl is None:  # an open file cannot be renamed there
                 path.unlink()
@@ -248,16 +309,20 @@ def _lock(descriptor: int, *, shared: bool = False) -> tuple[bool | None, str]:
     return True, ""
 
 
-def _is_held(holder: Holder | None, age: float, locked: bool) -> bool:
+def _mount(stat: os.stat_result) -> str:
+    return str(stat.st_dev)
+
+
+def _is_held(holder: Holder | None, age: float, locked: bool, mount: str) -> bool:
     """Whether a file of ``age`` seconds since its last sign of life stands for a living holder.
 
-    locked: this process could lock it, so nobody holds it whom the lock can see.
+    locked: this process could lock it, so nobody holds it whom the lock can see; mount: of the file here.
     """
     if holder is None:  # of an earlier ltbench, which left its files, or not written yet
         return age < _UNSIGNED
     lives = holder.lives()
     if lives is not None:
         return lives
-    if locked and holder.same_machine:
+    if locked and holder.shares_locks(mount):
         return False
     return age < SILENCE

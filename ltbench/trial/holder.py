@@ -16,17 +16,32 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-HEARTBEAT = 20.0
+from ltbench.errors import InputError
+
+
+def _silence() -> float:
+    text = os.environ.get("LTBENCH_CLAIM_SECONDS", "120")
+    try:
+        if 1 <= float(text) <= 86_400:
+            return float(text)
+    except ValueError:
+        pass
+    raise InputError(f"LTBENCH_CLAIM_SECONDS = {text!r} must be a number from 1 to 86400")
+
+
+SILENCE = _silence()
+"""Seconds without a sign of life after which a holder that cannot be looked up counts as gone; by
+default above what network file systems take (60 s) to show another host's times. All hosts that share
+a results folder need the same: ``LTBENCH_CLAIM_SECONDS``."""
+HEARTBEAT = SILENCE / 6
 """Seconds between two signs of life."""
-SILENCE = 120.0
-"""Seconds without one after which a holder that cannot be looked up counts as gone; above what
-network file systems take (60 s) to show another host's times."""
 
 
 @dataclass(frozen=True)
 class Holder:
     """machine: one running kernel; space: its process namespace; start: tells a process from a later
-    one of the same number, empty where the system does not say; since: UTC; token: of this one claim."""
+    one of the same number, empty where the system does not say; since: UTC; token: of this one claim;
+    mount: as which the file's folder is mounted there, empty in files of an earlier ltbench."""
 
     host: str
     pid: int
@@ -35,6 +50,7 @@ class Holder:
     start: str
     since: str
     token: str
+    mount: str = ""
 
     @classmethod
     def here(cls) -> Holder:
@@ -62,9 +78,10 @@ class Holder:
         except (ValueError, TypeError, KeyError):
             return None
 
-    @property
-    def same_machine(self) -> bool:
-        return self.machine == _place()[0]
+    def shares_locks(self, mount: str) -> bool:
+        """Whether its lock would be seen from here: on this machine, through the same mount. Two mounts
+        of one network folder do not see each other's."""
+        return self.machine == _place()[0] and self.mount in ("", mount)
 
     def lives(self) -> bool | None:
         """Whether the process is still there; None where it cannot be seen from here."""

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import InputError
-from ltbench.files import read_json, write_json
+from ltbench.files import ask_guards, read_json, write_json
 from ltbench.trial.claim import CLAIM as CLAIM
 from ltbench.trial.claim import BusyError as BusyError
+from ltbench.trial.claim import ClaimLostError as ClaimLostError
 from ltbench.trial.claim import claim as claim
 from ltbench.trial.claim import holder_of as holder_of
 from ltbench.trial.claim import is_claimed as is_claimed
+from ltbench.trial.claim import standing as standing
 from ltbench.trial.trial import SCHEMA
 
 TRIAL = "trial.json"
@@ -87,6 +89,7 @@ def recorded_command(folder: Path) -> list[str]:
 
 def clear_attempt(folder: Path) -> None:
     """Removes what only an unfinished training needs."""
+    ask_guards(folder)
     for name in (CHECKPOINT, PREVIOUS, STARTS, FAILED, "failure.log"):
         (folder / name).unlink(missing_ok=True)
     sweep_temporaries(folder)

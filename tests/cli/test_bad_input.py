@@ -457,3 +457,25 @@ def parquet_bytes(folder: Path) -> bytes:
     content = (folder / "whole").read_bytes()
     (folder / "whole").unlink()
     return content
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "nan", "1e9"])
+def test_claim_seconds_that_cannot_be(seconds: str, ltbench: CommandLine, tmp_path: Path) -> None:
+    env = {"LTBENCH_CLAIM_SECONDS": seconds}
+    for words in (["run", *RUN], ["status"]):
+        results = tmp_path / "results"
+        results.mkdir(exist_ok=True)
+        done = ltbench(*words, "--results", results, env=env)
+        expected = f"LTBENCH_CLAIM_SECONDS = {seconds!r} must be a number from 1 to 86400"
+        assert expected in error_of(done)
+        assert not list(results.iterdir())
+
+
+def test_a_wrong_key_in_the_users_settings(
+    ltbench_here: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[engine.local]\npartition = 'gpu'\n")
+    monkeypatch.setenv("LTBENCH_CONFIG", str(config))
+    done = ltbench_here("run", *RUN, "--results", tmp_path / "results")
+    check_refused(done, "config.toml: engine.local has no 'partition'", tmp_path / "results")

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from ltbench.errors import LtbenchError
+from ltbench.files import write_json
 from ltbench.trial import claim as claims
 from ltbench.trial import holder as holders
-from ltbench.trial.claim import CLAIM, BusyError, claim, holder_of, is_claimed
+from ltbench.trial import store
+from ltbench.trial.claim import CLAIM, BusyError, ClaimLostError, claim, holder_of, is_claimed
 from ltbench.trial.holder import SILENCE, Holder
 
 CODES = [None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP]
@@ -253,4 +255,78 @@ def test_another_error_of_the_lock_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(OSError, match="Input/output"), claim(tmp_path):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("off", [600.0, -600.0])
+def test_a_clock_that_is_minutes_off_misleads_nobody(
+    off: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ages are by the clock that stamps the files, not by that of whoever looks."""
+    now = time.time()
+    monkeypatch.setattr(claims.time, "time", lambda: now + off)
+    path = leave(tmp_path, elsewhere())
+    then = now - SILENCE / 2
+    os.utime(path, (then, then))
+    assert is_claimed(tmp_path)
+    with pytest.raises(BusyError), claim(tmp_path):
+        pass
+    then = now - SILENCE - 30
+    os.utime(path, (then, then))
+    assert not is_claimed(tmp_path)
+    assert [found.name for found in tmp_path.iterdir()] == [CLAIM]
+    with claim(tmp_path):
+        pass
+
+
+def test_a_lock_through_another_mount_says_nothing(tmp_path: Path) -> None:
+    """Two containers of one machine, each with a mount of its own: locks of neither reach the other."""
+    here = Holder.here()
+    hidden = dataclasses.replace(here, space="another", mount="another")
+    leave(tmp_path, hidden)
+    assert is_claimed(tmp_path)
+    with pytest.raises(BusyError), claim(tmp_path):
+        pass
+    leave(tmp_path, dataclasses.replace(hidden, mount=str(tmp_path.stat().st_dev)))
+    assert not is_claimed(tmp_path)  # through the same one the lock would be seen
+
+
+@pytest.mark.parametrize("finished", [False, True], ids=["at work", "done with it"])
+def test_who_lost_the_claim_writes_nothing_more(finished: bool, tmp_path: Path) -> None:
+    """It finds out before the file gets its name, not at its next sign of life."""
+    folder = tmp_path / "trial"
+    with claim(folder) as held:
+        write_json(folder / "deep" / "mine.json", 1)
+        if finished:
+            (folder / CLAIM).unlink()
+        else:
+            leave(folder, elsewhere())
+        before = sorted(folder.rglob("*"))
+        for write in (
+            lambda: write_json(folder / "deep" / "mine.json", 2),
+            lambda: write_json(folder / "new.json", 2),
+            lambda: store.clear_attempt(folder),
+        ):
+            with pytest.raises(ClaimLostError, match="was taken over by another process"):
+                write()
+        assert held.lost
+        write_json(tmp_path / "other.json", 3)
+    assert (folder / "deep" / "mine.json").read_text() == "1\n"
+    assert sorted(folder.rglob("*")) == before
+    write_json(folder / "new.json", 4)  # the right is asked for only within a claim
+
+
+def test_a_network_that_fails_for_a_moment_loses_no_claim(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with claim(tmp_path) as held:
+
+        def unreachable(path: Path) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", unreachable)
+            held.check()
+        held.check()
+        assert not held.lost
     assert list(tmp_path.iterdir()) == []
