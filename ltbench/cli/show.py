@@ -1,4 +1,4 @@
-"""``ltbench show``: what a method, strategy, protocol or source resolves to, and where each value is from."""
+"""``ltbench show``: what a method, strategy, protocol, source or encoder is, and where each value is from."""
 
 from __future__ import annotations
 
@@ -72,8 +72,14 @@ def command(
         from ltbench.cli.show_method import show_source
 
         show_source(call.name, registries)
+    elif call is not None and call.name.partition(":")[0] in registries.encoders.plugins:
+        from ltbench.cli.show_method import show_encoder
+
+        show_encoder(call.name.partition(":")[0], registries)
     else:
-        kinds: tuple[Any, ...] = (registries.methods, registries.strategies, registries.sources)
+        kinds: tuple[Any, ...] = (
+            *(registries.methods, registries.strategies, registries.sources, registries.encoders),
+        )
         for registry in kinds:
             if call is not None and (call.name in registry.broken or call.name in registry.clashes):
                 registry.get(call.name)
@@ -81,10 +87,11 @@ def command(
             *registries.methods.plugins,
             *registries.strategies.plugins,
             *registries.sources.plugins,
+            *registries.encoders.plugins,
             *find_protocols(plugins).files,
         ]
         raise InputError(
-            f"no method, strategy, protocol or source is called {name!r}{nearest(name, known)}"
+            f"no method, strategy, protocol, source or encoder is called {name!r}{nearest(name, known)}"
         )
 
 
