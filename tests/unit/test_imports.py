@@ -33,7 +33,7 @@ ORDER = (
     "registry",
     "protocol",
     "trial",
-    "resolve models shift",
+    "resolve models shift features",
     "data",
     "task",
     "contract",
