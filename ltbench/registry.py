@@ -26,6 +26,7 @@ from ltbench.plugins.shipped import digest_unless_shipped
 
 if TYPE_CHECKING:
     from ltbench.backbone import Backbone
+    from ltbench.encoder import Encoder
     from ltbench.method import Method
     from ltbench.source import DataSource
     from ltbench.strategy import Strategy
@@ -106,6 +107,7 @@ class Registries:
     strategies: Registry[Strategy[Any]]
     sources: Registry[DataSource[Any]] = field(default_factory=lambda: Registry(_SOURCE))
     backbones: Registry[Backbone] = field(default_factory=lambda: Registry("backbone"))
+    encoders: Registry[Encoder] = field(default_factory=lambda: Registry("encoder"))
 
 
 def load_registries(plugins: Sequence[str] = ()) -> Registries:
@@ -124,6 +126,11 @@ def load_sources(plugins: Sequence[str] = ()) -> Registry[DataSource[Any]]:
 def load_backbones(plugins: Sequence[str] = ()) -> Registry[Backbone]:
     """The backbones alone, as in :func:`load_registries`; torch is imported where one is built."""
     return _load_backbones(_stamped(plugins))
+
+
+def load_encoders(plugins: Sequence[str] = ()) -> Registry[Encoder]:
+    """The encoders alone, as in :func:`load_registries`; their libraries are imported where one is loaded."""
+    return _load_encoders(_stamped(plugins))
 
 
 def _stamped(plugins: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -145,7 +152,8 @@ def _load(files: tuple[tuple[str, str], ...]) -> Registries:
     _scan_entry_points(strategies, "ltbench.strategies", Strategy)
     for file, stamp in files:
         _add_file(file, stamp, (methods, Method), (strategies, Strategy))
-    return Registries(methods, strategies, _load_sources(files), _load_backbones(files))
+    others = (_load_sources(files), _load_backbones(files), _load_encoders(files))
+    return Registries(methods, strategies, *others)
 
 
 @lru_cache(maxsize=8)
@@ -172,6 +180,18 @@ def _load_backbones(files: tuple[tuple[str, str], ...]) -> Registry[Backbone]:
     return backbones
 
 
+@lru_cache(maxsize=8)
+def _load_encoders(files: tuple[tuple[str, str], ...]) -> Registry[Encoder]:
+    from ltbench.encoder import Encoder
+
+    encoders: Registry[Encoder] = Registry("encoder")
+    _scan_folder(encoders, "ltbench.encoders.shipped", Encoder)
+    _scan_entry_points(encoders, "ltbench.encoders", Encoder)
+    for file, stamp in files:
+        _add_file(file, stamp, (encoders, Encoder))
+    return encoders
+
+
 def _add_file(file: str, stamp: str, *kinds: tuple[Registry[Any], type[Any]]) -> None:
     """What of ``kinds`` a --plugin file defines. A file without a plugin of any kind is a mistake."""
     module = _import(file, stamp)
@@ -182,8 +202,8 @@ def _add_file(file: str, stamp: str, *kinds: tuple[Registry[Any], type[Any]]) ->
                 registry.add(Plugin(cls.name, cls, file, digest))
         if not any(list(_classes(module, base)) for base in _bases()):
             raise InputError(
-                f"--plugin {file} defines no Method, no Strategy, no DataSource and no "
-                "Backbone with a name"
+                f"--plugin {file} defines no Method, no Strategy, no DataSource, no Backbone and "
+                "no Encoder with a name"
             )
     except TypeError as error:
         raise InputError(f"--plugin {file}: {error}") from error
@@ -191,11 +211,12 @@ def _add_file(file: str, stamp: str, *kinds: tuple[Registry[Any], type[Any]]) ->
 
 def _bases() -> tuple[type[Any], ...]:
     from ltbench.backbone import Backbone
+    from ltbench.encoder import Encoder
     from ltbench.method import Method
     from ltbench.source import DataSource
     from ltbench.strategy import Strategy
 
-    return Method, Strategy, DataSource, Backbone
+    return Method, Strategy, DataSource, Backbone, Encoder
 
 
 @lru_cache(maxsize=32)

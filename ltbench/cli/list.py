@@ -19,16 +19,18 @@ Examples:
   ltbench list protocols
   ltbench list sources
   ltbench list backbones
+  ltbench list encoders
 """
 
 
 @click.command(name="list", epilog=EPILOG)
 @click.argument(
-    "what", type=click.Choice(["methods", "strategies", "protocols", "sources", "backbones"])
+    "what",
+    type=click.Choice(["methods", "strategies", "protocols", "sources", "backbones", "encoders"]),
 )
 @plugin_option
 def command(what: str, plugins: tuple[str, ...]) -> None:
-    """List methods, test-time strategies, protocols, sources of images or backbones.
+    """List methods, test-time strategies, protocols, sources of images, backbones or encoders.
 
     Methods stand by family, with their number of experts and what training costs beside ce.
     """
@@ -40,6 +42,9 @@ def command(what: str, plugins: tuple[str, ...]) -> None:
         return
     if what == "backbones":
         _list_backbones(plugins)
+        return
+    if what == "encoders":
+        _list_encoders(plugins)
         return
     from ltbench.registry import load_registries
 
@@ -86,6 +91,25 @@ def _list_backbones(plugins: tuple[str, ...]) -> None:
     ]
     rows += [(name, told, "", origin) for name, told, origin in _unusable(registry)]
     _print(rows, ("name", "title", "model.shared may be", "from"))
+
+
+def _list_encoders(plugins: tuple[str, ...]) -> None:
+    from ltbench.registry import load_encoders
+
+    registry = load_encoders(plugins)
+    rows = [
+        (
+            f"{name}:NAME" if cls.family else name,
+            cls.title,
+            " or ".join(f"--{taken}" for taken in cls.takes) or "its own",
+            f"ltbench[{cls.extra}]" if cls.extra else ", ".join(cls.requires),
+            plugin.origin,
+        )
+        for name, plugin in sorted(registry.plugins.items())
+        for cls in [plugin.cls]
+    ]
+    rows += [(name, told, "", "", origin) for name, told, origin in _unusable(registry)]
+    _print(rows, ("name", "title", "weights", "needs", "from"))
 
 
 def _list_protocols(plugins: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""``ltbench show``: a method, strategy, protocol, source or backbone, and where each value is from."""
+"""``ltbench show``: a method, strategy, protocol, source, backbone or encoder, resolved."""
 
 from __future__ import annotations
 
@@ -77,16 +77,22 @@ def command(
         from ltbench.cli.show_backbone import show_backbone
 
         show_backbone(call.name, under, registries)
+    elif call is not None and call.name.partition(":")[0] in registries.encoders.plugins:
+        from ltbench.cli.show_method import show_encoder
+
+        show_encoder(call.name.partition(":")[0], registries)
     else:
         kinds: tuple[Any, ...] = (
-            *(registries.methods, registries.strategies, registries.sources, registries.backbones),
+            *(registries.methods, registries.strategies, registries.sources),
+            *(registries.backbones, registries.encoders),
         )
         for registry in kinds:
             if call is not None and (call.name in registry.broken or call.name in registry.clashes):
                 registry.get(call.name)
         known = [*(each for kind in kinds for each in kind.plugins), *find_protocols(plugins).files]
         raise InputError(
-            f"no method, strategy, protocol, source or backbone is called {name!r}{nearest(name, known)}"
+            "no method, strategy, protocol, source, backbone or encoder is called "
+            f"{name!r}{nearest(name, known)}"
         )
 
 

@@ -90,6 +90,22 @@ def show_source(name: str, registries: Registries) -> None:
     stdout_console().print(table)
 
 
+def show_encoder(name: str, registries: Registries) -> None:
+    plugin = registries.encoders.get(name)
+    cls = plugin.cls
+    click.echo(f"{f'{name}:NAME' if cls.family else name}: {cls.title}")
+    click.echo(f"from {plugin.origin}")
+    click.echo(f"licence: {cls.licence or 'not stated'}")
+    if cls.url:
+        click.echo(f"where its weights come from: {cls.url}")
+    click.echo(f"weights: {' or '.join(f'--{taken}' for taken in cls.takes) or 'its own'}")
+    click.echo(f"--output: {', '.join(cls.outputs)}")
+    if cls.requires:
+        extra = f" (pip install 'ltbench[{cls.extra}]')" if cls.extra else ""
+        click.echo(f"needs the packages: {', '.join(cls.requires)}{extra}")
+    click.echo(_text(cls.__doc__))
+
+
 def show_bibtex(name: str, registries: Registries) -> None:
     """The entry of the method or strategy ``name``; raises :class:`InputError` without one."""
     from ltbench.report.cite import entry_of

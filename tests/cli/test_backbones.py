@@ -197,7 +197,7 @@ def test_a_backbone_is_shown_with_what_it_costs(ltbench_here: CommandLine) -> No
     )  # as torchvision's
     refused = ltbench_here("show", "resnext")
     assert refused.returncode == 2
-    assert "no method, strategy, protocol, source or backbone is called 'resnext'" in refused.stderr
+    assert "source, backbone or encoder is called 'resnext'" in refused.stderr
 
 
 def test_a_backbone_of_ones_own_is_listed_trained_and_told_from_an_edited_one(

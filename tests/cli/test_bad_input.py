@@ -206,7 +206,7 @@ def test_dry_run_and_evaluate_refuse_the_same(
         ("list methods --plugin nowhere.py", r"no such file"),
         (
             "show nonsense",
-            r"no method, strategy, protocol, source or backbone is called 'nonsense'",
+            r"no method, strategy, protocol, source, backbone or encoder is called 'nonsense'",
         ),
         (
             "run --methods ce --protocol digits-lt --set data.source=digit --set data.image_size=8",
@@ -370,7 +370,7 @@ class Mine(Method):
         ("def broken(:\n", r"cannot be imported: SyntaxError: invalid syntax"),
         ("import nosuchmodule\n", r"cannot be imported: ModuleNotFoundError: .*'nosuchmodule'"),
         ("raise SystemExit(0)\n", r"cannot be imported: SystemExit"),
-        ("x = 1\n", r"defines no Method, no Strategy, no DataSource and no Backbone"),
+        ("x = 1\n", r"defines no Method, no Strategy, no DataSource, no Backbone and no Encoder"),
         (METHOD.replace("def loss", "def los").format(name="mine"), r"Mine does not define loss"),
         (METHOD.format(name="ce"), r"two methods are called 'ce': .*cross_entropy and .*mine\.py"),
         (METHOD.format(name="../x"), r"'\.\./x' is not usable"),

@@ -24,7 +24,7 @@ ORDER = (
     "fields hyper",
     "request seen",
     "method",
-    "strategy mixing reweighting contrast backbone",
+    "strategy mixing reweighting contrast backbone encoder",
     "session seeds",
     "data.dataset data.findings",  # what a source hands over: its contract names these files alone
     "data.raw",
@@ -33,7 +33,7 @@ ORDER = (
     "registry",
     "protocol",
     "trial",
-    "resolve models shift",
+    "resolve models shift features",
     "data",
     "task",
     "contract",
@@ -42,6 +42,7 @@ ORDER = (
     "report",  # knows nothing of how records come about; what tidies them up asks it what it reads
     "evaluate",
     "execute",
+    "encoders",
     "imported",
     "scaffold",
     "cli",

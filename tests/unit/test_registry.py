@@ -53,6 +53,7 @@ def _forget() -> None:
     module._load.cache_clear()
     module._load_sources.cache_clear()
     module._load_backbones.cache_clear()
+    module._load_encoders.cache_clear()
 
 
 @pytest.fixture
@@ -160,7 +161,7 @@ def test_bad_names_are_refused(write: Write, name: object) -> None:
         ("raise RuntimeError('two\\nlines')\n", "cannot be imported: RuntimeError: two$"),
         ("import no_such_module_anywhere\n", "cannot be imported: ModuleNotFoundError"),
         ("raise SystemExit(3)\n", "cannot be imported: SystemExit"),
-        ("x = 1\n", "defines no Method, no Strategy, no DataSource and no Backbone"),
+        ("x = 1\n", "defines no Method, no Strategy, no DataSource, no Backbone and no Encoder"),
         ("from ltbench.methods.train.cross_entropy import CrossEntropy\n", "defines no Method"),
         (
             "from ltbench.method import Method\nclass A(Method):\n    name = 'aa'\n",

@@ -1,0 +1,1 @@
+"""The encoders that ltbench ships, one library a file; that is imported where a network is loaded."""
