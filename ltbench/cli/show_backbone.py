@@ -39,7 +39,7 @@ def show_backbone(name: str, protocol: Protocol | None, registries: Registries) 
     click.echo(f"takes pretrained weights: {'yes' if cls.takes_weights else 'no'}")
     shared = protocol.model.shared if protocol and protocol.model.backbone == name else None
     chosen = ChosenBackbone.of(cls, shared)
-    sizes = _USUAL
+    sizes: tuple[tuple[int, int], ...] = _USUAL
     if protocol is not None:
         sizes = ((protocol.data.used_classes, protocol.data.image_size),)
         click.echo(f"under {protocol.name} {protocol.version}")
