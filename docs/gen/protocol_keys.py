@@ -22,6 +22,7 @@ TABLES: dict[str, type[Any]] = {
     "test.permuted": protocol.PermutedConfig,
     "model": protocol.ModelConfig,
     "model.pretrained": protocol.PretrainedConfig,
+    "data.encoder": protocol.EncoderClaim,
     "recipe": protocol.Recipe,
     "views": protocol.ViewsConfig,
     "[study]": StudyPart,

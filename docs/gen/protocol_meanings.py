@@ -16,8 +16,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     "data": {
         "source": "`digits`, `cifar10`, `cifar100`, `parquet`, `image-folder` (or `folder`), `table`, "
         "`torchvision:FashionMNIST` and the like ([which](own-images.md#published-sets-by-name)), "
-        "[`lists`](lists.md), or [one of yours](plugins/source.md)",
-        "image_size": "pixels a side",
+        "[`lists`](lists.md), `features`, or [one of yours](plugins/source.md)",
         "mean": "per channel, in [0, 1]; absent: of the training images",
         "std": "likewise",
     },
@@ -44,7 +43,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "model": {
         "backbone": "`resnet8` to `resnet32` for small images; `resnet10`, `resnet50`, `resnext50_32x4d`, "
-        "`resnet152` for large ones; or [one of yours](plugins/backbone.md)"
+        "`resnet152` for large ones; `frozen` for source features; or [one of yours](plugins/backbone.md)"
     },
     "recipe": {
         "epochs": "of the whole training, all phases together",
