@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ltbench.errors import ContractError
 from ltbench.evaluate.carried_prior import (
     carried_prior,
     held_out_sample,
@@ -24,7 +25,19 @@ def measured_prior(
 
     Made of weights, images and the trial's seed alone: a resumed training has the same. It draws
     from a generator of its own and comes after the last step. No label of a test image is read.
+
+    A bias or posterior that breaks its contract costs no finished training: the record says what is
+    wrong, and the rows that stand on it fail with the same words.
     """
+    try:
+        return _measured(context, inference, holdout)
+    except ContractError as error:
+        return {"unknown": str(error)}
+
+
+def _measured(
+    context: TrialContext, inference: Inference, holdout: Tensor | None
+) -> dict[str, Json]:
     task, method = context.task, context.method()
     if why := unknown_prior(method):
         return {"unknown": why}

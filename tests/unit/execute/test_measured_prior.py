@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ltbench import load_images, load_logits, load_model
 from ltbench.data.dataset import Dataset
+from ltbench.errors import ContractError
 from ltbench.evaluate import carried_prior
 from ltbench.execute import measured_prior, train_trial
 from ltbench.execute.prepare import prepare
@@ -80,6 +81,20 @@ def test_a_method_without_closed_form_runs_no_image(
     monkeypatch.setattr(measured_prior, "training_places", None)  # would fail
     assert record(trained(tmp_path, "ride"))["carried_prior"] == {
         "unknown": "method 'ride' states neither bias nor posterior"
+    }
+
+
+def test_a_bias_that_breaks_its_contract_leaves_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ContractError("method 'ce': bias returned shape (3, 4); expected (1, 10)")
+
+    monkeypatch.setattr(measured_prior, "carried_prior", broken)
+    found = record(trained(tmp_path, "ce"))
+    assert found["status"] == "finished"
+    assert found["carried_prior"] == {
+        "unknown": "method 'ce': bias returned shape (3, 4); expected (1, 10)"
     }
 
 
