@@ -18,6 +18,7 @@ from ltbench.data.dataset import Dataset, Images
 from ltbench.errors import ContractError
 from ltbench.evaluate.large_logits import is_large, logits_in_pieces, read_images
 from ltbench.execute.context import TrialContext, now, save_tensors
+from ltbench.execute.measured_prior import measured_prior
 from ltbench.execute.parents import start_weights, teacher_network
 from ltbench.features.dataset import FeatureDataset
 from ltbench.files import write_json, write_text
@@ -76,7 +77,8 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     began = time.monotonic()
     inference = Inference(network, context.mean, context.std, context.device)
     finish(job, network, inference)
-    _store_logits(context, job, inference, progress.history)
+    holdout = _store_logits(context, job, inference, progress.history)
+    carried = measured_prior(context, inference, holdout)
     inference_seconds = time.monotonic() - began
     weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     save_tensors(context.folder / store.WEIGHTS, weights)
@@ -84,6 +86,7 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     write_text(context.folder / store.HISTORY, lines)
     images = len(labels) * len(progress.history)
     record = _record(context, network, progress.environments, preemptions)
+    record["carried_prior"] = carried
     record["cost"] = {
         "seconds": {
             "data": round(context.data_seconds, 3),
@@ -109,8 +112,11 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
 
 def _store_logits(
     context: TrialContext, job: TrainingJob, inference: Inference, history: list[dict[str, Any]]
-) -> None:
-    """Of the test images and the hold-out; those of a large test set go to the disk as they come."""
+) -> Tensor | None:
+    """Of the test images and the hold-out; those of a large test set go to the disk as they come.
+
+    Returns those of the hold-out.
+    """
     test, path = context.task.splits.test, context.folder / store.LOGITS
 
     def told(done: int, total: int) -> None:
@@ -126,7 +132,7 @@ def _store_logits(
         logits = inference.dataset(test, told)
         check_outputs(job, logits, history)
         save_tensors(path, {"logits": logits, **holdout})
-        return
+        return holdout.get("holdout")
 
     def parts() -> Iterator[Tensor]:
         for part in logits_in_pieces(inference, read_images(test), len(test), told):
@@ -135,6 +141,7 @@ def _store_logits(
 
     whole = {name: Pieces.whole(logits) for name, logits in holdout.items()}
     write_pieces(path, {"logits": Pieces(shape, torch.float32, parts()), **whole})
+    return holdout.get("holdout")
 
 
 def finish(job: TrainingJob, network: ExpertNetwork, inference: Inference) -> None:

@@ -108,8 +108,10 @@ def checkpoints(results: Path) -> list[tuple[Path, int]]:
     return found
 
 
-def outcome(results: Path, name: str) -> tuple[bytes, bytes, dict[str, Any], list[float]]:
-    """What must be the same to the last bit: logits, weights, evaluations and losses."""
+def outcome(
+    results: Path, name: str
+) -> tuple[bytes, bytes, dict[str, Any], list[float], dict[str, Any]]:
+    """What must be the same to the last bit: logits, weights, evaluations, losses, measured prior."""
     folder = folder_of(results, name)
     evaluations = {
         path.name: json.loads(path.read_text())["distributions"]
@@ -117,7 +119,8 @@ def outcome(results: Path, name: str) -> tuple[bytes, bytes, dict[str, Any], lis
     }
     history = map(json.loads, (folder / "history.jsonl").read_text().splitlines())
     files = [(folder / f"{file}.safetensors").read_bytes() for file in ("logits", "weights")]
-    return files[0], files[1], evaluations, [entry["loss"] for entry in history]
+    carried = json.loads((folder / "trial.json").read_text())["carried_prior"]
+    return files[0], files[1], evaluations, [entry["loss"] for entry in history], carried
 
 
 def preemptions(results: Path, name: str) -> int:

@@ -11,6 +11,7 @@ import json
 import msgspec
 
 from ltbench.report.records.bias import parse_bias, parse_bias_kind
+from ltbench.report.records.carried import parse_carried
 from ltbench.report.records.checks import Malformed, Node
 from ltbench.report.records.plain_distributions import plain_distributions
 from ltbench.report.records.schema import (
@@ -57,6 +58,7 @@ def parse_trial(root: Node) -> Trial:
         cost=_cost(root.get("cost")),
         member_trials=_member_trials(root.get(KEY)),
         member_codes=_member_codes(root.get(KEY)),
+        carried=parse_carried(root.get("carried_prior")),
     )
 
 

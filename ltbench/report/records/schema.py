@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ltbench.report.records.bias import BiasEstimate
+from ltbench.report.records.carried import CarriedPrior
 from ltbench.trial.asked_code import Code
 from ltbench.trial.class_arrays import ArraysFile, ClassArrays
 
@@ -235,6 +236,8 @@ class Trial:
     """Of an ensemble: the trials of its networks; none for one network."""
     member_codes: tuple[Code, ...] = ()
     """Of an ensemble: the code that its members stand on; none for imports and for one network."""
+    carried: CarriedPrior | None = None
+    """The prior that its logits were measured to carry; None where the record does not tell."""
 
     @property
     def members(self) -> int:

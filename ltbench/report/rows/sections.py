@@ -19,6 +19,7 @@ from ltbench.report.records.names import (
 from ltbench.report.records.read import Records
 from ltbench.report.records.schema import Evaluation, Failure
 from ltbench.report.records.streams import StreamRecord
+from ltbench.report.rows.carried_notes import carried_notes
 from ltbench.report.rows.one_code import OneCode, section_code
 from ltbench.report.rows.oracle_notes import oracle_notes
 from ltbench.report.rows.rows import Row, build_rows
@@ -192,6 +193,7 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
             definitions[d.name].add(d.definition)
     for name in sorted(name for name, texts in definitions.items() if len(texts) > 1):
         notes.append(f"{name} is not defined alike in all records; compare its column with care")
+    notes.extend(carried_notes(rows))
     notes.extend(oracle_notes(rows, {name: test.kind for name, test in found.items()}))
     tests = (d for e in evaluations for d in e.distributions)
     notes.extend(uniform_notes(tests, evaluations[0].groups))
