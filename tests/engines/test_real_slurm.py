@@ -106,11 +106,11 @@ def test_a_job_over_its_time_goes_on_from_the_last_checkpoint(
 ) -> None:
     """SLURM sends the signal while a step takes longer than the job has left."""
     pytest.importorskip("submitit", reason="ltbench[slurm] is not installed")
-    limit = ["--engine-set", "time=1", "--engine-set", "signal_delay=15"]
+    limit = ["--engine-set", "time=2", "--engine-set", "signal_delay=15"]
     scene.start(*scene.words("held", *ENGINE[:2], *limit, *ENGINE[4:]))
     scene.until_held()
     job = job_of(scene)
-    wait_for(lambda: _pending(job), scene, 180)
+    wait_for(lambda: _pending(job), scene, 240)
     scene.go.touch()
     release(job)
     assert ended(scene.started[0], scene, 240) == 0
