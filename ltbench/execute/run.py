@@ -157,8 +157,12 @@ class _Execution:
 
     def _bring_forward(self) -> bool:
         """Puts a trial first that can start now, an ensemble after its members; False: none can."""
-        unfinished = {planned.trial.hash for planned in self.waiting} | set(self.running)
+        unfinished: set[str] = (
+            set()
+        )  # made only where something waits for it: there may be thousands
         for planned in self.waiting:
+            if planned.after and not unfinished:
+                unfinished = {other.trial.hash for other in self.waiting} | set(self.running)
             if not unfinished & set(planned.after):
                 self.waiting.remove(planned)
                 self.waiting.appendleft(planned)

@@ -105,7 +105,7 @@ def _on_one_processor() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def wait_for(condition: Callable[[], Any], scene: Scene | None = None, seconds: float = 60) -> Any:
+def wait_for(condition: Callable[[], Any], scene: Scene | None = None, seconds: float = 180) -> Any:
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, scene.text() if scene else "waited in vain"
@@ -113,7 +113,7 @@ def wait_for(condition: Callable[[], Any], scene: Scene | None = None, seconds: 
     return found
 
 
-def ended(process: subprocess.Popen[bytes], scene: Scene, seconds: float = 60) -> int:
+def ended(process: subprocess.Popen[bytes], scene: Scene, seconds: float = 180) -> int:
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:

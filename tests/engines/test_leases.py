@@ -59,6 +59,8 @@ def hosts(request: pytest.FixtureRequest, scene: Scene, tmp_path: Path) -> Hosts
 def files(results: Path) -> dict[str, tuple[bytes, int]]:
     """Everything in the folders of trials, with its time."""
     found = [path for path in sorted(results.rglob("*")) if path.is_file()]
+    # What is open when it is replaced keeps a name until it is closed, on such a file system.
+    found = [path for path in found if not path.name.startswith(".fuse_hidden")]
     return {str(p.relative_to(results)): (p.read_bytes(), p.stat().st_mtime_ns) for p in found}
 
 
@@ -94,13 +96,13 @@ def test_a_holder_that_was_frozen_writes_nothing_when_it_wakes(
         os.kill(process, signal.SIGSTOP)
     scene.go.touch()
     second = hosts.start(1)
-    assert ended(second, scene, 90) == 0  # taken over, and resumed from its checkpoint
+    assert ended(second, scene) == 0  # taken over, and resumed from its checkpoint
     assert scene.record()["preemptions"] == 1
     assert scene.bits() == undisturbed
     before = files(hosts.results[1])
     for process in both:
         os.kill(process, signal.SIGCONT)
-    assert ended(first, scene, 90) == 0  # it finds the trial done
+    assert ended(first, scene) == 0  # it finds the trial done
     assert "another process holds this trial" in scene.text()
     assert "Traceback" not in scene.text()
     assert files(hosts.results[1]) == before
@@ -118,7 +120,7 @@ def test_a_killed_holder_is_followed_after_its_lease(
         os.kill(process, signal.SIGKILL)
     first.wait()
     scene.go.touch()
-    assert ended(second, scene, 90) == 0
+    assert ended(second, scene) == 0
     assert scene.record()["preemptions"] == 1
     assert scene.bits() == undisturbed
     assert not list(hosts.results[1].rglob(".claim*"))
@@ -134,11 +136,11 @@ def test_the_network_of_the_holder_is_gone_for_longer_than_its_lease(
     with network.gone(network.one):
         scene.go.touch()
         second = hosts.start(1)
-        assert ended(second, scene, 90) == 0
+        assert ended(second, scene) == 0
         scene.results = hosts.results[1]
         assert scene.bits() == undisturbed
         before = files(hosts.results[1])
-    assert ended(first, scene, 90) == 0
+    assert ended(first, scene) == 0
     assert files(hosts.results[1]) == before
     assert scene.record()["preemptions"] == 1
     assert "Traceback" not in scene.text()

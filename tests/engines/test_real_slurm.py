@@ -1,7 +1,8 @@
 """On a real SLURM: what a cluster does to jobs. Found by ``sbatch``; SLURM_CONF may lead to a private one.
 
 ``make test-slurm`` installs Debian's packages where it may. A partition that preempts the default one is
-named by LTBENCH_TEST_SLURM_HIGH; without it that test is skipped.
+named by LTBENCH_TEST_SLURM_HIGH, a folder with the process ids of nodes that run on this machine (NODE.pid)
+by LTBENCH_TEST_SLURM_PIDS; without them their tests are skipped.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +99,67 @@ def test_preemption(held: Scene, undisturbed: dict[str, bytes]) -> None:
 
 def _pending(job: str) -> bool:
     return "PENDING" in slurm("squeue", "-h", "-j", job, "-o", "%T")
+
+
+def test_a_job_over_its_time_goes_on_from_the_last_checkpoint(
+    scene: Scene, undisturbed: dict[str, bytes]
+) -> None:
+    """SLURM sends the signal while a step takes longer than the job has left."""
+    pytest.importorskip("submitit", reason="ltbench[slurm] is not installed")
+    limit = ["--engine-set", "time=2", "--engine-set", "signal_delay=15"]
+    scene.start(*scene.words("held", *ENGINE[:2], *limit, *ENGINE[4:]))
+    scene.until_held()
+    job = job_of(scene)
+    wait_for(lambda: _pending(job), scene, 240)
+    scene.go.touch()
+    release(job)
+    assert ended(scene.started[0], scene, 240) == 0
+    assert scene.record()["preemptions"] == 1
+    assert scene.bits() == undisturbed
+    assert "tried again" not in scene.text()
+    assert "Traceback" not in scene.text()
+
+
+def test_a_node_dies(held: Scene, undisturbed: dict[str, bytes]) -> None:
+    """Its daemon, the job's shepherd and the job itself are gone at once: SLURM requeues the job."""
+    folder = os.environ.get("LTBENCH_TEST_SLURM_PIDS")
+    if not folder:
+        pytest.skip(
+            "LTBENCH_TEST_SLURM_PIDS names no folder with the process ids of nodes, NODE.pid"
+        )
+    job = job_of(held)
+    node = slurm("squeue", "-h", "-j", job, "-o", "%N").strip()
+    daemon = int((Path(folder) / f"{node}.pid").read_text())
+    command = Path(f"/proc/{daemon}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    family = _family(held.holder())
+    os.kill(daemon, signal.SIGKILL)
+    for process in family:
+        os.kill(process, signal.SIGKILL)
+    try:
+        wait_for(lambda: _pending(job) or _elsewhere(job, node), held, 180)
+        held.go.touch()
+        if _pending(job):
+            release(job)
+        assert ended(held.started[0], held, 240) == 0
+        assert held.record()["preemptions"] == 1
+        assert held.bits() == undisturbed
+        assert "Traceback" not in held.text()
+    finally:
+        subprocess.run(command, check=False)  # the node is back for the next test
+
+
+def _family(process: int) -> list[int]:
+    """A job's process and those above it, up to SLURM's shepherd of the job, which comes first."""
+    found = [process]
+    while Path(f"/proc/{found[0]}/comm").read_text().strip() != "slurmstepd":
+        parent = Path(f"/proc/{found[0]}/stat").read_text().rpartition(")")[2].split()[1]
+        assert int(parent) > 1, "no slurmstepd above the job"
+        found.insert(0, int(parent))
+    return found
+
+
+def _elsewhere(job: str, node: str) -> bool:
+    return slurm("squeue", "-h", "-j", job, "-o", "%N").strip() not in ("", node)
 
 
 def test_ctrl_c_ends_the_jobs(held: Scene, undisturbed: dict[str, bytes]) -> None:

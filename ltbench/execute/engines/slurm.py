@@ -24,6 +24,7 @@ from ltbench.trial.environment import resolve_device
 
 _LEAST_MINUTES = 30
 _READ_SECONDS = 1.0  # between looks at the files of events, on a file system that many share
+_QUIET_FILES = 200  # of jobs that told nothing yet: so many are looked for at once, in turn
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ class SlurmEngine:
         self._jobs: dict[str, _Job] = {}
         self._told: deque[tuple[str, Event]] = deque()
         self._next_read = self._next_look = 0.0
+        self._first_quiet = 0
 
     def submit(self, message: Message) -> None:
         trial = str(message["trial"])
@@ -159,7 +161,7 @@ class SlurmEngine:
             yield self._told.popleft()
         if time.monotonic() >= self._next_read:
             self._next_read = time.monotonic() + min(_READ_SECONDS, self.settings.watch)
-            for job in list(self._jobs.values()):
+            for job in self._due():
                 for item in self._read(job):
                     found = True
                     yield item
@@ -232,6 +234,14 @@ class SlurmEngine:
             for trial in placed:
                 self._tell_place(trial, name)
         self._next_look = time.monotonic() + self.settings.watch
+
+    def _due(self) -> list[_Job]:
+        """Jobs whose events are read now: all that run, and of thousands that wait a part."""
+        quiet = [job for job in self._jobs.values() if not job.any_started]
+        heard = [job for job in self._jobs.values() if job.any_started]
+        first = self._first_quiet if self._first_quiet < len(quiet) else 0
+        self._first_quiet = first + _QUIET_FILES
+        return heard + quiet[first : self._first_quiet]
 
     def _read(self, job: _Job) -> Iterator[tuple[str, Event]]:
         for trial, submitted in list(job.left.items()):

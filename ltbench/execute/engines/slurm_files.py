@@ -13,7 +13,7 @@ from typing import Any
 from ltbench.errors import InputError
 from ltbench.execute.engine import FINAL, Event, Message
 from ltbench.execute.engines.slurm_job import Told
-from ltbench.files import read_json, write_json
+from ltbench.files import json_text, read_json, write_text
 
 _LOG = 20_000  # bytes of a log that are kept with a failure
 
@@ -75,7 +75,8 @@ class SlurmFiles:
             "events": submitted.told.events,
             "stop": submitted.stop_file,
         }
-        write_json(self._path(submitted.trial), facts)
+        # Not durable: of thousands of trials each would wait for the disk, and claims protect them.
+        write_text(self._path(submitted.trial), json_text(facts, indent=None), durable=False)
         return submitted
 
     def known(self, trial: str, message: Message) -> Submitted | None:
