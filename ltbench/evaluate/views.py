@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ltbench.data.cache import cache_root
@@ -28,7 +28,7 @@ from ltbench.evaluate.view_processes import render_missing
 from ltbench.files import write_atomically
 from ltbench.protocol.protocol import ViewsConfig
 from ltbench.train.infer import Inference
-from ltbench.trial.tensor_file import Pieces, write_pieces
+from ltbench.trial.tensor_file import Pieces, read_tensors, write_pieces
 from ltbench.trial.trial import content_hash
 
 Report = Callable[[str, int, int], None]
@@ -69,7 +69,7 @@ class ViewLogits:
     def _load(self, k: int) -> Tensor:
         path = self._folder / f"pair{k}.safetensors"
         try:
-            return load_file(path)["logits"]
+            return read_tensors(path)["logits"]
         except (OSError, SafetensorError, KeyError):
             pass  # not there yet, or damaged: made again below
         inference = self._inference()  # before images are made: there may be no network
@@ -90,7 +90,7 @@ class ViewLogits:
             for part in logits_in_pieces(inference, side, count, told, bf16=bf16, most=_MOST_HALF)
         )
         write_pieces(path, {"logits": Pieces(shape, torch.float16, parts)})
-        return load_file(path)["logits"]
+        return read_tensors(path)["logits"]
 
     def _stored(self, k: int) -> list[Read]:
         """Pictures of both views, from the cache, where they are put if they are not there."""
