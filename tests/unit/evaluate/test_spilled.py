@@ -225,7 +225,6 @@ def test_memory_is_bounded_by_a_part_of_the_logits(tmp_path: Path) -> None:
             "none",
             "em[iterations=4]",
             "bcts-em[iterations=4]",
-            "stability",
         ],
         cwd=ROOT,
         env={"LTBENCH_CACHE": str(tmp_path / "cache"), "PATH": "", "OMP_NUM_THREADS": "1"},
