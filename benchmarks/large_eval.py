@@ -5,8 +5,9 @@
 Three test images a class, three experts of SADE, training counts from 1,000 down to 2; the true class is
 raised by a random amount above what the training counts say, so that strategies have something to find.
 Logits lie in a file as a finished trial leaves them, views as float16. Every strategy runs in a process of
-its own: one draw of each test set, all metrics, counts by class. Prints seconds and the peak of resident
-memory; without what is a map of a file, which the system takes back when it needs it, as `anonymous`.
+its own: one draw of each test set, all metrics, counts by class. Prints seconds, the peak of resident
+memory, and of it what is no map of a file as `anonymous`. Every twelfth image is the hold-out for
+strategies that need one: a matter of memory and time, not of scores.
 """
 
 from __future__ import annotations
@@ -26,14 +27,13 @@ from typing import Any, cast
 import click
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench import get_method
 from ltbench.data.dataset import Splits
 from ltbench.evaluate.by_class import ClassCounts
 from ltbench.evaluate.evaluate import evaluate_row
-from ltbench.evaluate.outputs import TrialOutputs
+from ltbench.evaluate.outputs import HoldOut, TrialOutputs
 from ltbench.method import log_prior
 from ltbench.names import parse_row
 from ltbench.protocol.file import load_protocol_config
@@ -46,13 +46,13 @@ from ltbench.shift.testsets import build_test_sets
 from ltbench.shift.trainset import TrainSet
 from ltbench.task import Task
 from ltbench.trial.class_arrays import write_arrays
-from ltbench.trial.tensor_file import Pieces, write_pieces
+from ltbench.trial.tensor_file import Pieces, read_tensors, write_pieces
 from ltbench.trial.trial import Trial
 
 CLASSES, EXPERTS, PER_CLASS = 8142, 3, 3
 STRATEGIES = "none,tilt,em,oracle,stability"
 SETS = "forward3,uniform,backward3"
-_PIECE = 512
+_PIECE, _HELD = 512, 12
 
 
 def make(folder: Path, classes: int, *, views: bool) -> None:
@@ -108,12 +108,13 @@ def outputs_of(folder: Path, classes: int, sets: tuple[str, ...]) -> TrialOutput
     chosen = [one for one in built if one.name in sets]
     task = Task(protocol, cast(Splits, None), train, train.rank, groups, chosen)
     trial = Trial(protocol, "sade", {}, 1, "", protocol.recipe, 0, "float32", "train", "test")
-    logits = load_file(folder / "logits.safetensors")["logits"]
+    logits = read_tensors(folder / "logits.safetensors")["logits"]
 
     def views(_: int) -> Tensor:
-        return load_file(folder / "views.safetensors")["logits"]
+        return read_tensors(folder / "views.safetensors")["logits"]
 
-    return TrialOutputs(trial, task, logits, logits, labels, views)
+    holdout = HoldOut(logits[::_HELD], labels[::_HELD])
+    return TrialOutputs(trial, task, logits, logits, labels, views, holdout=holdout)
 
 
 def measure(folder: Path, classes: int, strategy: str, sets: tuple[str, ...]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ltbench.maps import release
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,6 +20,8 @@ _VALUES = 2**24
 def pieces(rows: int, *shape: int) -> Iterator[slice]:
     """Slices of the rows of ``(rows, *shape)``, in order; the last of ``shape`` is the classes.
 
+    Of several, pages of mapped files that were touched for one are given back before the next.
+
     >>> [(part.start, part.stop) for part in pieces(10, 3, 100)]
     [(0, 10)]
     """
@@ -27,6 +31,8 @@ def pieces(rows: int, *shape: int) -> Iterator[slice]:
     step = max(1, rows) if shape[-1] < MANY_CLASSES else max(1, _VALUES // size)
     for start in range(0, max(rows, 1), step):
         yield slice(start, min(start + step, rows))
+        if step < rows:
+            release()
 
 
 def by_pieces(function: Callable[..., Tensor], *tables: Tensor) -> Tensor:
@@ -37,11 +43,10 @@ def by_pieces(function: Callable[..., Tensor], *tables: Tensor) -> Tensor:
     import torch
 
     first = tables[0]
-    parts = list(pieces(len(first), *first.shape[1:]))
-    if len(parts) == 1:
-        return function(*tables)
     found: Tensor | None = None
-    for part in parts:
+    for part in pieces(len(first), *first.shape[1:]):
+        if part.stop - part.start == len(first):
+            return function(*tables)
         own = function(*(table[part] for table in tables))
         if found is None:  # filled as it comes: joining a list would hold everything twice
             found = torch.empty((len(first), *own.shape[1:]), dtype=own.dtype)

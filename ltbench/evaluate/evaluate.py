@@ -24,6 +24,7 @@ from ltbench.evaluate.reweighted import (
     prior_error,
 )
 from ltbench.evaluate.sources import build_source, with_fresh_network
+from ltbench.evaluate.spilled import rows_of, rows_of_pair
 from ltbench.evaluate.stored import sets_for
 from ltbench.hyper import Json
 from ltbench.pieces import pieces
@@ -121,15 +122,14 @@ def adapt(
     # Selected images lie class by class; in that order they would tell their labels.
     arrival = torch.randperm(len(chosen), generator=generator("arrival", name, draw))
     arriving = chosen[arrival]
-    test = _unlabelled(outputs, row, logits[arriving], arriving)  # the one copy of a draw
+    test = _unlabelled(outputs, row, rows_of(logits, arriving), arriving)  # the one copy of a draw
     rng = generator("strategy", outputs.trial.seed, strategy.name, name, draw)
     given = with_fresh_network(source, row, outputs)
     with torch.enable_grad():
         adapted = strategy.adapt(test, given, rng)
     arrived = _checked(adapted, (len(chosen), logits.shape[2]), row)
     del test, given  # a copy of all logits of the draw, before there is another table
-    scores = torch.empty_like(arrived)
-    scores[arrival] = arrived
+    scores = rows_of(arrived, torch.argsort(arrival))
     return replace(adapted, logits=scores), scores
 
 
@@ -145,12 +145,15 @@ def reweighted(
     logits, labels = outputs.logits_for(test_set), outputs.labels[there]
     classes = logits.shape[2]
 
-    def scores_of(places: Tensor) -> Tensor:
+    scores: Tensor | None = None
+    for part in pieces(len(there), *logits.shape[1:]):
+        places = there[part]
         with torch.no_grad():
-            return checked_scores(frozen(logits[places]), (len(places), classes), who)
-
-    parts = [scores_of(there[part]) for part in pieces(len(there), *logits.shape[1:])]
-    scores = parts[0] if len(parts) == 1 else torch.cat(parts)
+            own = checked_scores(frozen(logits[places]), (len(places), classes), who)
+        if scores is None:  # filled as it comes: joining a list would hold everything twice
+            scores = own if len(own) == len(there) else own.new_empty((len(there), classes))
+        scores[part] = own
+    assert scores is not None
     return Scored(scores, labels, experts[there], metrics.class_weights(labels, classes))
 
 
@@ -163,7 +166,7 @@ def _unlabelled(
     frequencies = counts.double() / len(chosen)
     return UnlabelledTest(
         logits,
-        views=(lambda k: views(k)[:, chosen]) if "views" in needs else None,
+        views=(lambda k: rows_of_pair(views(k), chosen)) if "views" in needs else None,
         pairs=outputs.task.protocol.views.pairs if outputs.pairs is None else outputs.pairs,
         true_prior=frequencies if "true_prior" in needs else None,
         images=(lambda: images(chosen)) if "network" in needs and images is not None else None,

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from ltbench.data.dataset import Dataset, Images
 from ltbench.errors import ContractError
+from ltbench.maps import LARGE
 from ltbench.train.infer import Inference
 
-LARGE = 2**30
-"""Bytes of logits in float32, above which they are made in pieces."""
 PIECE = 4096
 """Images that go through the network between two writes: whole batches of a CPU."""
 

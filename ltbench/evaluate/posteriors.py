@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ltbench.errors import ContractError
 from ltbench.evaluate.outputs import TrialOutputs
+from ltbench.evaluate.spilled import is_spilled, spilled
 from ltbench.method import Method, overrides
-from ltbench.pieces import by_pieces
+from ltbench.pieces import by_pieces, pieces
 from ltbench.resolve.ensembles import EnsembleMethod
 from ltbench.resolve.rows import ResolvedRow
 
@@ -38,6 +39,14 @@ def as_log_posteriors(outputs: TrialOutputs, row: ResolvedRow, method: Method[An
 
 def _views_as_log_posteriors(method: Method[Any], pair: Tensor) -> Tensor:
     """``(2, N, E, C)`` in the type that it is stored in."""
+    if is_spilled(pair.shape, pair.dtype):
+        size, *shape = pair.shape[1:]
+        parts = (
+            log_posteriors(method, view[part].float())
+            for view in pair
+            for part in pieces(size, *shape)
+        )
+        return spilled(pair.shape, pair.dtype, parts)
     return torch.stack(
         [
             by_pieces(lambda piece: log_posteriors(method, piece.float()).to(pair.dtype), view)
@@ -57,6 +66,9 @@ def log_posteriors(method: Method[Any], logits: Tensor) -> Tensor:
 
     Raises :class:`ContractError` for another shape or numbers that are not finite.
     """
+    if is_spilled(logits.shape, torch.float32):
+        parts = (_log_posteriors(method, logits[part]) for part in pieces(*logits.shape))
+        return spilled(logits.shape, torch.float32, parts)
     return by_pieces(lambda piece: _log_posteriors(method, piece), logits)
 
 

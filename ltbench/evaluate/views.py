@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ltbench.data.cache import cache_root
@@ -30,7 +30,7 @@ from ltbench.features.dataset import FeatureDataset
 from ltbench.files import write_atomically
 from ltbench.protocol.protocol import ViewsConfig
 from ltbench.train.infer import Inference
-from ltbench.trial.tensor_file import Pieces, write_pieces
+from ltbench.trial.tensor_file import Pieces, read_tensors, write_pieces
 from ltbench.trial.trial import content_hash
 
 Report = Callable[[str, int, int], None]
@@ -71,7 +71,7 @@ class ViewLogits:
     def _load(self, k: int) -> Tensor:
         path = self._folder / f"pair{k}.safetensors"
         try:
-            return load_file(path)["logits"]
+            return read_tensors(path)["logits"]
         except (OSError, SafetensorError, KeyError):
             pass  # not there yet, or damaged: made again below
         inference = self._inference()  # before images are made: there may be no network
@@ -92,7 +92,7 @@ class ViewLogits:
             for part in logits_in_pieces(inference, side, count, told, bf16=bf16, most=_MOST_HALF)
         )
         write_pieces(path, {"logits": Pieces(shape, torch.float16, parts)})
-        return load_file(path)["logits"]
+        return read_tensors(path)["logits"]
 
     def _sides(self, k: int) -> list[Read]:
         test = self._test

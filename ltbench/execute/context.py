@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ltbench.backbone import ChosenBackbone
@@ -30,6 +30,7 @@ from ltbench.protocol.protocol import DataConfig, Protocol
 from ltbench.registry import Plugin, Registries, load_registries
 from ltbench.task import Task, build_task
 from ltbench.trial.environment import resolve_device
+from ltbench.trial.tensor_file import read_tensors
 from ltbench.trial.trial import Trial
 
 Emit = Callable[[dict[str, Any]], None]
@@ -131,7 +132,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Raises :class:`LtbenchError`, one line, where the file is not there or is damaged."""
     try:
-        return load_file(path)
+        return read_tensors(path)
     except FileNotFoundError:
         raise LtbenchError(f"{path} is not there") from None
     except SafetensorError as error:

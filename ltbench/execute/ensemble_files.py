@@ -1,4 +1,5 @@
-"""The outputs of an ensemble: those of its members, side by side on the expert axis. No copy is kept."""
+"""The outputs of an ensemble: those of its members, side by side on the expert axis. No copy outlives
+its use."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from torch import nn
 from ltbench.errors import LtbenchError
 from ltbench.evaluate.outputs import HoldOut, TrialOutputs
 from ltbench.evaluate.sources import exact_bias
+from ltbench.evaluate.spilled import side_by_side
 from ltbench.execute.ensemble_context import EnsembleContext
 from ltbench.execute.trial_files import TrialFiles
 from ltbench.models.side_by_side import SideBySide
@@ -38,14 +40,14 @@ class EnsembleFiles:
         outputs = [part.outputs() for part in self.parts]
         first = outputs[0]
         same = all(one.shifted_logits is one.logits for one in outputs)
-        logits = torch.cat([one.logits for one in outputs], dim=1)
+        logits = side_by_side([one.logits for one in outputs])
         joint = TrialOutputs(
             self.context.trial,
             first.task,
             logits,
-            logits if same else torch.cat([one.shifted_logits for one in outputs], dim=1),
+            logits if same else side_by_side([one.shifted_logits for one in outputs]),
             first.labels,
-            lambda k: self._whole(torch.cat([one.views(k) for one in outputs], dim=2)),
+            lambda k: self._whole(side_by_side([one.views(k) for one in outputs])),
             holdout=_holdout([one.holdout for one in outputs]),
             network=self._network([one.network for one in outputs]),
             images=first.images,
@@ -89,4 +91,4 @@ def _holdout(parts: Sequence[HoldOut | None]) -> HoldOut | None:
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
-    return HoldOut(torch.cat([part.logits for part in known], dim=1), known[0].labels)
+    return HoldOut(side_by_side([part.logits for part in known]), known[0].labels)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ltbench.backbone import ChosenBackbone
+from ltbench.evaluate.large_logits import is_large
 from ltbench.execute.job import Settings
 from ltbench.method import Architecture
 from ltbench.models.build import network_cost
@@ -86,11 +87,13 @@ def estimate_trial(
         architecture,
         protocol.data.image_size,
     )
-    logits = test_size * architecture.experts * protocol.data.used_classes * 4
+    table = (architecture.experts, protocol.data.used_classes)
+    logits = 4 * test_size * table[0] * table[1]
     views = any("views" in row.needs for row in rows)
     size = 4 * parameters + logits + 200_000 * len(rows)
     if views:
-        size += 2 * protocol.views.pairs * logits
+        halved = is_large(2 * test_size, *table)  # such views are stored as float16
+        size += protocol.views.pairs * (logits if halved else 2 * logits)
     if state == "finished":
         size -= 4 * parameters + logits
     known = 0.0 if state == "finished" else _known_seconds(folder, trial.recipe.epochs)

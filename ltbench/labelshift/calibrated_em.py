@@ -11,6 +11,7 @@ from ltbench.labelshift.calibration import Calibration
 from ltbench.labelshift.em import em
 from ltbench.labelshift.holdout import Holdout, known_holdout
 from ltbench.labelshift.posterior import corrected_mean, known_bias, likelihoods
+from ltbench.pieces import by_pieces
 from ltbench.strategy import Adapted, Source, UnlabelledTest
 
 Fit = Callable[[Tensor, Holdout], Calibration]
@@ -40,10 +41,12 @@ def adapt_calibrated(
     def evidence(logits: Tensor) -> Tensor:
         return calibrate(corrected_mean(logits, bias, combine)) - prior.log()
 
-    found = em(likelihoods(evidence(test.logits)), prior, pseudo, iterations=iterations)
+    u = by_pieces(lambda piece: likelihoods(evidence(piece)), test.logits)
+    found = em(u, prior, pseudo, iterations=iterations)
+    del u, inside, posterior  # as large as all scores, and these come next
 
     def predict(logits: Tensor) -> Tensor:
-        return evidence(logits) + found.prior.log()
+        return by_pieces(lambda piece: evidence(piece) + found.prior.log(), logits)
 
     temperature: Json = (1 / calibrate.slope).tolist()
     facts = {**found.to_json(), "temperature": temperature, "calibrated": calibrate.converged}

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.optim.sgd import sgd
 
 from ltbench.hyper import Hyper, Json
+from ltbench.maps import release
 from ltbench.pieces import by_pieces
 from ltbench.progress import tell
 from ltbench.settings import setting
@@ -107,6 +108,7 @@ def learn_weights(
         for number, batch in enumerate(batches, start=epoch * len(batches)):
             tell("expert weights", number, hyper.epochs * len(batches))
             aggregation.update(partial(loss, batch=batch))
+            release()  # an image is met once an epoch
         weights = aggregation.weights
         history.append(weights.tolist())
         if min(round(weight, 2) for weight in weights.tolist()) < hyper.min_weight:

@@ -2,13 +2,14 @@
 
 The format is eight bytes of the header's length, a JSON header, and the numbers, little-endian. The
 library writes whole tensors only; it reads them as a memory map, so that what is not touched takes no
-memory.
+memory. It cannot let go of what was touched; :func:`read_tensors` can.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -17,9 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench.files import write_atomically
+from ltbench.maps import LARGE, map_file
 
 _TYPES = {torch.float32: ("F32", 4), torch.float16: ("F16", 2), torch.int64: ("I64", 8)}
 
@@ -66,6 +69,28 @@ def write_pieces(path: Path, tensors: Mapping[str, Pieces]) -> None:
                     raise ValueError(f"{name}: the parts hold {size} numbers of {pieces.shape}")
 
     write_atomically(path, write)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """As :func:`safetensors.torch.load_file`, with its errors; what is large is a map whose pages
+    :func:`ltbench.maps.release` gives back."""
+    tensors = load_file(path)  # checks the header, touches no number
+    types = [tensor.dtype for tensor in tensors.values()]
+    if path.stat().st_size <= LARGE or sys.byteorder == "big" or not set(types) <= _TYPES.keys():
+        return tensors
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        entries = json.loads(file.read(length))
+        numbers = map_file(file)
+
+    def mapped(name: str, like: Tensor) -> Tensor:
+        if like.numel() == 0:
+            return like
+        place = 8 + length + entries[name]["data_offsets"][0]
+        flat = torch.frombuffer(numbers, dtype=like.dtype, count=like.numel(), offset=place)
+        return flat.reshape(like.shape)
+
+    return {name: mapped(name, like) for name, like in tensors.items()}
 
 
 def _little(part: Tensor) -> memoryview:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ltbench.method import Method, NoHyper
+from ltbench.pieces import by_pieces
 from ltbench.strategy import Adapted, Session, Source, Strategy, UnlabelledTest
 
 
@@ -19,7 +20,7 @@ class NoAdaptation(Strategy[NoHyper]):
 
     def adapt(self, test: UnlabelledTest, source: Source, rng: torch.Generator) -> Adapted:
         predict = source.method.predict
-        return Adapted(logits=predict(test.logits), frozen=predict)
+        return Adapted(logits=by_pieces(predict, test.logits), frozen=predict)
 
     def session(self, source: Source, rng: torch.Generator) -> Session:
         return FixedSession(source.method)

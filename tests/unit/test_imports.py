@@ -19,7 +19,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 # A file or folder of ltbench imports only what stands before it. One name: a room; several in one
 # string: they do not know one another.
 ORDER = (
-    "version errors protocols pieces progress",
+    "version errors protocols maps progress",
+    "pieces",
     "names settings files",
     "fields hyper",
     "request seen",

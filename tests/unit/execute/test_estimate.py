@@ -10,7 +10,10 @@ import pytest
 from ltbench.execute.estimate import estimate_trial, training_memory
 from ltbench.execute.job import Settings
 from ltbench.method import Architecture
+from ltbench.names import parse_row
 from ltbench.protocol.file import load_protocol_config
+from ltbench.registry import load_registries
+from ltbench.resolve.rows import resolve_row
 from ltbench.trial.trial import Trial
 
 SADE = Architecture(3, "cosine", 30.0, reduced=True)
@@ -52,3 +55,16 @@ def test_time_follows_the_arithmetic(settings: Settings) -> None:
     large = seconds(trial(model__backbone="resnet10", data__image_size=224))
     assert 3 < large / small < 4.2
     assert seconds(replace(trial(), precision="bf16")) > 0
+
+
+@pytest.mark.parametrize(("images", "width"), [(10_000, 4), (1_000_000, 2)])
+def test_views_of_large_sets_are_counted_as_float16(
+    settings: Settings, images: int, width: int
+) -> None:
+    wanted = trial()
+    row = resolve_row(parse_row("sade+stability"), wanted.protocol, load_registries())
+    folder = wanted.folder(Path("nowhere"))
+    args = (SADE, (row,), (1_000, images), "finished", folder, settings, "cpu")
+    pairs = 2 * wanted.protocol.views.pairs
+    found = estimate_trial(wanted, *args).bytes
+    assert found == 200_000 + pairs * width * images * 3 * 100
