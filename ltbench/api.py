@@ -139,6 +139,7 @@ def run(
     engine: str = "local",
     engine_settings: Mapping[str, Any] | None = None,
     detach: bool = False,
+    track: str | Iterable[str] = (),
     quiet: bool = True,
     **overrides: Any,
 ) -> Outcome:
@@ -148,8 +149,9 @@ def run(
     arrival: ``"batch:64"`` or ``"single"``, to meet every test set as a stream, too; ensembles:
     rows of several networks by name, ``{"plain": ["ce", "ce", "balanced-softmax"]}`` (``"3*ce"``
     needs none), or of imports with one another; mixed_recipe: let their members be trained by
-    different recipes; engine: where trials run, ``"local"`` or ``"slurm"``, with its settings, such as
-    ``{"partition": "gpu"}``; detach: leave them running there, for the same call without it to collect;
+    different recipes; engine: where trials run, ``"local"``, ``"slurm"`` or ``"ray"``, with its
+    settings, such as ``{"partition": "gpu"}``; detach: leave them running there, for the same call
+    without it to collect; track: trackers, such as ``"tensorboard"``, that are told how trials go;
     quiet: tell failures only; overrides as for :func:`load_protocol`.
 
     Works in processes of its own: a script needs no ``if __name__ == "__main__"``, and a running
@@ -161,9 +163,10 @@ def run(
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, compile=compile,
-        cuda_graph=cuda_graph, mode=mode, arrivals=_arrivals(arrival),
+        cuda_graph=cuda_graph, mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
+        track=_several(track),
     )  # fmt: skip
     return _carry_out(request, quiet)
 
@@ -196,7 +199,7 @@ def evaluate_trials(
     """
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
-        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
+        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
         train=False,
@@ -235,7 +238,7 @@ def plan_trials(
 
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
-        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
+        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         dry_run=True,
     )  # fmt: skip
@@ -250,5 +253,5 @@ def _carry_out(request: Request, quiet: bool) -> Outcome:
     return carry_out(request, quiet=quiet)
 
 
-def _arrivals(arrival: str | Iterable[str]) -> tuple[str, ...]:
-    return (arrival,) if isinstance(arrival, str) else tuple(arrival)
+def _several(names: str | Iterable[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -94,6 +94,7 @@ def _execute(
     engine: str,
     engine_settings: dict[str, str],
     detach: bool,
+    track: tuple[str, ...],
     quiet: bool,
     results: Path,
     plugins: tuple[str, ...],
@@ -131,6 +132,7 @@ def _execute(
         engine=engine,
         engine_settings=engine_settings,
         detach=detach,
+        track=track,
         dry_run=dry_run,
     )
     split = split_request(request)

@@ -59,6 +59,8 @@ class RunProgress(LiveBars):
                 self._say(f"{name}: another process holds this trial, waiting for it{told}")
             case "queued":
                 self._say(f"{name}: {event['job']}")
+            case "tracker":
+                self._say(event["error"])
             case "requeued":
                 self._end(planned, left=True)
                 self._say(f"{name}: requeued, it goes on from its checkpoint")
