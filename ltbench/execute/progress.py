@@ -67,6 +67,8 @@ class RunProgress(LiveBars):
             case "lost":
                 self._end(planned, left=True)
                 self._say(f"{name}: {event['reason']}; tried again")
+            case "stopping":
+                self._say(f"{name}: stopping, it writes a checkpoint first")
             case "cancelled":
                 self._end(planned)
                 self._say(f"{name}: {event['reason']}")

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,7 +161,7 @@ def test_ctrl_c_keeps_a_checkpoint_where_no_folder_is_shared(
     assert scene.holder() == run.pid  # nobody else may train it meanwhile
     assert not list(scene.results.rglob("checkpoint.safetensors"))
     run.send_signal(signal.SIGINT)
-    time.sleep(1)  # the job hears of it before it may go on
+    wait_for(lambda: "held seed 0: stopping, it writes a checkpoint" in scene.text(), scene)
     scene.go.touch()
     assert ended(run, scene) == 130
     assert "interrupted; the same command continues: ltbench run" in scene.text()

@@ -82,8 +82,9 @@ class Post:
                 ended = self._ended.is_set()
                 with self._lock:
                     events, self._events = self._events, []
-                if self._put(events):
+                if self._put(events) and not self.stop.is_set():
                     self.stop.set()
+                    self.say({"event": "stopping"})
                 self._answered.set()
                 if ended:
                     return
