@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: demo test test-slurm docs published lists all-methods peers peers-table bench check format clean
+.PHONY: demo test test-slurm test-ray docs published lists all-methods peers peers-table bench check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -25,6 +25,10 @@ test-slurm: $(VENV)/installed-test
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurm-wlm munge; } \
 		|| echo "SLURM could not be installed"
 	$(BIN)/python -m pytest -ra tests/engines/test_real_slurm.py
+
+# The tests of trials on Ray, which is installed for them: 260 MB.
+test-ray: $(VENV)/installed-ray
+	$(BIN)/python -m pytest -ra tests/engines/test_ray.py
 
 # The site of docs/, into site/; a warning is an error. Nothing is fetched while it is built.
 docs: $(VENV)/installed-docs
@@ -74,6 +78,10 @@ $(VENV)/installed: $(BIN)/python pyproject.toml
 
 $(VENV)/installed-test: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/installed-ray: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
 	touch $@
 
 $(VENV)/installed-dev: $(BIN)/python pyproject.toml

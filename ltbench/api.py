@@ -147,6 +147,7 @@ def run(
     engine: str = "local",
     engine_settings: Mapping[str, Any] | None = None,
     detach: bool = False,
+    track: str | Iterable[str] = (),
     quiet: bool = True,
     **overrides: Any,
 ) -> Outcome:
@@ -156,9 +157,10 @@ def run(
     arrival: ``"batch:64"`` or ``"single"``, to meet every test set as a stream, too; ensembles:
     rows of several networks by name, ``{"plain": ["ce", "ce", "balanced-softmax"]}`` (``"3*ce"``
     needs none), or of imports with one another; mixed_recipe: let their members be trained by
-    different recipes; engine: where trials run, ``"local"`` or ``"slurm"``, with its settings, such as
-    ``{"partition": "gpu"}``; detach: leave them running there, for the same call without it to collect;
-    loaders: processes beside each trial that open images of lists, by default none on a CPU;
+    different recipes; engine: where trials run, ``"local"``, ``"slurm"`` or ``"ray"``, with its
+    settings, such as ``{"partition": "gpu"}``; detach: leave them running there, for the same call
+    without it to collect; loaders: processes beside each trial that open images of lists, by default
+    none on a CPU; track: trackers, such as ``"tensorboard"``, that are told how trials go;
     quiet: tell failures only; overrides as for :func:`load_protocol`.
 
     Works in processes of its own: a script needs no ``if __name__ == "__main__"``, and a running
@@ -169,10 +171,11 @@ def run(
     """
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
-        device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu,
-        loaders=loaders, compile=compile, cuda_graph=cuda_graph, mode=mode, arrivals=_arrivals(arrival),
+        device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, loaders=loaders,
+        compile=compile, cuda_graph=cuda_graph, mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
+        track=_several(track),
     )  # fmt: skip
     return _carry_out(request, quiet)
 
@@ -205,7 +208,7 @@ def evaluate_trials(
     """
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
-        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
+        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
         train=False,
@@ -244,7 +247,7 @@ def plan_trials(
 
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
-        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_arrivals(arrival),
+        device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         dry_run=True,
     )  # fmt: skip
@@ -259,5 +262,5 @@ def _carry_out(request: Request, quiet: bool) -> Outcome:
     return carry_out(request, quiet=quiet)
 
 
-def _arrivals(arrival: str | Iterable[str]) -> tuple[str, ...]:
-    return (arrival,) if isinstance(arrival, str) else tuple(arrival)
+def _several(names: str | Iterable[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -161,7 +161,7 @@ def training_options(function: F) -> F:
                 "--engine",
                 default="local",
                 show_default=True,
-                metavar="local|slurm|NAME",
+                metavar="local|slurm|ray[=ADDRESS]|NAME",
                 help="Where trials run: on this machine or on a cluster; see docs/clusters.md.",
             ),
             click.option(
@@ -176,6 +176,12 @@ def training_options(function: F) -> F:
                 "--detach",
                 is_flag=True,
                 help="Submit and leave; the same command without it collects.",
+            ),
+            click.option(
+                "--track",
+                multiple=True,
+                metavar="tensorboard|wandb|mlflow|NAME",
+                help="Also tell a tracker how trials go; may be repeated.",
             ),
             click.option("--quiet", is_flag=True, help="Tell failures only."),
         )

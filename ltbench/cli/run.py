@@ -95,6 +95,7 @@ def _execute(
     engine: str,
     engine_settings: dict[str, str],
     detach: bool,
+    track: tuple[str, ...],
     quiet: bool,
     results: Path,
     plugins: tuple[str, ...],
@@ -133,6 +134,7 @@ def _execute(
         engine=engine,
         engine_settings=engine_settings,
         detach=detach,
+        track=track,
         dry_run=dry_run,
     )
     split = split_request(request)

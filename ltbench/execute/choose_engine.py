@@ -19,16 +19,26 @@ GROUP = "ltbench.engines"
 
 _OWN = {
     "local": ("ltbench.execute.engines.local", "Local", ""),
+    "ray": ("ltbench.execute.engines.ray", "Ray", "ray"),
     "slurm": ("ltbench.execute.engines.slurm", "Slurm", "submitit"),
 }
 """Module, class, and the package that an extra of the same name installs."""
 
 
 def choose_engine(name: str, values: Mapping[str, Any]) -> EngineSettings:
-    """What ``values`` leave open has the user's defaults (:mod:`ltbench.execute.user_config`).
+    """name: an engine, or ``NAME=ADDRESS`` for its setting ``address``.
 
-    Raises :class:`InputError`, one line, for an unknown name or setting, and where the engine
-    lacks what it needs."""
+    What ``values`` leave open has the user's defaults (:mod:`ltbench.execute.user_config`). Raises
+    :class:`InputError`, one line, for an unknown name or setting, and where the engine lacks what it
+    needs.
+    """
+    name, equals, address = name.partition("=")
+    if equals:
+        if "address" in values:
+            raise InputError(f"the address of engine {name!r} is given twice; give one")
+        if not address:
+            raise InputError(f"engine '{name}=' lacks its address after the '='")
+        values = {**values, "address": address}
     defaults = engine_defaults(_known()).get(name, {})
     if name in _OWN:
         module, kind, package = _OWN[name]

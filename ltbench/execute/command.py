@@ -93,6 +93,8 @@ def _running(request: Request) -> Iterator[str]:
         yield "--compile"
     if request.cuda_graph:
         yield "--cuda-graph"
+    for tracker in request.track:
+        yield from ("--track", tracker)
     if request.engine != "local":
         yield from ("--engine", request.engine)
     for key, value in request.engine_settings.items():

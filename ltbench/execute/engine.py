@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ltbench.execute.process import Spare
 
 Message = Mapping[str, Any]
-"""What a worker is told: :meth:`ltbench.execute.job.Job.to_json` and ``folder``, all paths absolute."""
+"""What a worker is told: :meth:`ltbench.execute.job.Job.to_json`, ``folder``, and ``before``, the folders
+of the trials that this one stands on; all paths are absolute."""
 Event = dict[str, Any]
 """What a worker or an engine tells. ``event`` is its kind, everything else depends on that."""
 
@@ -77,13 +78,14 @@ class Sharing:
 class Start:
     """What an engine is started for. jobs: trials side by side, as the plan says; trials: all of
     them; results: the folder, absolute; seconds: of the longest trial, a rough estimate; spare: a
-    worker of this machine that is already loading."""
+    worker of this machine that is already loading; jobs_per_gpu: as asked for."""
 
     jobs: int
     trials: int
     results: Path
     seconds: float
     spare: Spare | None = None
+    jobs_per_gpu: int | None = None
 
 
 class EngineSettings(Protocol):

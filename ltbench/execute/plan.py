@@ -29,6 +29,7 @@ from ltbench.execute.estimate import Estimate, estimate_trial, training_memory
 from ltbench.execute.features import check_stored_features, refuse_on_features, with_dim
 from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
+from ltbench.execute.tracker import Kinds
 from ltbench.names import Call, Row
 from ltbench.protocol.protocol import LISTS, Protocol
 from ltbench.registry import Registries
@@ -77,7 +78,7 @@ class Offer:
 @dataclass
 class Plan:
     """Trials in the order in which they start: seed by seed. engine: where they run; detach: leave
-    them running there."""
+    them running there; trackers: told how they go, by name."""
 
     protocol: Protocol
     trials: list[PlannedTrial]
@@ -87,6 +88,8 @@ class Plan:
     """A line for each method that ``all`` does not stand for here."""
     engine: EngineSettings = field(default_factory=Local)
     detach: bool = False
+    jobs_per_gpu: int | None = None
+    trackers: Kinds = field(default_factory=dict)
 
 
 _TOLD_MEMORY = 4_000_000_000

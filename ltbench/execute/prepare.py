@@ -24,6 +24,7 @@ from ltbench.execute.job import Settings
 from ltbench.execute.plan import Plan, make_plan
 from ltbench.execute.plugin_hint import resolve_with_hint
 from ltbench.execute.request import Request
+from ltbench.execute.tracking import choose_trackers
 from ltbench.names import Row, parse_rows
 from ltbench.protocol.protocol import Protocol
 from ltbench.protocol.seed_list import check_seeds
@@ -60,6 +61,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         raise InputError(
             f"trials on the engine {request.engine!r} end with this process: --detach does not go there"
         )
+    trackers = choose_trackers(request.track)
     # Elsewhere the word stands until the trial is there.
     device = str(resolve_device(request.device)) if engine.here else request.device
     kind = engine.device(request.device)
@@ -108,6 +110,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
 
     plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing, kind, left_out)
     plan.engine, plan.detach = engine, request.detach
+    plan.jobs_per_gpu, plan.trackers = request.jobs_per_gpu, trackers
     if request.precision == "bf16" and engine.here and not bf16_is_native(torch.device(device)):
         plan.notes.append(
             "this CPU has no bfloat16 instructions: training in bf16 is many times slower than in "

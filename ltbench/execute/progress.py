@@ -50,12 +50,16 @@ class RunProgress(LiveBars):
                 self._say(f"{name}: another process holds this trial, waiting for it{told}")
             case "queued":
                 self._say(f"{name}: {event['job']}")
+            case "tracker":
+                self._say(event["error"])
             case "requeued":
                 self._end(planned, left=True)
                 self._say(f"{name}: requeued, it goes on from its checkpoint")
             case "lost":
                 self._end(planned, left=True)
                 self._say(f"{name}: {event['reason']}; tried again")
+            case "stopping":
+                self._say(f"{name}: stopping, it writes a checkpoint first")
             case "cancelled":
                 self._end(planned)
                 self._say(f"{name}: {event['reason']}")

@@ -40,6 +40,8 @@ class Request:
     engine_settings: Mapping[str, Any] = field(default_factory=dict)
     detach: bool = False
     """Whether trials are left running on the engine, which the same request collects later."""
+    track: tuple[str, ...] = ()
+    """Trackers that are told how trials go."""
     command: tuple[str, ...] = ()
     """What asks for the same again; empty: ``ltbench run`` or ``evaluate``."""
 

@@ -7,16 +7,16 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from ltbench.execute.engine import FINAL, Engine, Event, LeavableEngine, Message, Start
 from ltbench.execute.plan import Plan, PlannedTrial
 from ltbench.execute.process import Spare
+from ltbench.execute.tracking import Listener, tracked
 from ltbench.execute.worker import record_failure
 from ltbench.trial.asked_code import Code, note_asked
 
@@ -50,9 +50,6 @@ class Outcome:
         return 1 if self.failures else 0
 
 
-Listener = Callable[[PlannedTrial, dict[str, Any]], None]
-
-
 def execute(
     plan: Plan,
     *,
@@ -69,13 +66,15 @@ def execute(
     ends it at once. What code was asked for is noted first: results of it are the current ones.
     """
     note_asked_code(plan)
-    return _Execution(plan, listen, engine or plan.engine.start(_start(plan, spare))).run()
+    start = _start(plan, spare)
+    with tracked(listen, plan.trackers, start.results) as tell:
+        return _Execution(plan, tell, engine or plan.engine.start(start)).run()
 
 
 def _start(plan: Plan, spare: Spare | None) -> Start:
     results = Path(plan.trials[0].job.settings.results if plan.trials else ".")
     seconds = max((planned.estimate.seconds for planned in plan.trials), default=0.0)
-    return Start(plan.jobs, len(plan.trials), results.absolute(), seconds, spare)
+    return Start(plan.jobs, len(plan.trials), results.absolute(), seconds, spare, plan.jobs_per_gpu)
 
 
 def note_asked_code(plan: Plan) -> None:
@@ -89,19 +88,30 @@ def note_asked_code(plan: Plan) -> None:
         note_asked(Path(results), asked)
 
 
-def message_of(planned: PlannedTrial) -> Message:
-    """What a worker is told; all its paths are absolute, since its current folder may be another."""
+def message_of(planned: PlannedTrial, folders: Mapping[str, Path] | None = None) -> Message:
+    """What a worker is told; all its paths are absolute, since its current folder may be another.
+
+    folders: of all trials of the plan, by hash.
+    """
     message = planned.job.to_json()
     settings = message["settings"]
     for name in ("results", "data_dir"):
         if settings[name] is not None:
             settings[name] = str(Path(settings[name]).expanduser().absolute())
-    return {**message, "folder": str(planned.folder.expanduser().absolute())}
+    before = [
+        _absolute(folder) for trial in planned.after if (folder := (folders or {}).get(trial))
+    ]
+    return {**message, "folder": _absolute(planned.folder), "before": before}
+
+
+def _absolute(folder: Path) -> str:
+    return str(folder.expanduser().absolute())
 
 
 class _Execution:
     def __init__(self, plan: Plan, listen: Listener, engine: Engine) -> None:
         self.waiting = deque(plan.trials)
+        self.folders = {planned.trial.hash: planned.folder for planned in plan.trials}
         self.detach = plan.detach
         self.listen = listen
         self.engine = engine
@@ -153,7 +163,7 @@ class _Execution:
             planned = self.waiting.popleft()
             self.running[planned.trial.hash] = planned
             self.started.discard(planned.trial.hash)
-            self.engine.submit(message_of(planned))
+            self.engine.submit(message_of(planned, self.folders))
 
     def _bring_forward(self) -> bool:
         """Puts a trial first that can start now, an ensemble after its members; False: none can."""

@@ -21,10 +21,12 @@ _SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
 @dataclass(frozen=True)
 class Code:
-    """digest: 16 hexadecimal digits, equal where the code is; stamp: of the bytes of all files."""
+    """digest: 16 hexadecimal digits, equal where the code is; stamp: of the bytes of all files; files:
+    those, the first one the plugin's."""
 
     digest: str
     stamp: str
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def read_code(file: Path, modules: LocalModules) -> Code:
     content = file.read_bytes()
     source = _read(content)
     digests, stamps = {"": source.digest}, {"": hashlib.sha256(content).hexdigest()}
+    files = [file]
     waiting = list(_targets(source, modules.package, modules))
     while waiting:
         name = waiting.pop()
@@ -55,12 +58,13 @@ def read_code(file: Path, modules: LocalModules) -> Code:
             continue
         content = path.read_bytes()
         source = _read(content)
+        files.append(path)
         digests[name], stamps[name] = source.digest, hashlib.sha256(content).hexdigest()
         package = name if path.name == "__init__.py" else _parent(name)
         waiting += _targets(source, package, modules)
     # Beside the file or elsewhere on the path: the same module.
     plain = sorted((name.lstrip("."), digest) for name, digest in digests.items())
-    return Code(_hash(repr(plain)), _hash(repr(sorted(stamps.items()))))
+    return Code(_hash(repr(plain)), _hash(repr(sorted(stamps.items()))), tuple(files))
 
 
 def _hash(text: str) -> str:

@@ -57,6 +57,7 @@ class Scene:
         self.env = {**environment, "GO": str(self.go), "LTBENCH_CHECKPOINT_SECONDS": "0"}
         self.command = words
         self.started: list[subprocess.Popen[bytes]] = []
+        self.patience = 60.0  # seconds
 
     def words(self, methods: str = "held", *more: str) -> list[str]:
         asked = [*self.command, "run", "--methods", methods, *QUICK, "--set", "recipe.epochs=4"]
@@ -106,7 +107,7 @@ def _on_one_processor() -> None:
 
 
 def wait_for(condition: Callable[[], Any], scene: Scene | None = None, seconds: float = 180) -> Any:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + max(seconds, scene.patience if scene else 0)
     while not (found := condition()):
         assert time.monotonic() < end, scene.text() if scene else "waited in vain"
         time.sleep(0.05)
@@ -115,7 +116,7 @@ def wait_for(condition: Callable[[], Any], scene: Scene | None = None, seconds: 
 
 def ended(process: subprocess.Popen[bytes], scene: Scene, seconds: float = 180) -> int:
     try:
-        return process.wait(seconds)
+        return process.wait(max(seconds, scene.patience))
     except subprocess.TimeoutExpired:
         pytest.fail(scene.text())
 

@@ -12,8 +12,7 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ import submitit
 from submitit.core.utils import FailedJobError
 
 from ltbench.errors import InputError
+from ltbench.execute.engines.environment import environment_set, for_jobs
 from ltbench.execute.engines.slurm_job import SlurmJob
 
 _KEEP = 2.0  # seconds for which a state is taken as it was
@@ -68,17 +68,6 @@ def open_queue(asked: Asked, folder: Path) -> Queue:
     return _HereQueue(folder, asked.minutes) if asked.here else _SlurmQueue(asked, folder)
 
 
-def _environment() -> dict[str, str]:
-    """For jobs: they find this very ltbench, installed or not, and nothing else of the folder."""
-    root = str(Path(__file__).parents[3])
-    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    return {
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys([*paths, root])),
-        "PYTHONSAFEPATH": "1",
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-    }
-
-
 class _SlurmQueue:
     kind = "SLURM job"
 
@@ -86,7 +75,7 @@ class _SlurmQueue:
         self.signal_delay: float = min(asked.signal_delay, 30 * asked.minutes)
         self._known: set[str] | None = None
         self._looked = -_KEEP
-        setup = [f"export {k}={shlex.quote(v)}" for k, v in _environment().items()]
+        setup = [f"export {k}={shlex.quote(v)}" for k, v in for_jobs().items()]
         if asked.setup:
             setup.append(asked.setup)
         self._executor = submitit.AutoExecutor(
@@ -168,7 +157,7 @@ class _HereQueue:
         self._own: dict[str, Any] = {}
 
     def submit(self, calls: Sequence[SlurmJob]) -> list[str]:
-        with _environment_set(_environment()):
+        with environment_set(for_jobs()):
             jobs = [self._executor.submit(call) for call in calls]
         self._own |= {str(job.job_id): job for job in jobs}
         return [str(job.job_id) for job in jobs]
@@ -197,17 +186,3 @@ class _HereQueue:
         for job in jobs:
             if job in self._own:
                 self._own[job].cancel()
-
-
-@contextmanager
-def _environment_set(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
