@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import ltbench as library
+from ltbench.contract.check import checks_of
 from ltbench.data.sources import open_data
 from ltbench.encoders.encode import Encode
 from ltbench.encoders.trial import trial_encoder
@@ -39,6 +40,10 @@ def test_the_encoder_of_the_page_takes_15_lines_and_its_features_are_stored(
     ltbench_here: CommandLine, plugin: Path, tmp_path: Path
 ) -> None:
     assert len(EXAMPLE) == 1
+    checks = checks_of(plugin)
+    assert len(checks) == 5
+    for check in checks:
+        check()
     assert len([line for line in EXAMPLE[0].splitlines() if line.strip()]) <= 15
     out = tmp_path / "digits"
     words = ("features", "--protocol", "digits-lt", "--encoder", "patches", "--plugin", plugin)
