@@ -143,7 +143,7 @@ def _chosen(encoder: str | None, trial: Path | None, settings: dict[str, Any]) -
         assert encoder is not None
         keys = ("weights", "revision", "output", "plugins")
         return load_encoder(encoder, **{key: settings[key] for key in keys})
-    for name in ("weights", "revision", "output", "prompt", "resize", "crop"):
+    for name in ("weights", "revision", "output", "prompt", "resize", "crop", "interpolation"):
         if settings[name]:
             raise InputError(
                 f"--trial has weights and preprocessing of its own; leave --{name} out"

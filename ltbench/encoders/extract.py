@@ -17,7 +17,7 @@ from ltbench.data.dataset import Dataset, Splits
 from ltbench.data.raw import Report
 from ltbench.encoders.encode import Encode
 from ltbench.encoders.parts import Part, parts_of
-from ltbench.encoders.pieces import PIECE, Pieces
+from ltbench.encoders.pieces import PIECE, Pieces, make_folder
 from ltbench.encoders.preprocess import check
 from ltbench.errors import InputError
 from ltbench.features.folder import FeatureFolder
@@ -91,6 +91,7 @@ def extract(
     text = _text(encode, splits, wanted.prompt)
     if (folder / HEADER).exists():
         return _already(folder, header, wanted, report)
+    make_folder(folder)
     pieces = Pieces(folder / UNFINISHED, _request(header, protocol, splits, wanted))
     done = Extracted(header)
     for part in parts:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ltbench.encoders.pieces import make_folder
 from ltbench.errors import DataError, InputError
 from ltbench.features.header import (
     CLEAN,
@@ -69,6 +70,7 @@ def import_features(
     absent = np.flatnonzero(np.bincount(found[TRAIN][LABELS], minlength=len(classes)) == 0)
     if len(absent):
         raise DataError(f"{train} has no image of class {classes[absent[0]]!r} (label {absent[0]})")
+    make_folder(folder)
     writer = FolderWriter(folder)
     for path, (file, arrays) in zip((train, test), found.items(), strict=True):
         try:

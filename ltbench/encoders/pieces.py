@@ -21,6 +21,14 @@ PIECE = 1000
 _REQUEST, _FEATURES, _DIGEST = "request.json", "features", "sha256"
 
 
+def make_folder(folder: Path) -> None:
+    """Raises :class:`InputError`, one line, where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"-o {folder} cannot be made: {error.strerror or error}") from error
+
+
 class Pieces:
     """Pieces of one extraction in ``folder``; those of another one are refused, never mixed in.
 

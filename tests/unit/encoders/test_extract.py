@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from ltbench.data.dataset import Splits
+from ltbench.data.dataset import ArrayDataset, Splits
 from ltbench.data.sources import open_data
 from ltbench.encoder import LoadedEncoder, Preprocessing
 from ltbench.encoders import extract as module
@@ -18,6 +19,7 @@ from ltbench.encoders import pieces
 from ltbench.encoders.encode import Encode
 from ltbench.encoders.extract import UNFINISHED, Wanted, extract
 from ltbench.encoders.load import Chosen
+from ltbench.encoders.parts import parts_of
 from ltbench.errors import InputError
 from ltbench.evaluate.view_images import view_pair
 from ltbench.features.folder import FeatureFolder
@@ -25,8 +27,9 @@ from ltbench.features.header import TEST, TRAIN
 from ltbench.features.views import views_identity
 from ltbench.protocol.file import load_protocol_config
 from ltbench.protocol.protocol import Protocol
-from ltbench.seeds import generator
+from ltbench.seeds import generator, seed_for
 from ltbench.train.augment import Augmenter
+from ltbench.train.resized import augmented, uniforms
 
 CPU = torch.device("cpu")
 
@@ -210,3 +213,38 @@ def test_experts_of_their_own_features_are_stored_one_after_another(
     one, two = folder.clean(TEST)
     assert np.array_equal(one, expected(test))
     assert np.array_equal(two, 2 * one)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    protocol: Protocol, splits: Splits, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "f"):
+        with pytest.raises(InputError, match=r"-o .* cannot be made"):
+            extract(protocol, splits, encoder(), Wanted(), out)
+
+
+class Photos(ArrayDataset):
+    """Images that training opens one by one, of 12 x 10 pixels."""
+
+    @property
+    def streamed(self) -> bool:
+        return True
+
+    def open(self, index: int) -> Image.Image:
+        pixels = np.random.RandomState(index).randint(0, 256, (10, 12, 3)).astype(np.uint8)
+        return Image.fromarray(pixels)
+
+
+def test_copies_of_large_images_are_cut_as_training_cuts_them(protocol: Protocol) -> None:
+    images = Photos(np.zeros((5, 3, 8, 8), np.uint8), np.arange(5) % 2, ("a", "b"))
+    parts = parts_of(Splits(images, images, "here"), protocol, 0, 2)
+    assert [str(part) for part in parts] == [
+        *("train-clean", "train-aug0", "train-aug1", "test-clean")
+    ]
+    for copy, part in enumerate(parts[1:3]):
+        key = seed_for("features", "augmented", copy)
+        for i, found in enumerate(part.read(1, 4), 1):
+            cut = augmented(images.open(i), 8, protocol.recipe, uniforms(key, i))
+            assert np.array_equal(found, np.asarray(cut).transpose(2, 0, 1))
+    assert not np.array_equal(parts[1].read(0, 5), parts[2].read(0, 5))
