@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+@dataclass(frozen=True)
+class FeatureModel:
+    """The heads on frozen features of ``dim`` numbers, as a protocol's ``[model]`` asks for them."""
+
+    dim: int
+    input: str = "none"
+    head: str = "method"
+    scale: float | None = None
+    head_bias: bool = True
+    adapter: float = 0.0
+
+
 class Backbone(ABC):
     """A family member of networks; one file in ``ltbench/models/shipped`` or a third party's plugin.
 
@@ -42,6 +54,10 @@ class Backbone(ABC):
         ``request``.
         """
 
+    def build_on(self, features: FeatureModel, classes: int, request: Architecture) -> nn.Module:
+        """The same on frozen features: ``(B, D)`` to ``(B, E, C)``. Of the backbone ``frozen`` alone."""
+        raise InputError(f"backbone {self.name!r} takes images, not features")
+
 
 @dataclass(frozen=True)
 class ChosenBackbone:
@@ -49,6 +65,8 @@ class ChosenBackbone:
 
     cls: type[Backbone]
     shared: int
+    features: FeatureModel | None = None
+    """Of the backbone ``frozen`` alone."""
 
     @classmethod
     def of(cls, backbone: type[Backbone], shared: int | None = None) -> ChosenBackbone:
@@ -69,4 +87,6 @@ class ChosenBackbone:
 
     def build(self, classes: int, request: Architecture) -> nn.Module:
         """See :meth:`Backbone.build`; weights are whatever the constructors drew."""
+        if self.features is not None:
+            return self.cls().build_on(self.features, classes, request)
         return self.cls().build(classes, request, self.shared)

@@ -75,6 +75,9 @@ class Method(ABC, Generic[H]):
     depends on it."""
     version: ClassVar[int] = 1
     """Raised when what training computes changes."""
+    needs_images: ClassVar[bool] = False
+    """Whether it works on pixels, as one that pastes a part of an image into another; then frozen
+    features are nothing it could be trained on."""
     uses_class_order: ClassVar[bool] = False
     """Whether the numbers of the classes have a meaning here, as for groups of neighbouring classes.
     False: renumbering them changes nothing, which ``check`` tries."""

@@ -30,11 +30,11 @@ def mixed_with(
 ) -> Images:
     """w x_i + (1 - w) x_j for images and targets (mixup), j = ``partner[i]``; weight ``(1,)`` or ``(B,)``.
 
-    One view. label_weight: another w, of the same shape or ``(B,)``, for the targets. Source: Zhang et
-    al. 2018.
+    One view, of images or of features. label_weight: another w, of the same shape or ``(B,)``, for the
+    targets. Source: Zhang et al. 2018.
     """
     hot = soft_targets(first.targets, classes)
-    of_images = weight.view(-1, 1, 1, 1)
+    of_images = weight.view(-1, *(1 for _ in first.pixels.shape[1:]))
     of_targets = (weight if label_weight is None else label_weight).view(-1, 1)
     return Images(
         of_images * first.pixels + (1 - of_images) * first.pixels[partner],

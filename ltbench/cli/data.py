@@ -14,7 +14,7 @@ from ltbench.cli.options import plugin_option
 
 if TYPE_CHECKING:
     from ltbench.cli.data_progress import DataProgress
-    from ltbench.data.dataset import Splits
+    from ltbench.data.dataset import Dataset, Splits
     from ltbench.protocol.protocol import DataConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -196,12 +196,20 @@ def _summarise(config: DataConfig, splits: Splits) -> None:
             continue
         counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
         click.echo(
-            f"  {name:5} {len(dataset):7,} images of {dataset.image_size} x {dataset.image_size} "
-            f"pixels, {len(counts)} classes of {counts.min()} to {counts.max()} images, "
+            f"  {name:5} {len(dataset):7,} images of {_size(dataset)}, "
+            f"{len(counts)} classes of {counts.min()} to {counts.max()} images, "
             f"sha256 {dataset.fingerprint[:16]}"
         )
     for line in note_lines(splits.notes):
         click.echo(f"  {line}")
+
+
+def _size(dataset: Dataset) -> str:
+    from ltbench.features.dataset import FeatureDataset
+
+    if isinstance(dataset, FeatureDataset):
+        return f"{dataset.dim} numbers"
+    return f"{dataset.image_size} x {dataset.image_size} pixels"
 
 
 def _progress() -> DataProgress:

@@ -22,7 +22,7 @@ from ltbench.data.raw import Found
 from ltbench.errors import InputError, LtbenchError
 from ltbench.hyper import Hyper
 from ltbench.names import check_source_name
-from ltbench.protocol.protocol import DataConfig
+from ltbench.protocol.protocol import FEATURES, DataConfig
 from ltbench.registry import Plugin
 from ltbench.source import DataSource
 
@@ -45,6 +45,8 @@ class SourceCase:
     @property
     def config(self) -> DataConfig:
         path = str(self.folder) if self.folder else ""
+        if self.plugin.name == FEATURES:
+            return DataConfig(self.plugin.name, CLASSES, path=path)
         return DataConfig(self.plugin.name, CLASSES, IMAGE_SIZE, path=path)
 
     def source(self) -> DataSource[Any]:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from ltbench.data.dataset import Dataset, Images, Labels, Splits
+from ltbench.features.dataset import FeatureDataset
 from ltbench.shift.class_labels import class_labels
 
 
@@ -61,6 +62,8 @@ def take_classes(splits: Splits, subset: Sequence[str]) -> Splits:
         return splits
     classes = class_labels(subset, splits.train.class_names, "data.subset")
     held = splits.holdout
+    if isinstance(splits.train, FeatureDataset) and isinstance(splits.test, FeatureDataset):
+        return replace(splits, train=splits.train.take(classes), test=splits.test.take(classes))
     return replace(
         splits,
         train=ClassSubset(splits.train, classes),

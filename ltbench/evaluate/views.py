@@ -7,6 +7,7 @@ its pictures would take more than four, they go through the network as they are 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from ltbench.evaluate.view_images import (
     view_pair,
 )
 from ltbench.evaluate.view_processes import render_missing
+from ltbench.features.dataset import FeatureDataset
 from ltbench.files import write_atomically
 from ltbench.protocol.protocol import ViewsConfig
 from ltbench.train.infer import Inference
@@ -73,7 +75,7 @@ class ViewLogits:
         except (OSError, SafetensorError, KeyError):
             pass  # not there yet, or damaged: made again below
         inference = self._inference()  # before images are made: there may be no network
-        sides = self._streamed(k) if is_streamed(self._test) else self._stored(k)
+        sides = self._sides(k)
         count, bf16 = len(self._test), self._views.precision == "bf16"
 
         def told(done: int, total: int) -> None:
@@ -92,13 +94,21 @@ class ViewLogits:
         write_pieces(path, {"logits": Pieces(shape, torch.float16, parts)})
         return load_file(path)["logits"]
 
-    def _stored(self, k: int) -> list[Read]:
+    def _sides(self, k: int) -> list[Read]:
+        test = self._test
+        if not isinstance(test, FeatureDataset):
+            return self._streamed(k) if is_streamed(test) else self._stored(k, test)
+        if (live := test.live) is None:
+            return [partial(_stored_features, test, k, side) for side in (0, 1)]
+        return [partial(_made, live.encode, read) for read in self._stored(k, live.images)]
+
+    def _stored(self, k: int, test: Dataset) -> list[Read]:
         """Pictures of both views, from the cache, where they are put if they are not there."""
 
         def told(done: int, total: int) -> None:
             self._report("view images", done, total)
 
-        test, views = self._test, self._views
+        views = self._views
         render_missing(test, views, torch.get_num_threads(), progress=told)
         return [side.__getitem__ for side in view_pair(test, views, k, progress=told)]
 
@@ -115,6 +125,14 @@ class ViewLogits:
             return read
 
         return [side(0), side(1)]
+
+
+def _stored_features(test: FeatureDataset, pair: int, side: int, part: slice) -> Images:
+    return test.read_view(pair, side, np.arange(part.start, part.stop))
+
+
+def _made(encode: Callable[[Images], Images], read: Read, part: slice) -> Images:
+    return encode(read(part))
 
 
 _MOST_HALF = 65504.0

@@ -19,8 +19,10 @@ from ltbench.backbone import ChosenBackbone
 from ltbench.data.dataset import Splits, channel_statistics
 from ltbench.data.sources import open_data
 from ltbench.errors import InterruptedRun, LtbenchError
+from ltbench.execute.features import with_dim
 from ltbench.execute.job import Job, trial_folder
 from ltbench.execute.lineage import Ancestry, Training, ancestry
+from ltbench.features.dataset import FeatureDataset
 from ltbench.files import write_atomically
 from ltbench.method import Method
 from ltbench.models.chosen import chosen_backbone
@@ -74,7 +76,8 @@ class TrialContext:
     @cached_property
     def backbone(self) -> ChosenBackbone:
         """Raises :class:`LtbenchError` where a plugin's code is no longer that of the plan."""
-        return chosen_backbone(self.job.protocol, self.job.settings.plugins)
+        protocol = with_dim(self.job.protocol, self.task.splits)
+        return chosen_backbone(protocol, self.job.settings.plugins)
 
     def method(self, device: torch.device | None = None) -> Method[Any]:
         """The method that trains, its counts on ``device`` (default: the CPU)."""
@@ -108,6 +111,8 @@ def _open_task(protocol: Protocol, data_dir: str | None, plugins: tuple[str, ...
 def _normalisation(task: Task) -> tuple[Tensor, Tensor]:
     """Per-channel mean and standard deviation in [0, 1]: the protocol's, or of the training images."""
     data = task.protocol.data
+    if isinstance(task.splits.train, FeatureDataset):
+        return torch.zeros(0), torch.ones(0)
     if data.mean is not None and data.std is not None:
         return torch.tensor(data.mean), torch.tensor(data.std)
     mean, deviation = channel_statistics(task.splits.train, task.train.indices)

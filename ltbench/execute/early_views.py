@@ -12,6 +12,7 @@ from ltbench.errors import LtbenchError
 from ltbench.evaluate.view_processes import render_missing
 from ltbench.evaluate.views import is_streamed
 from ltbench.execute.context import TrialContext
+from ltbench.features.dataset import FeatureDataset
 
 
 class _Enough(Exception):
@@ -26,7 +27,8 @@ def rendered_early(context: TrialContext) -> Iterator[None]:
     Ends early where the body raises, or the trial is to stop.
     """
     wanted = any("views" in row.needs for row in context.job.resolve_rows(context.registries))
-    stored = not is_streamed(context.task.splits.test)
+    test = context.task.splits.test
+    stored = not is_streamed(test) and not isinstance(test, FeatureDataset)
     if context.device.type == "cpu" or not wanted or not stored:
         yield
         return

@@ -12,6 +12,7 @@ from ltbench.execute.job import Settings
 from ltbench.method import Architecture
 from ltbench.models.build import network_cost
 from ltbench.models.chosen import chosen_backbone
+from ltbench.protocol.protocol import FROZEN
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.trial import store
 from ltbench.trial.trial import Trial
@@ -21,6 +22,7 @@ from ltbench.trial.trial import Trial
 _CPU_MACS = 26e9
 _CPU_SCALING = 0.6
 _CPU_STEP_SECONDS = 0.004  # what a step costs besides its arithmetic, for each expert
+_FEATURE_STEP_SECONDS = 0.0003  # the same of a head on frozen features
 # Measured on one NVIDIA H200 in a process alone (torch 2.11, float32, ResNet-32, 128 images of 32x32):
 # seconds of a training step with one head and with three experts.
 _GPU_STEP_SECONDS = {"graph": (0.0051, 0.0079), "eager": (0.0101, 0.0238)}
@@ -48,9 +50,16 @@ def gpu_step(experts: int, *, graph: bool) -> float:
     return one + (experts - 1) * (three - one) / 2
 
 
-def cpu_training(macs: int, images: int, steps: int, experts: int, threads: int) -> float:
+def cpu_training(
+    macs: int,
+    images: int,
+    steps: int,
+    experts: int,
+    threads: int,
+    step_seconds: float = _CPU_STEP_SECONDS,
+) -> float:
     """Seconds to train on ``images`` images in ``steps`` steps on a CPU; macs: of one forward pass."""
-    return 3 * macs * images / _cpu_rate(threads) + steps * _CPU_STEP_SECONDS * experts
+    return 3 * macs * images / _cpu_rate(threads) + steps * step_seconds * experts
 
 
 def _cpu_rate(threads: int) -> float:
@@ -70,6 +79,7 @@ def estimate_trial(
     """device: where it will run, ``cpu``, ``cuda`` or ``mps``, which need not be here."""
     train_size, test_size = sizes
     protocol = trial.protocol
+    frozen = protocol.model.backbone == FROZEN
     macs, parameters, _ = _network(
         _backbone(trial, settings),
         protocol.data.used_classes,
@@ -89,7 +99,12 @@ def estimate_trial(
     passes = test_size * (running + (state != "finished") + 2 * protocol.views.pairs * views)
     if device == "cpu":
         training = cpu_training(
-            macs, train_size * trial.recipe.epochs, steps, architecture.experts, settings.threads
+            macs,
+            train_size * trial.recipe.epochs,
+            steps,
+            architecture.experts,
+            settings.threads,
+            _FEATURE_STEP_SECONDS if frozen else _CPU_STEP_SECONDS,
         )
         rest = passes * macs / _cpu_rate(settings.threads)
     else:
@@ -99,7 +114,8 @@ def estimate_trial(
         rest = passes * macs / _GPU_MACS
     if views:
         rest += _STRATEGY_SECONDS * min(1.0, test_size / 10_000)
-        rest += 2 * protocol.views.pairs * test_size * _VIEW_SECONDS
+        if not frozen:  # views of features are stored
+            rest += 2 * protocol.views.pairs * test_size * _VIEW_SECONDS
     h200 = None
     if (protocol.model.backbone, trial.recipe.batch_size) == ("resnet32", 128):
         h200 = (state != "finished") * steps * gpu_step(architecture.experts, graph=True)
@@ -133,6 +149,8 @@ def training_memory(
     batch = min(trial.recipe.batch_size, train_size)
     number = 2 if trial.precision == "bf16" else 4
     images = 3 * size * size * (train_size + 4 * batch)
+    if data.dim is not None:  # float16; how many copies are stored is not known here
+        images = data.dim * (2 * train_size + 4 * 4 * batch)
     return _PROCESS_BYTES + 3 * 4 * parameters + batch * activations * number + images
 
 

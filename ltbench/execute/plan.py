@@ -26,6 +26,7 @@ from ltbench.execute.draft import (
 from ltbench.execute.engine import EngineSettings
 from ltbench.execute.engines.local import Local
 from ltbench.execute.estimate import Estimate, estimate_trial, training_memory
+from ltbench.execute.features import check_stored_features, refuse_on_features, with_dim
 from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
 from ltbench.names import Call, Row
@@ -113,6 +114,9 @@ def make_plan(
     be fitted on a hold-out, an ``oracle`` row: gain and regret need them. Raises
     :class:`InputError` with one line for whatever is wrong.
     """
+    protocol = with_dim(protocol, splits)
+    if splits is not None:
+        check_stored_features(protocol, splits)
     task = build_task(protocol, splits) if splits is not None else None
     counts, sizes = _counts(protocol, task)
     notes = schedule_warnings(protocol.recipe)
@@ -126,6 +130,10 @@ def make_plan(
     def checked(row: Row) -> list[ResolvedRow]:
         if settings.arrivals:
             check_streamable(resolve_row(row, protocol, registries))
+        asked = resolve_row(row, protocol, registries)
+        with asking(asked.method):
+            method = asked.build_method(counts)
+            refuse_on_features(asked, method, protocol, splits, settings.mode)
         found = _with_references(row, protocol, registries, counts, offer, notes)
         if row.optional:
             check_fits(found[0], protocol, registries, counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -13,18 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltbench.data.dataset import Images
+from ltbench.data.dataset import Dataset, Images
 from ltbench.errors import ContractError
 from ltbench.evaluate.large_logits import is_large, logits_in_pieces, read_images
 from ltbench.execute.context import TrialContext, now, save_tensors
 from ltbench.execute.parents import start_weights, teacher_network
+from ltbench.features.dataset import FeatureDataset
 from ltbench.files import write_json, write_text
 from ltbench.method import TrainingFeatures, overrides
 from ltbench.models.build import count_macs, count_parameters
+from ltbench.models.chosen import feature_model
 from ltbench.models.network import ExpertNetwork
 from ltbench.models.pretrained import PretrainedFile
-from ltbench.protocol.protocol import Protocol
+from ltbench.protocol.protocol import FROZEN, Protocol
 from ltbench.settings import identity_of
+from ltbench.train.frozen_feed import FeatureRows
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, check_outputs, resolved_recipe, train
 from ltbench.train.streamed import Streamed, loaders
@@ -58,6 +62,7 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
         start=start_weights(context),
         pretrained=_pretrained(context),
         teacher=teacher_network(context),
+        init=context.trial.protocol.model.init,
         checkpoint_seconds=context.job.settings.checkpoint_seconds,
     )
     epochs = context.trial.recipe.epochs
@@ -149,17 +154,22 @@ def finish(job: TrainingJob, network: ExpertNetwork, inference: Inference) -> No
         )
 
 
-def _images(context: TrialContext) -> torch.Tensor | Streamed:
+def _images(context: TrialContext) -> torch.Tensor | Streamed | FeatureRows:
     train, settings = context.task.splits.train, context.job.settings
+    if isinstance(train, FeatureDataset):
+        return FeatureRows.of(train, context.task.train.indices)
     if train.streamed:
         many = loaders(context.device, settings.threads, settings.loaders)
         return Streamed(train, context.task.train.indices, many)
     return torch.from_numpy(train.read(context.task.train.indices))
 
 
-def _clean(images: torch.Tensor | Streamed) -> Callable[[slice], Images]:
+def _clean(images: torch.Tensor | Streamed | FeatureRows) -> Callable[[slice], Images]:
     if isinstance(images, Streamed):
         return images.read
+    if isinstance(images, FeatureRows):
+        rows = images.rows[0]
+        return lambda chosen: rows[chosen].numpy()
     return lambda chosen: images[chosen].numpy()
 
 
@@ -183,6 +193,7 @@ def _record(
             **trial.data_facts(),
             # Recorded, not hashed: which bytes the plugin gave is in the fingerprints.
             **({"source_code": task.splits.code} if task.splits.code else {}),
+            **_encoder_facts(task.splits.train),
             "train_counts": task.train.counts.tolist(),
             "class_names": list(task.splits.train.class_names),
             "rank": task.rank.tolist(),
@@ -213,6 +224,13 @@ def _record(
     }
 
 
+def _encoder_facts(train: Dataset) -> dict[str, Any]:
+    """Of frozen features what made them, so that tables can tell pre-trained rows from others."""
+    if not isinstance(train, FeatureDataset) or train.encoder is None:
+        return {}
+    return {"encoder": dataclasses.asdict(train.encoder)}
+
+
 def _pretrained(context: TrialContext) -> PretrainedFile | None:
     given = context.trial.protocol.model.pretrained
     if not given.file:
@@ -224,6 +242,8 @@ def _model_facts(protocol: Protocol) -> dict[str, Any]:
     """What builds the network again: the backbone and, where they are not the usual, code and split."""
     model = protocol.model
     facts: dict[str, Any] = {"backbone": model.backbone}
+    if model.backbone == FROZEN:
+        facts["features"] = dataclasses.asdict(feature_model(protocol)) | {"init": model.init}
     if model.shared is not None:
         facts["shared"] = model.shared
     if protocol.backbone_code:

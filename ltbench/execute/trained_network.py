@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltbench.backbone import ChosenBackbone
+from ltbench.backbone import ChosenBackbone, FeatureModel
 from ltbench.errors import InputError
 from ltbench.execute.context import load_tensors
 from ltbench.execute.rebuild import rebuild
@@ -74,4 +74,7 @@ def _backbone(model: Mapping[str, Any], plugins: Sequence[str]) -> ChosenBackbon
             f"the code of backbone {name!r}, of which this network is, is another one: "
             f"{code[:8] or 'as shipped'}; here {plugin.digest[:8] or 'as shipped'}"
         )
+    if "features" in model:
+        facts = {key: value for key, value in model["features"].items() if key != "init"}
+        return ChosenBackbone(plugin.cls, 0, FeatureModel(**facts))
     return ChosenBackbone.of(plugin.cls, model.get("shared"))

@@ -116,8 +116,11 @@ class FeatureFolder:
         return self._tensors(HEADS)[TEXT] if HEADS in self.header.tensors else None
 
     def fingerprint(self, file: str) -> str:
-        """SHA-256 (hexadecimal) over the digests of every tensor of ``file`` and the class names."""
-        digests = {name: entry.sha256 for name, entry in self.header.tensors[file].items()}
+        """SHA-256 (hexadecimal) over shape and digest of every tensor of ``file`` and the class names."""
+        digests = {
+            name: [list(entry.shape), entry.sha256]
+            for name, entry in self.header.tensors[file].items()
+        }
         facts = {"tensors": digests, "class_names": list(self.header.class_names)}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ltbench.backbone import ChosenBackbone
 from ltbench.errors import ContractError
 from ltbench.method import Architecture
+from ltbench.models.frozen import Adapter
 from ltbench.models.heads import CosineHead, LinearHead
 from ltbench.models.network import ExpertNetwork
 from ltbench.registry import load_backbones
@@ -32,7 +33,7 @@ def build_network(
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode=chosen.cls.fan, generator=generator)
-        elif isinstance(module, CosineHead | LinearHead):
+        elif isinstance(module, CosineHead | LinearHead | Adapter):
             module.reset(generator)
     return network
 
@@ -69,7 +70,7 @@ def network_cost(
         network = _built(_chosen(backbone), classes, request).eval()
         for module in network.modules():
             module.register_forward_hook(add)
-        network(torch.zeros(1, 3, image_size, image_size))
+        network(network.blank(image_size))
     return macs, count_parameters(network), activations
 
 

@@ -42,6 +42,10 @@ class ExpertNetwork(nn.Module):
                 logits.append(self.head_of(expert)(features[-1]))
         return torch.stack(logits, dim=1), torch.stack(features, dim=1)
 
+    def blank(self, image_size: int) -> Tensor:
+        """A single input, black: ``(1, 3, image_size, image_size)`` unless it takes something else."""
+        return torch.zeros(1, 3, image_size, image_size)
+
     def head_of(self, expert: nn.Module) -> nn.Module:
         """The head of ``expert``, one of :attr:`experts`."""
         head = expert.head if self.head is None else self.head

@@ -11,10 +11,11 @@ from typing import Any
 from ltbench.backbone import ChosenBackbone
 from ltbench.errors import InputError, nearest
 from ltbench.names import check_name
+from ltbench.protocol.features import check_features
 from ltbench.protocol.foreign import foreign_keys, leave_out, unset
 from ltbench.protocol.mix import is_list
 from ltbench.protocol.overrides import parse_overrides
-from ltbench.protocol.protocol import MethodOverrides, Protocol, Recipe
+from ltbench.protocol.protocol import FEATURES, MethodOverrides, Protocol, Recipe
 from ltbench.protocol.registry import find_protocols
 from ltbench.protocol.study import check_parts
 from ltbench.protocol.training_table import adopt_profile
@@ -61,7 +62,8 @@ def load_protocol_config(
     _adopt_profile_of_overrides(table, overrides)
     if "data.source" in overrides:
         there = {"data": {"source": overrides["data.source"]}}
-        left = [key for key in foreign_keys(table, there, path, path) if key != "data.image_size"]
+        keeps = "" if overrides["data.source"] == FEATURES else "data.image_size"
+        left = [key for key in foreign_keys(table, there, path, path) if key != keeps]
         _leave_what_is_of_other_images(table, left, name)
     for key, value in overrides.items():
         _override(table, key, value)
@@ -203,7 +205,8 @@ def _build(table: Mapping[str, Any], path: Path, plugins: Sequence[str]) -> Prot
     table["origin"] = str(path)
     left = [key for key in table.get("not_inherited", []) if not _is_stated(table, key)]
     table["not_inherited"] = left
-    if "data.image_size" in left:
+    of_images = _table(table.get("data", {}), f"{where}.data").get("source") != FEATURES
+    if "data.image_size" in left and of_images:
         raise InputError(
             f"{where}.data lacks 'image_size', which is not taken over from "
             f"{table['images_unlike']}: its images are others"
@@ -216,6 +219,7 @@ def _build(table: Mapping[str, Any], path: Path, plugins: Sequence[str]) -> Prot
         raise InputError(f"{path}: the name {protocol.name!r} is that of a folder in every results")
     for method in protocol.methods:
         protocol.recipe_for(method)
+    check_features(protocol, where)
     _check_test_names(protocol, where)
     _check_subsets(protocol, where)
     _check_counts(protocol, where)

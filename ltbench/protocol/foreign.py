@@ -7,16 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import InputError
-from ltbench.protocol.protocol import SOURCE_ALIASES
+from ltbench.protocol.protocol import FEATURES, SOURCE_ALIASES
 
 _OF_A_SOURCE = (
     *("data.image_size", "data.path", "data.fit", "data.options"),
-    *("data.resize", "data.lists", "data.paths"),
+    *("data.resize", "data.lists", "data.paths", "data.dim", "data.encoder"),
 )
 _OF_IMAGES = (
     *("data.mean", "data.std", "data.subset"),
     *("groups.many_above", "groups.few_below", "test.subsets", "test.mixes"),
 )
+PIXELS = (
+    *("recipe.crop_padding", "recipe.flip", "recipe.rotation", "recipe.augment"),
+    *("recipe.crop", "recipe.crop_scale", "recipe.jitter"),
+)
+"""What a recipe does to pixels."""
+_OF_NETWORKS = (*PIXELS, "model.backbone", "model.shared", "model.pretrained")
 _FOLDERS = ("image-folder", "parquet")
 """Sources that are another set of images in every folder."""
 
@@ -33,7 +39,8 @@ def foreign_keys(
     before = _source(old)
     source = _source(new) if "source" in new else before
     if source != before:
-        return (*_OF_A_SOURCE, *_OF_IMAGES)
+        of_networks = _OF_NETWORKS if FEATURES in (source, before) else ()
+        return (*_OF_A_SOURCE, *_OF_IMAGES, *of_networks)
     paths = (new.get("path"), old.get("path"))
     if source not in _FOLDERS or not all(isinstance(path, str) and path for path in paths):
         return ()

@@ -26,6 +26,10 @@ RESIZED = "resized"
 LISTS = "lists"
 """The source whose images are files by the hundred thousand: opened one by one, never stored."""
 LISTED = ("train", "test", "holdout")
+FEATURES = "features"
+"""The source that gives what a frozen encoder made of images, and no images."""
+FROZEN = "frozen"
+"""The backbone of such features: heads alone."""
 _SQUARE = ("digits", "cifar10", "cifar100")
 """Sources whose images have the protocol's size already."""
 FITS = (CROP, "pad", "squash")
@@ -113,12 +117,22 @@ class ListFile(_Checked):
 
 
 @dataclass(frozen=True)
+class EncoderClaim(_Checked):
+    """What the folder of features must say of its encoder; empty: whatever it says."""
+
+    name: str = setting("", help="as `timm:vit_base_patch16_224`; that of the folder's header")
+    weights: str = setting("", help="`sha256:...` or a hub's revision; that of the folder's header")
+
+
+@dataclass(frozen=True)
 class DataConfig(_Checked):
     """Which images. ``mean`` and ``std`` are per channel in [0, 1]; absent: of the training set."""
 
     source: str
     classes: int = setting(low=2, help="of the source; data.subset takes some of them")
-    image_size: int = setting(low=4, high=4096)
+    image_size: int = setting(
+        0, high=4096, help="pixels a side, at least 4; must be given, but for source features"
+    )
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = setting(None, above=0)
     path: str = setting("", help="folder of a user's own images; relative to the protocol file")
@@ -170,6 +184,20 @@ class DataConfig(_Checked):
         },
     )
 
+    dim: int | None = setting(
+        None,
+        low=1,
+        later=True,
+        help="of source features: numbers of a feature; absent: as many as there are",
+    )
+    encoder: EncoderClaim = field(
+        default_factory=EncoderClaim,
+        metadata={
+            "later": True,
+            "help": "`[data.encoder]` of source features: what must have made them, see below",
+        },
+    )
+
     @property
     def used_classes(self) -> int:
         """How many classes are trained and tested: C of every array."""
@@ -179,6 +207,7 @@ class DataConfig(_Checked):
         super().__post_init__()
         # Before anything compares or hashes it.
         object.__setattr__(self, "source", SOURCE_ALIASES.get(self.source, self.source))
+        self._check_kind()
         for name, value in (("mean", self.mean), ("std", self.std)):
             if value is not None and len(value) != 3:
                 raise InputError(f"{name} must have three values, one per channel")
@@ -196,6 +225,32 @@ class DataConfig(_Checked):
             _check_different("subset", self.subset)
             if len(self.subset) < 2:
                 raise InputError(f"subset = {list(self.subset)} must list at least two classes")
+
+    def _check_kind(self) -> None:
+        """Images have a size, features a length."""
+        if self.source == FEATURES:
+            of_images = {
+                "image_size": self.image_size != 0,
+                "mean": self.mean is not None,
+                "std": self.std is not None,
+                "fit": self.fit != CROP,
+            }
+            for name, given in of_images.items():
+                if given:
+                    raise InputError(f'{name} is of images; source "{FEATURES}" has dim alone')
+            return
+        if self.image_size == 0:
+            raise InputError("lacks 'image_size'")
+        if self.image_size < 4:
+            raise InputError(f"image_size = {self.image_size} must be at least 4")
+        for name, stated in (
+            ("dim", self.dim is not None),
+            ("encoder", self.encoder != EncoderClaim()),
+        ):
+            if stated:
+                raise InputError(
+                    f'{name} needs source = "{FEATURES}"; the source is "{self.source}"'
+                )
 
     def _check_lists(self) -> None:
         if self.source != LISTS and (self.lists or self.paths or self.resize is not None):
@@ -478,6 +533,48 @@ class ModelConfig(_Checked):
         default_factory=PretrainedConfig,
         metadata={"later": True, "help": "`[model.pretrained]`, see below"},
     )
+    input: str = setting(
+        "none",
+        choices=("none", "centre", "standard", "l2"),
+        later=True,
+        help="of frozen features, by the training images: as they are, minus their mean, divided by their "
+        "deviation, too, or each of length 1",
+    )
+    head: str = setting(
+        "method",
+        choices=("method", "linear", "cosine"),
+        later=True,
+        help="on frozen features: as each method asks, or this one for all",
+    )
+    scale: float | None = setting(
+        None, above=0, later=True, help="of cosine heads on frozen features; absent: the method's"
+    )
+    head_bias: bool = setting(
+        True,
+        later=True,
+        help="on frozen features: whether every head has a bias of each class, without weight decay",
+    )
+    adapter: float = setting(
+        0.0,
+        low=0,
+        high=1,
+        later=True,
+        help="on frozen features: r of r W f + (1 - r) f before each head, W learned; 0: none",
+    )
+    init: str = setting(
+        "random",
+        choices=("random", "class-mean", "text"),
+        later=True,
+        help="of heads on frozen features: the normalised mean of each class's training images, or the "
+        "folder's features of the class names",
+    )
+
+    @property
+    def of_features(self) -> tuple[str, ...]:
+        """Names of the settings stated here that mean something on frozen features alone."""
+        usual = ModelConfig()
+        names = ("input", "head", "scale", "head_bias", "adapter", "init")
+        return tuple(name for name in names if getattr(self, name) != getattr(usual, name))
 
     def identity(self) -> dict[str, Any]:
         """What decides the network: of a file of weights its digest, not where it lies."""

@@ -13,13 +13,15 @@ from torch import Tensor
 
 from ltbench.errors import InputError
 from ltbench.method import Method
+from ltbench.models.frozen import FrozenNetwork
 from ltbench.registry import load_registries
 from ltbench.train.infer import Inference
 from ltbench.trial.asked_code import Code
 
 
 class TrainedModel:
-    """A trial's network with its normalisation. Images are uint8 RGB ``(B, 3, H, W)``.
+    """A trial's network with its normalisation. Images are uint8 RGB ``(B, 3, H, W)``, or ``(B, D)`` features
+    where it stands on a frozen encoder.
 
     class_names: ``(C,)`` names; record: the trial's ``trial.json``; network: the bare module, which
     expects normalised images.
@@ -39,8 +41,13 @@ class TrainedModel:
 
     def __call__(self, images: Tensor | NDArray[np.uint8]) -> Tensor:
         """Logits ``(B, E, C)``, float32, on the CPU. Raises :class:`InputError` for other images."""
-        pixels = _checked(images)
+        pixels = self._inputs(images)
         return self._inference(lambda chosen: pixels[chosen], len(pixels))
+
+    def _inputs(self, images: Tensor | NDArray[Any]) -> NDArray[Any]:
+        if isinstance(self.network, FrozenNetwork):
+            return _checked_features(images, self.network.feature_width)
+        return _checked(images)
 
     def scores(self, images: Tensor | NDArray[np.uint8]) -> Tensor:
         """``(B, C)``: what the method makes of the logits, without adaptation."""
@@ -79,6 +86,17 @@ class TrainedModel:
         counts = torch.tensor(self.record["data"]["train_counts"])
         method: Method[Any] = cls(counts, cls.hyper_type.from_mapping(training["hyper"], cls.name))
         return method
+
+
+def _checked_features(features: Tensor | NDArray[Any], dim: int) -> NDArray[np.float32]:
+    array = features.cpu().numpy() if isinstance(features, Tensor) else np.asarray(features)
+    if array.dtype.kind != "f" or array.ndim not in (2, 3) or array.shape[-1] != dim:
+        raise InputError(
+            f"this network takes features (B, {dim}) of its encoder, not {array.dtype} {array.shape}"
+        )
+    if len(array) == 0:
+        raise InputError("there must be at least one image")
+    return array.astype(np.float32)
 
 
 def _checked(images: Tensor | NDArray[np.uint8]) -> NDArray[np.uint8]:

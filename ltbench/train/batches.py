@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ltbench.errors import InputError
+from ltbench.models.network import ExpertNetwork
 
 
 def batch_bounds(images: int, size: int, *, smallest: int = 1) -> list[slice]:
@@ -39,7 +40,10 @@ def smallest_batch(network: nn.Module, image_size: int) -> int:
     try:
         network.eval()
         with torch.no_grad():
-            network(torch.zeros(1, 3, image_size, image_size, device=weight.device))
+            blank = network.blank(image_size) if isinstance(network, ExpertNetwork) else None
+            if blank is None:
+                blank = torch.zeros(1, 3, image_size, image_size)
+            network(blank.to(weight.device))
     finally:
         for handle in handles:
             handle.remove()

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from ltbench.data.dataset import Dataset, Images
 from ltbench.errors import ContractError
 from ltbench.models.fold import folded
+from ltbench.models.frozen import FrozenNetwork
 from ltbench.train.augment import normalise
+from ltbench.train.frozen_feed import LARGEST_BATCH
 
 BATCH = 64
 """Measured: larger batches are slower on a CPU, since activations fall out of its cache (128: by a
@@ -22,13 +24,18 @@ ACCELERATOR_BATCH = 1000
 
 
 class Inference:
-    """A network with its normalisation; logits are float32 whatever it was trained in."""
+    """A network with its normalisation; logits are float32 whatever it was trained in.
+
+    Where it takes frozen features, float16, these are given to it in place of images, as they are.
+    """
 
     def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, device: torch.device) -> None:
         self.network = network.eval().to(device)
         self.device = device
         self.mean, self.std = mean.to(device), std.to(device)
         self.batch = BATCH if device.type == "cpu" else ACCELERATOR_BATCH
+        if isinstance(network, FrozenNetwork):
+            self.batch = LARGEST_BATCH
 
     def __call__(
         self,
@@ -62,7 +69,7 @@ class Inference:
         for start in range(0, count, self.batch):
             images = torch.from_numpy(np.array(read(slice(start, min(start + self.batch, count)))))
             with torch.no_grad():  # a method may do with them what it likes
-                inputs = normalise(images.to(self.device), self.mean, self.std)
+                inputs = self._inputs(images)
                 parts.append(self.network.with_features(inputs)[1].cpu())  # type: ignore[operator]
         return torch.cat(parts)
 
@@ -102,11 +109,17 @@ class Inference:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
 
+    def _inputs(self, images: Tensor) -> Tensor:
+        on_device = images.to(self.device)
+        if images.is_floating_point():
+            return on_device.float()
+        return normalise(on_device, self.mean, self.std)
+
     def _forward(self, network: nn.Module, images: Tensor, bf16: bool) -> Tensor:
         with (
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=bf16),
         ):
-            inputs = normalise(images.to(self.device), self.mean, self.std)
+            inputs = self._inputs(images)
             logits: Tensor = network(inputs)
             return logits.float().cpu()

@@ -25,7 +25,9 @@ from ltbench.seeds import generator, seed_for
 from ltbench.settings import identity_of
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
 from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ltbench.train.feature_start import begin_on_features
 from ltbench.train.feed import Feed, ResidentFeed
+from ltbench.train.frozen_feed import FeatureFeed, FeatureRows
 from ltbench.train.given import Given, Ticket
 from ltbench.train.parts import Parts
 from ltbench.train.phases import PhaseSpan, phase_spans
@@ -44,14 +46,14 @@ _SAVING = 20
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Everything one training needs. images: ``(N, 3, H, W)`` uint8, or where to open them one by one;
-    labels: ``(N,)`` int64."""
+    """Everything one training needs. images: ``(N, 3, H, W)`` uint8, or where to open them one by one, or
+    frozen features; labels: ``(N,)`` int64."""
 
     trial: str
     method: Method[Any]
     recipe: Recipe
     backbone: Wanted
-    images: Tensor | Streamed
+    images: Tensor | Streamed | FeatureRows
     labels: Tensor
     mean: Tensor
     std: Tensor
@@ -69,9 +71,13 @@ class TrainingJob:
     """Weights for a network that would start from fresh ones."""
     teacher: nn.Module | None = None
     """Normalised images to logits, on the device."""
+    init: str = "random"
+    """Of heads on frozen features: ``random``, ``class-mean`` or ``text``."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def feed(self) -> Feed:
+        if isinstance(self.images, FeatureRows):
+            return FeatureFeed(self.images, self.seed, self.device)
         rest = (self.recipe, self.mean, self.std, self.seed, self.device)
         if isinstance(self.images, Streamed):
             return StreamedFeed(self.images, *rest)
@@ -98,14 +104,16 @@ def train(
     classes = len(job.method.counts)
     lineage = [*job.before, job.method]
     network = assemble(job.backbone, classes, lineage, generator("network", job.seed), job.device)
-    if job.precision == "bf16":
-        images = job.images
+    images = job.images
+    if job.precision == "bf16" and not isinstance(images, FeatureRows):
         size = images.image_size if isinstance(images, Streamed) else images.shape[-1]
         check_precision(network, size, job.device)
     if job.start is not None:
         network.load_state_dict(dict(job.start))
     elif job.pretrained is not None:
         start_from_file(network, job.pretrained)
+    elif isinstance(images, FeatureRows):
+        begin_on_features(network, images, job.labels, classes, job.init)
     if job.teacher is not None:
         job.method.teacher = job.teacher
     extra = build_extra(job.method, network, seed_for("build", job.seed))
@@ -156,11 +164,15 @@ def _reset_heads(job: TrainingJob, network: ExpertNetwork, span: PhaseSpan) -> N
 def _optimizer(parts: Parts, recipe: Recipe, device: torch.device) -> torch.optim.SGD:
     """``scale`` of a group: its learning rate over that of the rest."""
     groups: list[nn.Parameter] | list[dict[str, Any]] = parts.parameters
-    if recipe.head_lr is not None:
-        groups = [
+    if recipe.head_lr is not None or parts.undecayed:
+        scale = 1.0 if recipe.head_lr is None else recipe.head_lr / recipe.lr
+        decayed = [each for each in parts.heads if all(each is not p for p in parts.undecayed)]
+        every: list[dict[str, Any]] = [
             {"params": parts.others, "scale": 1.0},
-            {"params": parts.heads, "scale": recipe.head_lr / recipe.lr},
+            {"params": decayed, "scale": scale},
+            {"params": parts.undecayed, "scale": scale, "weight_decay": 0.0},
         ]
+        groups = [group for group in every if group["params"]]
     return torch.optim.SGD(
         groups,
         lr=recipe.lr,

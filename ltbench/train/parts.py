@@ -43,6 +43,16 @@ class Parts:
         """Of :attr:`parameters` those of trunk and extra."""
         return [parameter for parameter, part in self._learnable if part != "heads"]
 
+    @property
+    def undecayed(self) -> list[nn.Parameter]:
+        """Of :attr:`heads` those that weight decay leaves alone, as the heads themselves say."""
+        named = {
+            id(getattr(head, name))
+            for head in self._network.heads()
+            for name in getattr(head, "undecayed", ())
+        }
+        return [parameter for parameter in self.heads if id(parameter) in named]
+
     def learn(self, phase: Phase) -> None:
         """Sets what learns in ``phase``, and which BatchNorm layers move their statistics."""
         for parameter, part in self._learnable:

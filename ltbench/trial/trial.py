@@ -74,7 +74,9 @@ class Trial:
             "path",
             "lists",
             "paths",
-        ):  # where images lie: the fingerprints say which they are
+            "dim",
+            "encoder",
+        ):  # where images lie and what is claimed of them: the fingerprints say which they are
             data.pop(where, None)
         code = {"code": self.protocol.backbone_code} if self.protocol.backbone_code else {}
         stands_on = {} if self.parent is None else {"parent": self.parent.identity()}

@@ -41,6 +41,7 @@ class Cmo(Method[CmoHyper]):
     name: ClassVar = "cmo"
     title: ClassVar = "CMO with balanced softmax"
     family = "mixing"
+    needs_images = True
     hyper_type: ClassVar = CmoHyper
     reference: ClassVar = Reference(
         authors="Park, Hong, Heo, Yun, Choi",

@@ -78,6 +78,49 @@ def test_the_encoder_of_the_page_takes_15_lines_and_its_features_are_stored(
     assert "has the SHA-256" in damaged.stderr
 
 
+FROZEN = """
+extends = "digits-lt"
+name = "digits-frozen"
+version = "1.0"
+title = "Digits, frozen"
+[data]
+source = "features"
+classes = 10
+[data.encoder]
+name = "patches"
+[groups]
+many_above = 40
+few_below = 10
+[model]
+backbone = "frozen"
+head = "cosine"
+scale = 25
+[recipe]
+epochs = 2
+"""
+
+
+def test_heads_are_trained_on_them_and_meet_the_stored_views(
+    ltbench_here: CommandLine, plugin: Path, tmp_path: Path
+) -> None:
+    words = ("--protocol", "digits-lt", "--encoder", "patches", "--plugin", plugin, "--views", "5")
+    told = ltbench_here("features", *words, "--device", "cpu", "-o", tmp_path / "f", "--quiet")
+    assert (told.returncode, told.stdout) == (0, "")
+    protocol = tmp_path / "frozen.toml"
+    protocol.write_text(FROZEN)
+    words = ("--methods", "ce,sade", "--protocol", protocol, "--data-dir", tmp_path / "f")
+    told = ltbench_here("run", *words, "--results", tmp_path / "results")
+    assert told.returncode == 0, told.stderr
+    assert len(list((tmp_path / "results").rglob("trial.json"))) == 2
+
+
+def test_the_protocol_of_the_page_is_valid(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    file = tmp_path / "c100_r50.toml"
+    file.write_text(text)
+    assert load_protocol_config(str(file)).model.scale == 25
+
+
 def test_it_is_listed_and_shown(ltbench_here: CommandLine, plugin: Path) -> None:
     listed = ltbench_here("list", "encoders", "--plugin", plugin)
     assert listed.returncode == 0

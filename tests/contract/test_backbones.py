@@ -12,6 +12,7 @@ SAME_CODE = {
     "resnet14": "as resnet8, with more blocks",
     "resnet20": "as resnet8, with more blocks",
     "resnet50": "as resnext50_32x4d, without groups; its sizes and function: test_imagenet_resnet.py",
+    "frozen": "takes features, no images: tests/unit/models/test_frozen.py",
     "resnet152": "as resnet50, with more blocks",
 }
 CHECKS = [

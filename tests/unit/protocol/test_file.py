@@ -226,7 +226,7 @@ def test_a_data_path_is_relative_to_the_file(write: Write, tmp_path: Path) -> No
         ("recipe.milestones", "0.5,1.5", "milestones = 1.5 must be at most 1"),
         ("recipe.nesterov", "perhaps", "must be true or false"),
         ("groups.few_below", 102, "few_below = 102 must not exceed many_above"),
-        ("model.backbone", "vgg", r"unknown backbone 'vgg' \(known: resnet10, resnet14"),
+        ("model.backbone", "vgg", r"unknown backbone 'vgg' \(known: frozen, resnet10, resnet14"),
         ("model.shared", "2", r"shared = 2 is not known for backbone 'resnet32'"),
         ("model.shared", "two", "model.shared = 'two' must be a whole number"),
         ("model.pretrained.sha256", "abc", "must be 64 hexadecimal digits"),
