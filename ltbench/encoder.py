@@ -50,8 +50,8 @@ class LoadedEncoder:
     """network: ``(B, 3, S, S)`` float32, preprocessed, to ``(B, D)``; or ``(B, E, D)`` where each of E
     experts has features of its own. It is used in evaluation mode and without gradients.
 
-    weights: what tells these weights from others, ``sha256:...``; of a request with a file or a revision
-    ltbench fills in the digest of the file, an encoder that makes its own weights says what they are.
+    weights: what tells these weights from others. Leave it empty: ltbench fills in the digest of the file
+    that was asked for, else of the network's tensors.
     library: name and version of what the network's code comes from. text: from C prompts to ``(C, D)``
     features of unit length, of encoders that were trained with texts.
     """

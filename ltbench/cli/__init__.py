@@ -16,7 +16,7 @@ from ltbench.version import __version__
 
 COMMANDS = (
     *("run", "evaluate", "tune", "reproduce", "report", "decide", "list", "show", "status", "data"),
-    *("predictions", "new", "check", "diff", "clean"),
+    *("features", "predictions", "new", "check", "diff", "clean"),
 )
 
 EPILOG = """\b

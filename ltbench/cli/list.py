@@ -26,11 +26,12 @@ Examples:
 @click.command(name="list", epilog=EPILOG)
 @click.argument(
     "what",
+    metavar="WHAT",
     type=click.Choice(["methods", "strategies", "protocols", "sources", "backbones", "encoders"]),
 )
 @plugin_option
 def command(what: str, plugins: tuple[str, ...]) -> None:
-    """List methods, test-time strategies, protocols, sources of images, backbones or encoders.
+    """List what there is: WHAT is methods, strategies, protocols, sources, backbones or encoders.
 
     Methods stand by family, with their number of experts and what training costs beside ce.
     """

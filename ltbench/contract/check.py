@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ltbench.contract import encoders
 from ltbench.contract.backbones import BACKBONE_PROPERTIES, BackboneCase
 from ltbench.contract.card import METHOD_CARD, STRATEGY_CARD, Card
 from ltbench.contract.method_case import MethodCase, method_cases
@@ -151,6 +152,11 @@ def check_backbone(plugin: Plugin[Any]) -> Iterator[Check]:
     yield from _checks(plugin.name, BACKBONE_PROPERTIES, (BackboneCase(plugin),))
 
 
+def check_encoder(plugin: Plugin[Any]) -> Iterator[Check]:
+    case = encoders.EncoderCase(plugin)
+    yield from _checks(plugin.name, encoders.properties_of(case), (case,))
+
+
 def _checks(plugin: str, properties: Iterable[Property[C]], cases: Sequence[C]) -> Iterator[Check]:
     """None without a case: what was not tried is not called fine."""
     for each in properties if cases else ():
@@ -199,6 +205,8 @@ def _all_of(text: str, plugins: Sequence[str], data_dir: Path | None) -> list[Ch
         found += check_source(registries.sources.get(text), data_dir)
     if text in registries.backbones.plugins:
         found += check_backbone(registries.backbones.get(text))
+    if text in registries.encoders.plugins:
+        found += check_encoder(registries.encoders.get(text))
     protocols = find_protocols(plugins)
     if text in protocols.files or text.replace("_", "-") in protocols.files:
         found += check_protocol(text, registries, plugins)
@@ -206,13 +214,15 @@ def _all_of(text: str, plugins: Sequence[str], data_dir: Path | None) -> list[Ch
         return found
     kinds: tuple[Registry[Any], ...] = (
         *(registries.methods, registries.strategies, registries.sources, registries.backbones),
+        registries.encoders,
     )
     for registry in kinds:
         if text in registry.broken or text in registry.clashes:
             registry.get(text)  # raises, with the reason
     known = [*(name for registry in kinds for name in registry.plugins), *protocols.files]
     raise InputError(
-        f"no method, strategy, protocol, source, backbone or file is called {text!r}{nearest(text, known)}"
+        f"no method, strategy, protocol, source, backbone, encoder or file is called "
+        f"{text!r}{nearest(text, known)}"
     )
 
 
@@ -232,4 +242,7 @@ def _of_file(file: str, plugins: Sequence[str], data_dir: Path | None) -> list[C
     for backbone in registries.backbones.plugins.values():
         if backbone.origin == origin:
             found += check_backbone(backbone)
+    for encoder in registries.encoders.plugins.values():
+        if encoder.origin == origin:
+            found += check_encoder(encoder)
     return found

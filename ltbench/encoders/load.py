@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ltbench.encoder import Encoder, EncoderRequest, LoadedEncoder, Preprocessing
-from ltbench.encoders.weights import digest_of, hub_file
+from ltbench.encoders.weights import digest_of, digest_of_state, hub_file
 from ltbench.errors import ContractError, InputError, LtbenchError, describe
 from ltbench.registry import load_encoders
 
@@ -61,8 +61,9 @@ def load_encoder(
     request = EncoderRequest(member, weights, sha256, revision, output or cls.outputs[0])
     loaded = asking(encoder, lambda: encoder.load(request))
     _check_loaded(text, loaded)
-    if sha256:
-        loaded = dataclasses.replace(loaded, weights=f"sha256:{sha256}")
+    if sha256 or not loaded.weights:
+        told = f"sha256:{sha256}" if sha256 else f"state-sha256:{digest_of_state(loaded.network)}"
+        loaded = dataclasses.replace(loaded, weights=told)
     return Chosen(text, request.output, loaded)
 
 
@@ -78,9 +79,9 @@ def _check_weights(text: str, cls: type[Encoder], weights: Path | None, revision
     if cls.takes and sum(given.values()) != 1:
         file = "--weights FILE, a local .safetensors or .pth"
         hub = "--revision R, a commit of its repository at the hub"
-        can = [{"weights": file, "revision": hub}[taken] for taken in cls.takes]
+        ways = [{"weights": file, "revision": hub}[taken] for taken in cls.takes]
         which = "one of the two" if all(given.values()) else "its weights"
-        raise InputError(f"--encoder {text} needs {which}: {' or '.join(can)}")
+        raise InputError(f"--encoder {text} needs {which}: {' or '.join(ways)}")
 
 
 def asking(encoder: Encoder, call: Any) -> Any:

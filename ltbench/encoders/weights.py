@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from ltbench.errors import InputError, LtbenchError, describe
@@ -21,6 +22,15 @@ def digest_of(file: Path) -> str:
         raise InputError(
             f"weights {file} cannot be read: {error.strerror or error}; --weights names a local file"
         ) from None
+
+
+def digest_of_state(network: nn.Module) -> str:
+    """SHA-256 over name, type, shape and numbers of every tensor, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

@@ -219,7 +219,7 @@ def test_dry_run_and_evaluate_refuse_the_same(
             "run --methods ce --protocol digits-lt --set data.options.seed=1",
             r"digits-lt\.data\.options has no 'seed' \(it has: none\)",
         ),
-        ("check digit", r"backbone or file is called 'digit'; did you mean 'digits(-lt)?'\?"),
+        ("check digit", r"encoder or file is called 'digit'; did you mean 'digits(-lt)?'\?"),
         ("new source digits", r"a source is called 'digits' already"),
         ("new source folder", r"a source is called 'folder' already"),
         ("show sad", r"did you mean 'sade'\?"),

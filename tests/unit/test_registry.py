@@ -16,7 +16,7 @@ from ltbench.errors import InputError
 from ltbench.method import Method
 from ltbench.protocol import registry as protocol_registry
 from ltbench.protocol.registry import find_protocols
-from ltbench.registry import load_backbones, load_registries, load_sources
+from ltbench.registry import load_backbones, load_encoders, load_registries, load_sources
 
 PLUGIN = """
 from typing import ClassVar
@@ -363,6 +363,40 @@ def test_an_entry_point_names_a_backbone(
     assert backbones.get("resnet50").digest == ""
     with pytest.raises(InputError, match="backbone 'bad' is broken: ImportError: no luck"):
         backbones.get("bad")
+
+
+ENCODER = """
+from ltbench.encoder import Encoder
+
+
+class Theirs(Encoder):
+    name, title = "theirs", "Theirs"
+
+    def load(self, request):
+        raise NotImplementedError
+"""
+
+
+def test_an_entry_point_or_a_file_names_an_encoder(
+    entries: Callable[[str, str, str], None],
+    importable: Callable[[str, str], None],
+    tmp_path: Path,
+) -> None:
+    importable("third_encoder", ENCODER)
+    entries("theirs", "third_encoder:Theirs", "ltbench.encoders")
+    encoders = load_encoders()
+    assert encoders.get("theirs").origin == "entry point third_encoder:Theirs"
+    assert encoders.get("timm").digest == ""
+    file = tmp_path / "mine.py"
+    file.write_text(ENCODER.replace('"theirs"', '"mine"'))
+    assert load_encoders([str(file)]).get("mine").origin == str(file)
+    assert "mine" not in load_encoders().plugins
+
+
+def test_encoders_are_listed_without_torch() -> None:
+    code = "import sys; from ltbench.registry import load_encoders; load_encoders(); "
+    code += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_backbones_are_listed_without_torch() -> None:

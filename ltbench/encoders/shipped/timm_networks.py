@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ltbench.encoder import Encoder, EncoderRequest, LoadedEncoder, Preprocessing
 from ltbench.errors import InputError, nearest
@@ -42,7 +42,9 @@ class Timm(Encoder):
         fill(network, read_weights(request.weights), request.weights, unused)
         config = timm.data.resolve_model_data_config(network)
         crop = int(config["input_size"][1])
-        kind = config["interpolation"] if config["interpolation"] != "random" else "bilinear"
+        kind: Any = config["interpolation"]
+        if kind == "random":  # of training
+            kind = "bilinear"
         preprocessing = Preprocessing(
             int(crop / config["crop_pct"]),
             crop,
