@@ -17,7 +17,7 @@ from benchmarks.row import Row
 from benchmarks.timing import Spread, rates, seconds_of
 from ltbench.evaluate.evaluate import evaluate_row
 from ltbench.evaluate.outputs import TrialOutputs
-from ltbench.evaluate.view_images import _render, draw_view_parameters
+from ltbench.evaluate.view_images import Chunk, draw_view_parameters, render
 from ltbench.execute.job import build_trial
 from ltbench.models.build import build_network
 from ltbench.names import parse_rows
@@ -208,8 +208,7 @@ def _view_images_per_second(material: Material) -> float:
     views = material.protocol.views
     parameters = draw_view_parameters(views, VIEWS_SAMPLE, 0)
     stack = np.ascontiguousarray(material.test[:VIEWS_SAMPLE].transpose(0, 3, 1, 2))
-    chosen = np.arange(VIEWS_SAMPLE)
-    seconds = seconds_of(lambda: _render(stack, chosen, 0, views, parameters))
+    seconds = seconds_of(lambda: render(Chunk(stack, 0, views, parameters)))
     return VIEWS_SAMPLE / seconds
 
 

@@ -3,7 +3,9 @@
 Semantics (SADE, ``test_training_cifar.py`` and its data loader; torchvision on PIL images), each
 step with parameters of its own for every image and view:
 
-    RandomCrop(size, padding p, black)
+    RandomCrop(size, padding p, black)                   with crop = "padded"
+    RandomResizedCrop(size, crop_scale) of the image     with crop = "resized"
+        as it was taken (SADE's loaders of ImageNet-LT, Places-LT and iNaturalist)
     ColorJitter(brightness, contrast, saturation, hue)   with jitter_probability; order at random
     grey, three equal channels                           with gray_probability
     GaussianBlur(radius = sigma), sigma in blur_sigma    with blur_probability
@@ -12,7 +14,8 @@ step with parameters of its own for every image and view:
 The views depend on no model. Crop and flip only move pixels and are done on arrays; everything
 that computes pixel values is done by torchvision on PIL images, in one thread: on images this small
 a second one only contends for the interpreter (measured: a third slower). Many are made in several
-processes (:mod:`ltbench.evaluate.view_processes`).
+processes (:mod:`ltbench.evaluate.view_processes`). Resized crops are cut where images are read
+(:mod:`ltbench.evaluate.view_crops`).
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from PIL import Image, ImageFilter
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Dataset, Images
 from ltbench.errors import InputError, LtbenchError
+from ltbench.evaluate.view_crops import pictures
 from ltbench.files import write_atomically
 from ltbench.protocol.protocol import ViewsConfig
 
@@ -100,7 +104,8 @@ def view_pair(
     parameters = draw_view_parameters(views, len(test), k)
     try:
         write_atomically(
-            path, lambda file: _write(file, shape, _chunks(test, views, parameters), progress, over)
+            path,
+            lambda file: _write(file, shape, _chunks(test, views, parameters, k), progress, over),
         )
     except OSError as error:
         raise InputError(
@@ -174,12 +179,14 @@ def _open(path: Path, shape: tuple[int, ...]) -> Images | None:
     return stored if whole and fits else None
 
 
-def _chunks(test: Dataset, views: ViewsConfig, parameters: ViewParameters) -> Iterator[Chunk]:
+def _chunks(
+    test: Dataset, views: ViewsConfig, parameters: ViewParameters, k: int
+) -> Iterator[Chunk]:
     n = len(test)
     for view in range(2):
         for start in range(0, n, _CHUNK):
             stop = min(start + _CHUNK, n)
-            images = test.read(np.arange(start, stop))
+            images = pictures(test, views, k, view, slice(start, stop))
             yield Chunk(images, view, views, parameters.of(start, stop))
 
 

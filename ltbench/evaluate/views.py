@@ -18,6 +18,7 @@ from torch import Tensor
 from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Dataset, Images
 from ltbench.evaluate.large_logits import is_large, logits_in_pieces
+from ltbench.evaluate.view_crops import pictures
 from ltbench.evaluate.view_images import (
     VIEWS_VERSION,
     Chunk,
@@ -119,7 +120,7 @@ class ViewLogits:
 
         def side(view: int) -> Read:
             def read(part: slice) -> Images:
-                images = test.read(np.arange(part.start, part.stop))
+                images = pictures(test, views, k, view, part)
                 return render(Chunk(images, view, views, parameters.of(part.start, part.stop)))
 
             return read

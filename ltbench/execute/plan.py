@@ -13,6 +13,7 @@ import torch
 from ltbench.data.dataset import Splits
 from ltbench.errors import InputError
 from ltbench.evaluate.stream import check_streamable
+from ltbench.evaluate.view_crops import unfit_views
 from ltbench.execute.all_methods import check_fits, required, unless_left_out
 from ltbench.execute.draft import (
     Draft,
@@ -214,6 +215,9 @@ def _planned(
         architecture, phases = method.architecture(), method.phases()
     trains = not draft.members and draft.state != "finished"
     if trains and (why := unfit(phases, trial.recipe, streamed, wanted.label)):
+        raise InputError(why)
+    asks_views = any("views" in row.needs for row in wanted.rows)
+    if asks_views and (why := unfit_views(trial.protocol.views, streamed)):
         raise InputError(why)
     members = tuple(
         MemberJob(m.trial.hash, m.wanted.method.name, m.wanted.hyper.to_json(), m.trial.seed)

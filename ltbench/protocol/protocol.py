@@ -606,9 +606,34 @@ class ViewsConfig(_Checked):
     gray_probability: float = setting(0.2, low=0, high=1)
     blur_probability: float = setting(0.2, low=0, high=1)
     blur_sigma: tuple[float, ...] = setting((0.1, 2.0), low=0)
+    crop: str = setting(
+        "padded",
+        choices=("padded", RESIZED),
+        later=True,
+        help="as crop_padding says, or a random part of the image, of 3:4 to 4:3, resized to image_size "
+        "(source lists)",
+    )
+    crop_scale: tuple[float, ...] = setting(
+        (0.08, 1.0),
+        above=0,
+        high=1,
+        later=True,
+        help="of a resized crop: least and largest share of the image's area",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if len(self.crop_scale) != 2 or self.crop_scale[0] > self.crop_scale[1]:
+            raise InputError(
+                f"crop_scale = {list(self.crop_scale)} must be two numbers: least, most"
+            )
+        if self.crop != RESIZED and self.crop_scale != (0.08, 1.0):
+            raise InputError('crop_scale needs crop = "resized"')
+        if self.crop == RESIZED and self.crop_padding:
+            raise InputError(
+                f'crop_padding = {self.crop_padding} goes with crop = "padded"; with crop = "resized" '
+                "crop_padding = 0"
+            )
         if len(self.blur_sigma) != 2 or self.blur_sigma[0] > self.blur_sigma[1]:
             raise InputError(
                 f"blur_sigma = {list(self.blur_sigma)} must be two numbers: least, most"

@@ -69,29 +69,48 @@ def crop_box(
 
 def augmented(image: Image.Image, size: int, recipe: Recipe, u: NDArray[np.float64]) -> Image.Image:
     """An RGB image as a training image of ``size`` pixels a side; u: :func:`uniforms`."""
-    left, top, width, height = crop_box(*image.size, u, recipe.crop_scale)
-    # Cut before it is resized, as torchvision does: else pixels beside the crop would have a say.
-    part = image.crop((left, top, left + width, top + height))
-    found = part.resize((size, size), Image.Resampling.BILINEAR)
+    found = cropped(image, size, recipe.crop_scale, u)
     if recipe.flip and u[_FLIP] < 0.5:
         found = found.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return jittered(found, recipe.jitter, u) if recipe.jitter else found
 
 
+def cropped(
+    image: Image.Image, size: int, scale: tuple[float, ...], u: NDArray[np.float64]
+) -> Image.Image:
+    """A random part of an RGB image, as ``size`` pixels a side; u: :func:`uniforms`."""
+    left, top, width, height = crop_box(*image.size, u, scale)
+    # Cut before it is resized, as torchvision does: else pixels beside the crop would have a say.
+    part = image.crop((left, top, left + width, top + height))
+    return part.resize((size, size), Image.Resampling.BILINEAR)
+
+
+def jitter_steps(strengths: tuple[float, ...], u: NDArray[np.float64]) -> list[tuple[int, float]]:
+    """What changes, in its order, and by which factor: 0 brightness, 1 contrast, 2 saturation, 3 hue (turns).
+
+    Strength 0 skips a step, as torchvision does: even a change of 0 rounds colours.
+    """
+    steps = []
+    for step in _ORDERS[int(u[_ORDER] * len(_ORDERS))]:
+        strength, draw = strengths[step], float(u[_FACTOR + step])
+        if strength and step == _HUE:
+            steps.append((step, strength * (2 * draw - 1)))
+        elif strength:
+            least = max(0.0, 1 - strength)
+            steps.append((step, least + (1 + strength - least) * draw))
+    return steps
+
+
 def jittered(
     image: Image.Image, strengths: tuple[float, ...], u: NDArray[np.float64]
 ) -> Image.Image:
-    """Strength 0 skips a step, as torchvision does: even a change of 0 rounds colours."""
-    for step in _ORDERS[int(u[_ORDER] * len(_ORDERS))]:
-        strength, draw = strengths[step], float(u[_FACTOR + step])
-        if not strength:
-            continue
+    """An RGB image with its colours changed by :func:`jitter_steps`."""
+    for step, factor in jitter_steps(strengths, u):
         if step == _HUE:
             # Here, because importing it takes seconds and hardly any recipe turns hues.
             import torchvision.transforms.functional as F
 
-            image = F.adjust_hue(image, strength * (2 * draw - 1))
+            image = F.adjust_hue(image, factor)
         else:
-            least = max(0.0, 1 - strength)
-            image = _ENHANCERS[step](image).enhance(least + (1 + strength - least) * draw)
+            image = _ENHANCERS[step](image).enhance(factor)
     return image

@@ -280,6 +280,8 @@ def test_a_wrong_number_of_loaders(
         ("recipe.jitter=0.4,0.4,0.4,0", 'jitter and crop_scale need crop = "resized"'),
         ("recipe.crop=resized", "needs images that are opened one by one"),
         ("recipe.schedule=cos", "must be one of: steps, cosine"),
+        ("views.crop=resized", 'crop_padding = 1 goes with crop = "padded"'),
+        ("views.crop_scale=0.5,1", 'crop_scale needs crop = "resized"'),
         ("data.resize=9", 'resize needs source = "lists"'),
     ],
 )

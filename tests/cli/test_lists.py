@@ -59,7 +59,9 @@ crop_scale = [0.5, 1.0]
 jitter = [0.2, 0.2, 0.2, 0]
 [views]
 pairs = 1
-crop_padding = 1
+crop = "resized"
+crop_scale = [0.5, 1.0]
+crop_padding = 0
 """
 
 

@@ -17,9 +17,10 @@ from ltbench.data.list_file import Paths, class_names, read_list
 from ltbench.data.official_lists import LISTS, official
 from ltbench.data.sources import open_data
 from ltbench.errors import DataError, InputError
-from ltbench.protocol.protocol import DataConfig, ListFile, TrainConfig
+from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import DataConfig, GroupsConfig, ListFile, TestConfig, TrainConfig
 from ltbench.shift.trainset import select_training
-from ltbench.task import held_out
+from ltbench.task import build_task, held_out
 
 FILES = {"train": ListFile("train.txt"), "test": ListFile("test.txt")}
 CONFIG = DataConfig("lists", 2, 8, mean=(0.5,) * 3, std=(0.2,) * 3, lists=FILES)
@@ -132,6 +133,31 @@ def test_modes_and_exif_are_read_as_the_published_code_reads_them(root: Path) ->
     assert splits.test.open(0).size == (20, 8)  # not turned
     assert splits.train.read([1]).min() == splits.train.read([1]).max() == 77
     assert splits.train.read([2]).shape == (1, 3, 8, 8)
+
+
+def test_a_png_called_jpeg_is_the_png(root: Path) -> None:
+    """ImageNet has one: what a file is stands in it, not in its name."""
+    pixels = np.random.RandomState(1).randint(0, 256, (8, 8, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(root / "b/3.JPEG", "PNG")
+    (root / "test.txt").write_text("b/3.JPEG 1\n")
+    found = open_data(CONFIG, root).test.read([0])[0]
+    np.testing.assert_array_equal(found, pixels.transpose(2, 0, 1))
+
+
+def test_a_class_without_a_test_image_is_in_no_test_set(root: Path) -> None:
+    (root / "train.txt").write_text(TRAIN + "b/3.png 2\n")
+    (root / "test.txt").write_text("b/3.png 2\nb/2.png 2\na/1.png 0\na/one two.png 0\n")
+    config = replace(CONFIG, classes=3)
+    protocol = replace(
+        load_protocol_config("digits-lt"),
+        data=config,
+        train=TrainConfig(profile="all"),
+        test=TestConfig(ratios=(2.0,), draws=1),
+        groups=GroupsConfig(1, 1),
+    )
+    task = build_task(protocol, open_data(config, root))
+    uniform = next(each for each in task.test_sets if each.name == "uniform")
+    assert uniform.counts.tolist() == [2, 0, 2]
 
 
 def test_what_cannot_be_read_is_told_with_its_path(root: Path) -> None:

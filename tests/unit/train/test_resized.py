@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 import torchvision.transforms.functional as F
 from PIL import Image
 from scipy import stats
-from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms import ColorJitter, InterpolationMode, RandomResizedCrop
 
 from ltbench.errors import InputError
 from ltbench.method import Phase
 from ltbench.protocol.protocol import Recipe
-from ltbench.train.resized import UNIFORMS, augmented, crop_box, jittered, uniforms
+from ltbench.train.resized import UNIFORMS, augmented, crop_box, jitter_steps, jittered, uniforms
 from ltbench.train.schedule import learning_rate
 from ltbench.train.streamed import unfit
 
@@ -25,13 +28,15 @@ def photo(width: int = 50, height: int = 37) -> Image.Image:
     return Image.fromarray(rng.randint(0, 256, (height, width, 3)).astype(np.uint8))
 
 
-@pytest.mark.parametrize(("width", "height"), [(50, 37), (30, 90), (400, 20)])
-def test_boxes_are_distributed_as_torchvisions(width: int, height: int) -> None:
-    ours = [crop_box(width, height, uniforms(7, i)) for i in range(1500)]
+@pytest.mark.parametrize(
+    ("width", "height", "draws"), [(640, 427, 10_000), (30, 90, 1500), (400, 20, 1500)]
+)
+def test_boxes_are_distributed_as_torchvisions(width: int, height: int, draws: int) -> None:
+    ours = [crop_box(width, height, uniforms(7, i)) for i in range(draws)]
     torch.manual_seed(0)
     image = photo(width, height)
     theirs = [
-        RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(1500)
+        RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(draws)
     ]  # top, left, height, width
     for mine, other in ((0, 1), (1, 0), (2, 3), (3, 2)):
         a, b = [box[mine] for box in ours], [box[other] for box in theirs]
@@ -67,6 +72,33 @@ def test_jitter_is_torchvisions(place: int, adjust: object) -> None:
     centre = 0.0 if place == 3 else 1.0
     expected = adjust(photo(), centre - 0.4 + 0.8 * u[23 + place])
     np.testing.assert_array_equal(jittered(photo(), strengths, u), expected)
+
+
+def test_jitter_is_distributed_as_torchvisions() -> None:
+    """SADE's ColorJitter(0.4, 0.4, 0.4, 0.1): factors and orders, 10,000 draws each."""
+    ours = [jitter_steps((0.4, 0.4, 0.4, 0.1), uniforms(11, i)) for i in range(10_000)]
+    torch.manual_seed(0)
+    like = ColorJitter(0.4, 0.4, 0.4, 0.1)
+    ranges = [like.brightness, like.contrast, like.saturation, like.hue]
+    theirs = [ColorJitter.get_params(*ranges) for _ in range(10_000)]
+    for step in range(4):
+        a = [dict(steps)[step] for steps in ours]
+        b = [float(drawn[1 + step]) for drawn in theirs]  # type: ignore[arg-type]
+        assert stats.ks_2samp(a, b).pvalue > 1e-4
+    orders = [Counter(tuple(step for step, _ in steps) for steps in ours)]
+    orders += [Counter(tuple(drawn[0].tolist()) for drawn in theirs)]
+    table = [[each[order] for order in itertools.permutations(range(4))] for each in orders]
+    assert stats.chi2_contingency(table).pvalue > 1e-4
+
+
+def test_jittered_pixels_are_torchvisions_for_the_same_draws() -> None:
+    adjust = [F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue]
+    for place in range(20):
+        u = uniforms(2, place)
+        expected = photo()
+        for step, factor in jitter_steps((0.4, 0.3, 0.2, 0.1), u):
+            expected = adjust[step](expected, factor)
+        np.testing.assert_array_equal(jittered(photo(), (0.4, 0.3, 0.2, 0.1), u), expected)
 
 
 def test_every_order_of_the_four_steps_occurs() -> None:
