@@ -129,6 +129,8 @@ def run(
     precision: str = "float32",
     jobs: int | None = None,
     jobs_per_gpu: int | None = None,
+    processes: int = 1,
+    accumulate: int = 1,
     compile: bool = False,
     cuda_graph: bool = False,
     plugins: Plugins = (),
@@ -160,8 +162,9 @@ def run(
     """
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
-        device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, compile=compile,
-        cuda_graph=cuda_graph, mode=mode, arrivals=_arrivals(arrival),
+        device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu,
+        processes=processes, accumulate=accumulate, compile=compile, cuda_graph=cuda_graph,
+        mode=mode, arrivals=_arrivals(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
     )  # fmt: skip

@@ -142,6 +142,22 @@ def training_options(function: F) -> F:
                 help="Trials side by side on each GPU; one small network leaves most of it idle.",
             ),
             click.option(
+                "--processes",
+                type=int,
+                default=1,
+                metavar="N",
+                help="Processes that train each trial together, each on a GPU of its own; the result is "
+                "that of one (recorded, not hashed).",
+            ),
+            click.option(
+                "--accumulate",
+                type=int,
+                default=1,
+                metavar="K",
+                help="Parts in which each batch is worked off, to save memory; the result is that of one "
+                "(recorded, not hashed).",
+            ),
+            click.option(
                 "--compile",
                 is_flag=True,
                 help="Train through torch.compile (recorded, not hashed).",

@@ -87,6 +87,10 @@ def _running(request: Request) -> Iterator[str]:
         yield from ("--jobs", str(request.jobs))
     if request.jobs_per_gpu is not None:
         yield from ("--jobs-per-gpu", str(request.jobs_per_gpu))
+    if request.processes != 1:
+        yield from ("--processes", str(request.processes))
+    if request.accumulate != 1:
+        yield from ("--accumulate", str(request.accumulate))
     if request.compile:
         yield "--compile"
     if request.cuda_graph:

@@ -26,6 +26,10 @@ class Request:
     jobs_per_gpu: int | None = None
     compile: bool = False
     cuda_graph: bool = False
+    processes: int = 1
+    """That train each trial together."""
+    accumulate: int = 1
+    """Parts in which each of these works off its share of a batch."""
     plugins: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     mode: str = "clean"

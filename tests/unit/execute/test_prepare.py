@@ -45,6 +45,8 @@ def request(methods: str = "ce", protocol: str = "cifar100-lt", **changes: Any) 
         ("ce", {"jobs_per_gpu": 0}, "jobs per GPU = 0 must be a whole number of at least 1"),
         ("ce", {"jobs_per_gpu": 2}, "--jobs-per-gpu needs a CUDA device; this run uses cpu"),
         ("ce", {"cuda_graph": True}, "--cuda-graph needs a CUDA device; this run uses cpu"),
+        ("ce", {"processes": 0}, "processes = 0 must be a whole number of at least 1"),
+        ("ce", {"accumulate": 1.5}, "accumulate = 1.5 must be a whole number of at least 1"),
         ("ce", {"device": "abacus"}, "abacus"),
         ("ce", {"seeds": (1, 1)}, "seeds = .* must (be whole numbers of at least 0|differ)"),
         ("ce", {"seeds": ()}, "seeds = .* must (be whole numbers of at least 0|differ)"),
