@@ -152,6 +152,8 @@ def run(
     needs none), or of imports with one another; mixed_recipe: let their members be trained by
     different recipes; engine: where trials run, ``"local"`` or ``"slurm"``, with its settings, such as
     ``{"partition": "gpu"}``; detach: leave them running there, for the same call without it to collect;
+    processes: that train each trial together; accumulate: parts in which each works off its share of a
+    batch (both need ``recipe.norm_batch``, and change a result by rounding alone);
     quiet: tell failures only; overrides as for :func:`load_protocol`.
 
     Works in processes of its own: a script needs no ``if __name__ == "__main__"``, and a running

@@ -171,3 +171,11 @@ def test_bf16_without_its_instructions_is_warned_of(monkeypatch: pytest.MonkeyPa
         assert any("no bfloat16 instructions" in note for note in plan.notes) is warned
     plan = prepare(request("ce", "digits-lt", dry_run=True))
     assert not any("bfloat16" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("option", ["processes", "accumulate"])
+def test_a_batch_that_cannot_be_shared_is_told_before_any_work(option: str) -> None:
+    with pytest.raises(
+        InputError, match=f"--{option} 2 cannot share a batch of 128: BatchNorm sees"
+    ):
+        prepare(request(dry_run=True, **{option: 2}))
