@@ -137,6 +137,8 @@ def run(
     jobs: int | None = None,
     jobs_per_gpu: int | None = None,
     loaders: int | None = None,
+    processes: int = 1,
+    accumulate: int = 1,
     compile: bool = False,
     cuda_graph: bool = False,
     plugins: Plugins = (),
@@ -160,7 +162,9 @@ def run(
     different recipes; engine: where trials run, ``"local"``, ``"slurm"`` or ``"ray"``, with its
     settings, such as ``{"partition": "gpu"}``; detach: leave them running there, for the same call
     without it to collect; loaders: processes beside each trial that open images of lists, by default
-    none on a CPU; track: trackers, such as ``"tensorboard"``, that are told how trials go;
+    none on a CPU; processes: that train each trial together; accumulate: parts in which each works off
+    its share of a batch (both need ``recipe.norm_batch``, and change a result by rounding alone);
+    track: trackers, such as ``"tensorboard"``, that are told how trials go;
     quiet: tell failures only; overrides as for :func:`load_protocol`.
 
     Works in processes of its own: a script needs no ``if __name__ == "__main__"``, and a running
@@ -172,7 +176,8 @@ def run(
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, loaders=loaders,
-        compile=compile, cuda_graph=cuda_graph, mode=mode, arrivals=_several(arrival),
+        processes=processes, accumulate=accumulate, compile=compile, cuda_graph=cuda_graph,
+        mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
         track=_several(track),

@@ -82,6 +82,11 @@ class Method(ABC, Generic[H]):
     """Whether the numbers of the classes have a meaning here, as for groups of neighbouring classes.
     False: renumbering them changes nothing, which ``check`` tries."""
 
+    mean_over_images: bool = False
+    """Whether :meth:`loss` of a batch is the mean over its images of what each gives alone, so that a
+    batch may be worked off in parts: ``--accumulate`` then takes one forward pass instead of two.
+    ``check`` tries it where it is declared."""
+
     extra: nn.Module | None = None
     """While training: what :meth:`build` returned."""
     teacher: nn.Module | None = None

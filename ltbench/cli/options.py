@@ -148,6 +148,22 @@ def training_options(function: F) -> F:
                 "default: none on a CPU, else a core each.",
             ),
             click.option(
+                "--processes",
+                type=int,
+                default=1,
+                metavar="N",
+                help="Processes that train each trial together, each on a GPU of its own; the result is "
+                "that of one (recorded, not hashed).",
+            ),
+            click.option(
+                "--accumulate",
+                type=int,
+                default=1,
+                metavar="K",
+                help="Parts in which each batch is worked off, to save memory; the result is that of one "
+                "(recorded, not hashed).",
+            ),
+            click.option(
                 "--compile",
                 is_flag=True,
                 help="Train through torch.compile (recorded, not hashed).",

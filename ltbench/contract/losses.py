@@ -11,6 +11,7 @@ from ltbench.contract.memory import difference, global_randomness, learnable, me
 from ltbench.contract.method_case import (
     PROGRESS,
     MethodCase,
+    differ,
     loss_of,
 )
 from ltbench.contract.unmet import require
@@ -61,6 +62,25 @@ def loss_survives_extreme_logits(case: MethodCase) -> None:
                 "the gradient of the loss is not finite for one image with logits up to "
                 f"{leaf.abs().max():g}; use log_softmax, not log(softmax)",
             )
+
+
+def mean_over_images_is_true(case: MethodCase) -> None:
+    """Where ``mean_over_images`` is declared, the loss is the mean of what each image gives alone."""
+    if not case.build().mean_over_images:
+        return
+    logits, targets = case.example()
+    for progress in PROGRESS:
+        whole = loss_of(case.build(), logits, targets, progress)
+        each = [
+            loss_of(case.build(), logits[i : i + 1], targets[i : i + 1], progress)
+            for i in range(len(targets))
+        ]
+        mean = torch.stack(each).mean()
+        require(
+            not differ(whole, mean),
+            f"mean_over_images is declared, and the loss is {whole:g} of a batch, {mean:g} as the mean of "
+            f"its images one by one, at progress {progress}; declare it only where they are equal",
+        )
 
 
 def loss_has_no_side_effects(case: MethodCase) -> None:

@@ -21,6 +21,7 @@ from ltbench.contract.losses import (
     loss_stays_on_the_device,
     loss_survives_extreme_logits,
     loss_teaches_every_expert,
+    mean_over_images_is_true,
 )
 from ltbench.contract.method_case import (
     PROGRESS,
@@ -182,6 +183,7 @@ METHOD_PROPERTIES: tuple[Property[MethodCase], ...] = (
     Property(loss_teaches_every_expert),
     Property(loss_survives_extreme_logits),
     Property(loss_stage_tells_when_the_loss_changes),
+    Property(mean_over_images_is_true),
     Property(loss_stays_on_the_device, advice=True),
     Property(image_order_does_not_matter, advice=True),
     Property(class_names_do_not_matter),

@@ -89,6 +89,10 @@ def _running(request: Request) -> Iterator[str]:
         yield from ("--jobs-per-gpu", str(request.jobs_per_gpu))
     if request.loaders is not None:
         yield from ("--loaders", str(request.loaders))
+    if request.processes != 1:
+        yield from ("--processes", str(request.processes))
+    if request.accumulate != 1:
+        yield from ("--accumulate", str(request.accumulate))
     if request.compile:
         yield "--compile"
     if request.cuda_graph:

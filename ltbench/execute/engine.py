@@ -65,13 +65,15 @@ class LeavableEngine(Protocol):
 @dataclass(frozen=True)
 class Sharing:
     """What a plan asks of an engine. jobs, jobs_per_gpu: as asked for; trials: unfinished ones;
-    device: the word that was asked for; memory: bytes that the largest trial takes, 0: usual."""
+    device: the word that was asked for; memory: bytes that the largest trial takes, 0: usual;
+    processes: that train each trial together, each on a GPU of its own where there are GPUs."""
 
     jobs: int | None
     jobs_per_gpu: int | None
     trials: int
     device: str
     memory: int = 0
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class Settings:
     threads: int = 1
     compile: bool = False
     cuda_graph: bool = False
+    processes: int = 1
+    accumulate: int = 1
     plugins: tuple[str, ...] = ()
     mode: str = "clean"
     arrivals: tuple[str, ...] = ()

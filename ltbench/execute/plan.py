@@ -38,6 +38,7 @@ from ltbench.resolve.ensembles import is_ensemble
 from ltbench.resolve.rows import ResolvedRow, check_row, knows_posterior, resolve_row, shared_row
 from ltbench.shift.trainset import planned_counts
 from ltbench.task import Task, build_task, missing_sets
+from ltbench.train.division import divide
 from ltbench.train.schedule import warnings as schedule_warnings
 from ltbench.train.streamed import unfit
 from ltbench.trial.trial import Trial
@@ -219,6 +220,8 @@ def _planned(
     asks_views = any("views" in row.needs for row in wanted.rows)
     if asks_views and (why := unfit_views(trial.protocol.views, streamed)):
         raise InputError(why)
+    if trains:
+        divide(trial.recipe, settings.processes, settings.accumulate)
     members = tuple(
         MemberJob(m.trial.hash, m.wanted.method.name, m.wanted.hyper.to_json(), m.trial.seed)
         for m in draft.members

@@ -24,6 +24,7 @@ from ltbench.execute.job import Settings
 from ltbench.execute.plan import Plan, make_plan
 from ltbench.execute.plugin_hint import resolve_with_hint
 from ltbench.execute.request import Request
+from ltbench.execute.resources import visible_gpus
 from ltbench.execute.tracking import choose_trackers
 from ltbench.names import Row, parse_rows
 from ltbench.protocol.protocol import Protocol
@@ -52,9 +53,14 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     ):
         if value not in allowed:
             raise InputError(f"{name} {value!r} must be one of: {', '.join(allowed)}")
-    for name, jobs in (("jobs", request.jobs), ("jobs per GPU", request.jobs_per_gpu)):
-        if jobs is not None and (type(jobs) is not int or jobs < 1):
-            raise InputError(f"{name} = {jobs!r} must be a whole number of at least 1")
+    for name, number in (
+        ("jobs", request.jobs),
+        ("jobs per GPU", request.jobs_per_gpu),
+        ("processes", request.processes),
+        ("accumulate", request.accumulate),
+    ):
+        if number is not None and (type(number) is not int or number < 1):
+            raise InputError(f"{name} = {number!r} must be a whole number of at least 1")
     loaders = _loaders(request.loaders)
     engine = choose_engine(request.engine, request.engine_settings)
     if request.detach and not engine.detachable:
@@ -68,6 +74,8 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     if kind != "cuda" and (request.cuda_graph or request.jobs_per_gpu is not None):
         option = "--cuda-graph" if request.cuda_graph else "--jobs-per-gpu"
         raise InputError(f"{option} needs a CUDA device; this run uses {device}")
+    if request.processes > 1 or request.accumulate > 1:
+        _check_division(request, kind, device if engine.here else "")
     registries = load_registries(request.plugins)
     protocol = request.load_protocol()
     if request.seeds is not None and "seeds" in request.overrides:
@@ -93,6 +101,8 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         precision=request.precision,
         compile=request.compile,
         cuda_graph=request.cuda_graph,
+        processes=request.processes,
+        accumulate=request.accumulate,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins if p.endswith(".py")),
         mode=request.mode,
         arrivals=tuple(dict.fromkeys(parse_arrival(text).name for text in request.arrivals)),
@@ -105,7 +115,9 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     )
 
     def sharing(trials: int, memory: int) -> tuple[int, int]:
-        asked = Sharing(request.jobs, request.jobs_per_gpu, trials, request.device, memory)
+        asked = Sharing(
+            request.jobs, request.jobs_per_gpu, trials, request.device, memory, request.processes
+        )
         return engine.share(asked)
 
     plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing, kind, left_out)
@@ -117,6 +129,28 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
             "float32 here"
         )
     return plan
+
+
+def _check_division(request: Request, kind: str, here: str) -> None:
+    """Of several processes a trial, or parts a batch. here: the device, where it is this machine's."""
+    option = "--processes" if request.processes > 1 else "--accumulate"
+    if request.cuda_graph:
+        raise InputError(f"{option} and --cuda-graph do not go together: a recorded step is whole")
+    if request.processes == 1:
+        return
+    if request.jobs_per_gpu is not None:
+        raise InputError(
+            "--processes gives a trial several GPUs and --jobs-per-gpu a GPU several trials; give one"
+        )
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"--processes needs --device cpu or cuda; this run uses {kind}")
+    if ":" in request.device:
+        raise InputError(
+            f"--processes takes a GPU for each, and --device {request.device} is one; give --device cuda"
+        )
+    found = len(visible_gpus(torch.device(here))) if here and kind == "cuda" else request.processes
+    if request.processes > found:
+        raise InputError(f"--processes {request.processes} needs as many GPUs; {found} are here")
 
 
 def _sound(

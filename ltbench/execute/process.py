@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-_START = "import sys; sys.path.append(sys.argv[1]); from ltbench.execute.worker import main; main()"
+_START = "import sys; sys.path.append(sys.argv[1]); from ltbench.execute.{} import main; main()"
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class WorkerProcess:
         self.errors.close()
 
 
-def start_worker(gpu: str = "") -> WorkerProcess:
-    """``gpu``: the only one that the worker sees; empty where there is no choice."""
+def start_worker(gpu: str = "", module: str = "worker") -> WorkerProcess:
+    """``gpu``: the only ones that the worker sees; empty where there is no choice. module: what it runs."""
     environment = dict(os.environ)
     # Threads that wait by spinning starve each other on a machine that runs anything else:
     # measured with one competing process, 66 instead of 158 images a second.
@@ -41,7 +41,7 @@ def start_worker(gpu: str = "") -> WorkerProcess:
     popen = subprocess.Popen(
         # -P: no module of the current folder may stand in for one of ours. The folder of this
         # very ltbench comes last, for a checkout that is not installed.
-        [sys.executable, "-P", "-c", _START, root],
+        [sys.executable, "-P", "-c", _START.format(module), root],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,

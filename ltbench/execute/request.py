@@ -28,6 +28,10 @@ class Request:
     """Processes beside each trial that open streamed images; None: ``LTBENCH_LOADERS``, by the device."""
     compile: bool = False
     cuda_graph: bool = False
+    processes: int = 1
+    """That train each trial together."""
+    accumulate: int = 1
+    """Parts in which each of these works off its share of a batch."""
     plugins: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     mode: str = "clean"

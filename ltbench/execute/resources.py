@@ -18,6 +18,7 @@ def share(
     most: int,
     device: torch.device,
     memory: int = 0,
+    processes: int = 1,
 ) -> tuple[int, int]:
     """(trials side by side, threads of each). None: as many as pay off; never over ``most``.
 
@@ -26,12 +27,15 @@ def share(
     thread each against one trial with two threads: 250 and 200 with one head, 150 and 122 with three
     experts; on 8x8 digits a second thread even makes a trial slower. On an accelerator ``jobs_per_gpu``
     trials share each device, 1 unless told otherwise. memory: bytes that the largest trial takes.
+    processes: that train a trial together, each with a core or a GPU of its own; the threads of a trial
+    are those of all of them.
     """
     cpus = usable_cpus()
     if jobs is None and device.type == "cpu":
-        jobs = min(cpus, max(1, _memory() // max(memory, _MEMORY_PER_TRIAL)))
+        fit = _memory() // (max(memory, _MEMORY_PER_TRIAL) * processes)
+        jobs = min(max(1, cpus // processes), max(1, fit))
     elif jobs is None:
-        jobs = (jobs_per_gpu or 1) * len(visible_gpus(device))
+        jobs = (jobs_per_gpu or 1) * len(gpus_of_workers(device, processes))
     jobs = max(1, min(jobs, most))
     return jobs, max(1, cpus // jobs)
 
@@ -42,6 +46,15 @@ def visible_gpus(device: torch.device) -> list[str]:
         return [""]
     listed = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return listed or [str(i) for i in range(torch.cuda.device_count())]
+
+
+def gpus_of_workers(device: torch.device, processes: int = 1) -> list[str]:
+    """Those of :func:`visible_gpus` dealt out among workers, ``processes`` to each, by commas."""
+    gpus = visible_gpus(device)
+    if gpus == [""]:
+        return gpus
+    starts = range(0, max(1, len(gpus) - processes + 1), processes)
+    return [",".join(gpus[start : start + processes]) for start in starts]
 
 
 def _memory() -> int:

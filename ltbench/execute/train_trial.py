@@ -33,47 +33,29 @@ from ltbench.train.frozen_feed import FeatureRows
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, check_outputs, resolved_recipe, train
 from ltbench.train.streamed import Streamed, loaders
+from ltbench.train.team import ALONE, Team
 from ltbench.trial import store
 from ltbench.trial.environment import environment
 from ltbench.trial.tensor_file import Pieces, write_pieces
 from ltbench.trial.trial import SCHEMA
 
 
-def train_trial(context: TrialContext) -> dict[str, Any]:
-    """Trains to the last epoch, runs the network over the test images, stores all; the record."""
+def train_trial(context: TrialContext, team: Team = ALONE) -> dict[str, Any]:
+    """Trains to the last epoch, runs the network over the test images, stores all; the record.
+
+    team: of several processes this is the first, and the others call :func:`train_share`.
+    """
     (context.folder / store.FAILED).unlink(missing_ok=True)
     preemptions = store.count_start(context.folder, context.job.settings.command)
-    labels = context.task.splits.train.labels[context.task.train.indices]
-    job = TrainingJob(
-        trial=context.trial.hash,
-        method=context.method(context.device),
-        recipe=context.trial.recipe,
-        backbone=context.backbone,
-        images=_images(context),
-        labels=torch.from_numpy(labels),
-        mean=context.mean,
-        std=context.std,
-        seed=context.trial.seed,
-        device=context.device,
-        precision=context.trial.precision,
-        compile=context.job.settings.compile,
-        cuda_graph=context.job.settings.cuda_graph,
-        folder=context.folder,
-        before=tuple(context.lineage(context.device)[:-1]),
-        start=start_weights(context),
-        pretrained=_pretrained(context),
-        teacher=teacher_network(context),
-        init=context.trial.protocol.model.init,
-        checkpoint_seconds=context.job.settings.checkpoint_seconds,
-    )
+    job = training_job(context, team)
     epochs = context.trial.recipe.epochs
 
     def on_epoch(record: dict[str, Any]) -> None:
         context.emit({"event": "epoch", "epochs": epochs, **record})
 
     hooks = Hooks(on_epoch, context.should_stop)
-    modes = {"compile": job.compile, "cuda_graph": job.cuda_graph}
-    network, progress = train(job, hooks, environment(context.device) | modes)
+    network, progress = train(job, hooks, environment(context.device) | _modes(job))
+    team.leave()
     began = time.monotonic()
     inference = Inference(network, context.mean, context.std, context.device)
     finish(job, network, inference)
@@ -84,7 +66,7 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     save_tensors(context.folder / store.WEIGHTS, weights)
     lines = "".join(json.dumps(entry) + "\n" for entry in progress.history)
     write_text(context.folder / store.HISTORY, lines)
-    images = len(labels) * len(progress.history)
+    images = len(job.labels) * len(progress.history)
     record = _record(context, network, progress.environments, preemptions)
     record["carried_prior"] = carried
     record["cost"] = {
@@ -108,6 +90,47 @@ def train_trial(context: TrialContext) -> dict[str, Any]:
     store.clear_attempt(context.folder)
     context.emit({"event": "trained", "seconds": progress.seconds})
     return record
+
+
+def train_share(context: TrialContext, team: Team) -> None:
+    """What a process that is not the first one does for :func:`train_trial`: it trains along."""
+    train(training_job(context, team), Hooks(), {})
+    team.leave()
+
+
+def training_job(context: TrialContext, team: Team = ALONE) -> TrainingJob:
+    labels = context.task.splits.train.labels[context.task.train.indices]
+    return TrainingJob(
+        trial=context.trial.hash,
+        method=context.method(context.device),
+        recipe=context.trial.recipe,
+        backbone=context.backbone,
+        images=_images(context),
+        labels=torch.from_numpy(labels),
+        mean=context.mean,
+        std=context.std,
+        seed=context.trial.seed,
+        device=context.device,
+        precision=context.trial.precision,
+        compile=context.job.settings.compile,
+        cuda_graph=context.job.settings.cuda_graph,
+        folder=context.folder,
+        before=tuple(context.lineage(context.device)[:-1]),
+        start=start_weights(context),
+        pretrained=_pretrained(context),
+        teacher=teacher_network(context),
+        init=context.trial.protocol.model.init,
+        checkpoint_seconds=context.job.settings.checkpoint_seconds,
+        accumulate=context.job.settings.accumulate,
+        team=team,
+    )
+
+
+def _modes(job: TrainingJob) -> dict[str, Any]:
+    """How it is trained; none of it is hashed, and what is not used is not told."""
+    shared = {"processes": job.team.size, "accumulate": job.accumulate}
+    used = {key: number for key, number in shared.items() if number > 1}
+    return {"compile": job.compile, "cuda_graph": job.cuda_graph, **used}
 
 
 def _store_logits(

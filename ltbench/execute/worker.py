@@ -5,37 +5,16 @@ It ends when stdin closes, hence with its parent, however that dies.
 
 from __future__ import annotations
 
-import json
 import os
-import queue
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ltbench.errors import DivergedError, InterruptedRun, describe
 from ltbench.execute.engine import Event
-
-
-class Commands:
-    """Reads stdin in a thread: jobs go into a queue, ``stop`` sets a flag, its end ends the process."""
-
-    def __init__(self) -> None:
-        self.jobs: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.stop = threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for line in sys.stdin:
-            message = json.loads(line)
-            if message.get("command") == "stop":
-                self.stop.set()
-                self.jobs.put({"command": "quit"})
-            else:
-                self.jobs.put(message)
-        os._exit(0)  # the parent is gone: nobody waits for results, and files are always whole
+from ltbench.execute.pipes import Commands, writer
 
 
 def main() -> None:
@@ -47,7 +26,7 @@ def main() -> None:
         message = commands.jobs.get()
         if message.get("command") == "quit":
             return
-        run_message(message, _writer(events, str(message["trial"])), commands.stop)
+        run_message(message, writer(events, str(message["trial"])), commands.stop)
 
 
 def load() -> None:
@@ -56,16 +35,6 @@ def load() -> None:
     from ltbench.registry import load_registries
 
     load_registries()
-
-
-def _writer(events: TextIO, trial: str) -> Callable[[Event], None]:
-    def emit(event: Event) -> None:
-        try:
-            events.write(json.dumps({"trial": trial, **event}) + "\n")
-        except BrokenPipeError:
-            os._exit(0)  # the parent is gone, which is no failure of the trial
-
-    return emit
 
 
 def run_message(
@@ -79,6 +48,7 @@ def run_message(
     import torch
 
     from ltbench.execute.job import Job
+    from ltbench.execute.ranks import train_together
     from ltbench.execute.run_trial import run_job
     from ltbench.trial import store
     from ltbench.trial.running import noted
@@ -96,7 +66,10 @@ def run_message(
             try:
                 engine, device = settings["engine"], _device(settings["device"])
                 with noted(folder, claim, engine, device, emit) as tell:
-                    run_job(Job.from_json(message), tell, should_stop)
+                    job = Job.from_json(message)
+                    if job.settings.processes > 1:
+                        train_together(job, message, tell, should_stop)
+                    run_job(job, tell, should_stop)
                 last: Event = {"event": "done"}
             except InterruptedRun:
                 last = {"event": "interrupted"}
@@ -104,7 +77,8 @@ def run_message(
                 status, line = _describe(error)
                 claim.check()
                 (folder / store.STARTS).unlink(missing_ok=True)  # it was not cut off
-                record_failure(folder, message, status, line, traceback.format_exc(), error)
+                log = getattr(error, "log", "") or traceback.format_exc()
+                record_failure(folder, message, status, line, log, error)
                 last = {"event": "failed", "status": status, "error": line}
             claim.check()
     except store.ClaimLostError:  # this process was still for too long, and another one went on

@@ -478,9 +478,22 @@ class Recipe(_Checked):
         later=True,
         help="after a resized crop: strength of brightness, contrast, saturation and hue, in random order",
     )
+    norm_batch: int | None = setting(
+        None,
+        low=1,
+        later=True,
+        help="images of a batch that BatchNorm sees together, in their order; running statistics follow "
+        "the first such group; absent: the whole batch "
+        "([why](large-data.md#several-gpus-in-one-trial))",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.norm_batch is not None and self.batch_size % self.norm_batch:
+            raise InputError(
+                f"norm_batch = {self.norm_batch} must divide batch_size = {self.batch_size}: a batch is "
+                "cut into groups of it"
+            )
         resized = self.crop == RESIZED
         if len(self.crop_scale) != 2 or self.crop_scale[0] > self.crop_scale[1]:
             raise InputError(

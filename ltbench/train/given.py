@@ -31,15 +31,33 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Given:
-    """first and second stream (None: there is one), and what ``Method.draw`` returned, on the device."""
+    """first and second stream (None: there is one), and what ``Method.draw`` returned, on the device.
+
+    places: where tickets hold a process's share of a batch, ``(B,)`` positions of all of it, for each
+    stream; empty: the tickets hold everything.
+    """
 
     first: Ticket
     second: Ticket | None = None
     drawn: tuple[Tensor, ...] = ()
+    places: tuple[Tensor, ...] = ()
+
+    @property
+    def whole(self) -> Tensor:
+        """``(B,)`` positions of the batch."""
+        return self.places[0] if self.places else self.first.chosen
+
+    @property
+    def second_whole(self) -> Tensor:
+        """Those of the second stream, where there is one."""
+        if self.places:
+            return self.places[1]
+        assert self.second is not None
+        return self.second.chosen
 
     def tensors(self) -> list[Tensor]:
         second = self.second.tensors() if self.second is not None else []
-        return [*self.first.tensors(), *second, *self.drawn]
+        return [*self.first.tensors(), *second, *self.drawn, *self.places]
 
     def shapes(self) -> tuple[tuple[object, ...], ...]:
         """What a recording of a step fixes."""
@@ -47,7 +65,8 @@ class Given:
 
     def clone(self) -> Given:
         second = self.second.clone() if self.second is not None else None
-        return Given(self.first.clone(), second, tuple(each.clone() for each in self.drawn))
+        drawn, places = (tuple(e.clone() for e in group) for group in (self.drawn, self.places))
+        return Given(self.first.clone(), second, drawn, places)
 
     def copy_(self, other: Given) -> None:
         """Takes over the contents of ``other``, whose shapes are the same."""

@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from ltbench.errors import ContractError, DivergedError, InterruptedRun
+from ltbench.errors import ContractError, DivergedError, InputError, InterruptedRun, LtbenchError
 from ltbench.method import Method
 from ltbench.models.assemble import assemble, build_extra
 from ltbench.models.build import Wanted
@@ -25,6 +25,8 @@ from ltbench.seeds import generator, seed_for
 from ltbench.settings import identity_of
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
 from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ltbench.train.divided_step import DividedStep
+from ltbench.train.division import divide
 from ltbench.train.feature_start import begin_on_features
 from ltbench.train.feed import Feed, ResidentFeed
 from ltbench.train.frozen_feed import FeatureFeed, FeatureRows
@@ -36,6 +38,7 @@ from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import phase_rate
 from ltbench.train.step import GraphedStep, Step, compiled
 from ltbench.train.streamed import Streamed, StreamedFeed
+from ltbench.train.team import ALONE, Team
 
 CHECKPOINT_SECONDS = 15.0
 """A checkpoint is written after an epoch once this much time has passed since the last one; of a
@@ -74,6 +77,10 @@ class TrainingJob:
     init: str = "random"
     """Of heads on frozen features: ``random``, ``class-mean`` or ``text``."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    accumulate: int = 1
+    """Parts in which a process works off its share of a batch."""
+    team: Team = ALONE
+    """The processes that train together; the first one reports and writes."""
 
     def feed(self) -> Feed:
         if isinstance(self.images, FeatureRows):
@@ -120,8 +127,12 @@ def train(
     parts = Parts(network, extra)
     optimizer = _optimizer(parts, job.recipe, job.device)
     progress = Progress()
-    if job.folder is not None:
-        progress = load_checkpoint(job.folder, job.trial, network, optimizer, extra) or progress
+    # The first process first: it puts a damaged file aside.
+    for rank in range(job.team.size):
+        if job.folder is not None and rank == job.team.rank:
+            progress = load_checkpoint(job.folder, job.trial, network, optimizer, extra) or progress
+        job.team.wait()
+    check_agreed(job.team, progress)
     if environment not in progress.environments:
         progress.environments.append(environment)
     spans = _spans(job)
@@ -139,6 +150,17 @@ def train(
     finally:
         loop.feed.close()
     return network, progress
+
+
+def check_agreed(team: Team, progress: Progress) -> None:
+    """Raises :class:`LtbenchError` where the processes read different checkpoints."""
+    mine = [progress.epochs_done, progress.step]
+    told = team.agree_on(mine)
+    if told != mine:
+        raise LtbenchError(
+            f"process {team.rank + 1} of the trial read a checkpoint after epoch {mine[0]}, step {mine[1]}, "
+            f"the first one after epoch {told[0]}, step {told[1]}; do both see one folder?"
+        )
 
 
 def _spans(job: TrainingJob) -> tuple[PhaseSpan, ...]:
@@ -202,16 +224,19 @@ class _Loop:
         self.job, self.hooks, self.network, self.parts = job, hooks, network, parts
         self.optimizer, self.progress = optimizer, progress
         self.batches: list[slice] = []
+        self.shares: list[slice] = []
         self.feed: Feed = job.feed()
-        step = Step(
+        self.division = divide(job.recipe, job.team.size, job.accumulate)
+        made = (
             network,
             compiled(network) if job.compile else network.with_features,
             optimizer,
             job.method,
             self.feed,
             job.labels.to(job.device),
-            bf16=job.precision == "bf16",
+            job.precision == "bf16",
         )
+        step = Step(*made) if self.division.whole else DividedStep(*made, self.division, job.team)
         self.plain_step = step
         self.step = GraphedStep(step) if job.cuda_graph else step
         self.saved_epoch = progress.epochs_done
@@ -231,7 +256,7 @@ class _Loop:
             self.progress.history.append(record)
             self._checkpoint()
             self.hooks.on_epoch(record)
-            if self.hooks.should_stop() and epoch + 1 < self.job.recipe.epochs:
+            if self._stops() and epoch + 1 < self.job.recipe.epochs:
                 self._checkpoint(force=True)
                 raise InterruptedRun(f"stopped after epoch {epoch + 1} of {self.job.recipe.epochs}")
 
@@ -244,22 +269,41 @@ class _Loop:
     def _cut_into_batches(self) -> None:
         images, size = len(self.job.labels), self.job.recipe.batch_size
         self.batches = batch_bounds(images, size)
-        if self.batches[-1].stop - self.batches[-1].start == 1:
+        smallest = 1
+        group = self.job.recipe.norm_batch or size
+        if images % size % group == 1 or 1 in (size, group, images):
             pixels = self.feed.image_size
             smallest = smallest_batch(self.network, pixels)
             self.batches = batch_bounds(images, size, smallest=smallest)
             check_batches(self.batches, smallest, pixels)
+            if group < smallest:
+                raise InputError(
+                    f"recipe.norm_batch = {group} is too small for images of {pixels} x {pixels} pixels: at "
+                    "the last stage BatchNorm would have one value of a channel"
+                )
+        if isinstance(self.plain_step, DividedStep):
+            self.plain_step.smallest = smallest
+        self.shares = [
+            slice(batch.start + share.start, batch.start + share.stop)
+            for batch in self.batches
+            for share in [self._share(batch.stop - batch.start, smallest)]
+        ]
+
+    def _share(self, images: int, smallest: int) -> slice:
+        """Of a batch what this process works on."""
+        return self.division.shares(images, smallest)[self.job.team.rank]
 
     def _epoch(self, span: PhaseSpan, epoch: int, lr: float) -> float:
         """One pass over the training images; the mean loss. One synchronisation, at its end."""
         job = self.job
         rng = generator("method", job.seed, epoch)
         draw_rng = generator("draw", job.seed, epoch)
-        first = self._tickets(span.phase.exponent, span.phase.views, epoch)
+        orders = [self._order(span.phase.exponent, epoch)]
+        first = self._tickets(orders[0], span.phase.views, epoch)
         second: Iterator[Ticket | None] = repeat(None)
         if span.phase.second is not None:
-            exponent = sampler_exponent(span.phase.second)
-            second = self._tickets(exponent, span.phase.views[:1], epoch, "second")
+            orders.append(self._order(sampler_exponent(span.phase.second), epoch, "second"))
+            second = self._tickets(orders[1], span.phase.views[:1], epoch, "second")
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("scale", 1.0)
         progress = epoch / job.recipe.epochs
@@ -269,27 +313,43 @@ class _Loop:
             losses = list(within["losses"].to(job.device).unbind())
             rng.set_state(within["rng"])
             draw_rng.set_state(within["draw_rng"])
-        for one, other in self._waited_for(zip(first, second, strict=False)):
-            drawn = job.method.draw(len(one.chosen), progress=progress, rng=draw_rng)
+        pairs = self._waited_for(zip(first, second, strict=False))
+        for batch, (one, other) in zip(self.batches[self.progress.step :], pairs, strict=True):
+            drawn = job.method.draw(batch.stop - batch.start, progress=progress, rng=draw_rng)
             given = Given(
-                one, other, tuple(each.to(job.device) for each in checked_draws(drawn, job.method))
+                one,
+                other,
+                tuple(each.to(job.device) for each in checked_draws(drawn, job.method)),
+                tuple(order[batch] for order in orders) if job.team.size > 1 else (),
             )
             losses.append(self.step(given, progress, rng))
             if self.feed.streamed:
                 self._keep(epoch, losses, rng, draw_rng)
             # With a checkpoint of the last epoch in hand there is nothing to wait for.
-            elif self.hooks.should_stop() and self.saved_epoch == epoch:
+            elif self._stops(self.saved_epoch == epoch):
                 raise InterruptedRun(f"stopped after epoch {epoch} of {job.recipe.epochs}")
         return self._mean_loss(torch.stack(losses), epoch, lr)
 
+    def _stops(self, may: bool = True) -> bool:
+        """Whether all processes end here: the first one decides."""
+        return self.job.team.agree(may and self.hooks.should_stop())
+
+    def _order(self, exponent: float, epoch: int, *name: str) -> Tensor:
+        """The images of an epoch's stream; ``name`` tells it from the first one."""
+        rng = generator("order", self.job.seed, epoch, *name)
+        return epoch_order(self.job.labels, exponent, rng).to(self.job.device)
+
     def _tickets(
-        self, exponent: float, views: tuple[View, ...], epoch: int, *name: str
+        self, order: Tensor, views: tuple[View, ...], epoch: int, *name: str
     ) -> Iterator[Ticket]:
-        """The batches of an epoch's stream; ``name`` tells it from the first one."""
-        job = self.job
-        rng = generator("order", job.seed, epoch, *name)
-        order = epoch_order(job.labels, exponent, rng).to(job.device)
-        return self.feed.tickets(epoch, order, self.batches[self.progress.step :], views, *name)
+        """This process's share of the batches of a stream; where it has no image, an empty one."""
+        shares = self.shares[self.progress.step :]
+        busy = [share for share in shares if share.stop > share.start]
+        size = self.feed.image_size
+        nothing = torch.empty((0, 3, size, size), dtype=torch.uint8, device=order.device)
+        idle = Ticket(order[:0], (nothing,) * len(views), nothing)
+        tickets = self.feed.tickets(epoch, order, busy, views, *name)
+        return chain(tickets, repeat(idle, len(shares) - len(busy)))
 
     def _waited_for(self, given: Iterator[_Pair]) -> Iterator[_Pair]:
         """The same; of a streamed feed it is measured how long steps wait for their images."""
@@ -316,7 +376,7 @@ class _Loop:
         What the next step needs besides weights and momentum is small, since order and augmentation
         are functions of epoch and place.
         """
-        step, stop = len(losses), self.hooks.should_stop()
+        step, stop = len(losses), self._stops()
         passed = time.monotonic() - self.saved_at
         due = passed >= max(self.job.checkpoint_seconds, _SAVING * self.saving)
         if step == len(self.batches) or not (due or stop):
@@ -360,7 +420,7 @@ class _Loop:
 
     def _save(self) -> None:
         job, began = self.job, time.monotonic()
-        if job.folder is not None:
+        if job.folder is not None and job.team.rank == 0:
             save_checkpoint(
                 job.folder,
                 job.trial,

@@ -41,19 +41,13 @@ class Step:
 
     def __call__(self, given: Given, progress: float, rng: torch.Generator) -> Tensor:
         """Returns the loss () without its graph. No synchronisation."""
-        first = self._images(given.first)
-        second = first if given.second is None else self._images(given.second)
-        mixed = self.method.mix(first, second, given.drawn)
-        check_mixed(mixed, first, self.method)
-        seen: list[Seen] = []
+        mixed = self._mixed(given)
+        seen: list[Seen | None] = []
 
         def descend(part: str = "") -> Tensor:
-            seen[:] = [self._look(mixed, given, progress, rng, part)]
-            loss = self.method.objective(seen[0])
-            check_loss(loss, self.method)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss.detach()
+            loss, last = self._descend(mixed, given, progress, rng, part)
+            seen[:] = [last]
+            return loss
 
         loss = self.method.advance(descend, self.optimizer)
         if not seen or not isinstance(loss, Tensor) or loss.shape != ():
@@ -61,10 +55,29 @@ class Step:
                 f"method {self.method.name!r}: advance must call descend and return its loss, a "
                 "scalar tensor ()"
             )
-        if self._follows:
+        if self._follows and seen[0] is not None:
             with torch.no_grad():
                 self.method.after_step(self.network, seen[0].detached())
         return loss.detach()
+
+    def _mixed(self, given: Given) -> Images:
+        first = self._images(given.first)
+        second = first if given.second is None else self._images(given.second)
+        mixed = self.method.mix(first, second, given.drawn)
+        check_mixed(mixed, first, self.method)
+        return mixed
+
+    def _descend(
+        self, mixed: Images, given: Given, progress: float, rng: torch.Generator, part: str
+    ) -> tuple[Tensor, Seen | None]:
+        """The loss without its graph, whose gradients are left in the weights, and what it was made of,
+        which only a method with an ``after_step`` needs."""
+        seen = self._look(mixed, given, progress, rng, part)
+        loss = self.method.objective(seen)
+        check_loss(loss, self.method)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), seen
 
     def _images(self, ticket: Ticket) -> Images:
         return Images(self.feed.inputs(ticket), self.labels[ticket.chosen])
@@ -72,16 +85,11 @@ class Step:
     def _look(
         self, mixed: Images, given: Given, progress: float, rng: torch.Generator, part: str
     ) -> Seen:
-        # Every weight is used once a step: a cache of its casts saves nothing, and a captured step
-        # must not depend on one.
-        with torch.autocast(
-            mixed.pixels.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False
-        ):
-            logits, features = self.forward(mixed.pixels)
+        logits, features = self._through(mixed.pixels)
         batch = len(given.first.chosen)
         views = len(mixed.pixels) // batch  # as many as mix left
         return Seen(
-            logits.float().reshape(views, batch, *logits.shape[1:]),
+            logits.reshape(views, batch, *logits.shape[1:]),
             features.reshape(views, batch, *features.shape[1:]),
             mixed.targets,
             given.first.chosen,
@@ -92,6 +100,16 @@ class Step:
             rng,
             part,
         )
+
+    def _through(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The network: logits, which are never bf16, and features."""
+        # Every weight is used once a step: a cache of its casts saves nothing, and a captured step
+        # must not depend on one.
+        with torch.autocast(
+            pixels.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False
+        ):
+            logits, features = self.forward(pixels)
+        return (logits.float() if self.bf16 else logits), features
 
 
 class Graph(Protocol):

@@ -51,6 +51,8 @@ class BalancedSoftmax(Method[DeferredHyper]):
         self._shift = log_prior(counts)
         self._deferred = deferred_of(hyper)
         self._weights = effective_weights(counts, self._deferred.beta)
+        # Weights are divided by their sum over the batch.
+        self.mean_over_images = self._deferred.reweight_from >= 1
 
     def loss_stage(self, progress: float) -> bool:
         return progress >= self._deferred.reweight_from  # whether re-weighting has begun

@@ -51,6 +51,8 @@ class CrossEntropy(Method[DeferredHyper]):
         self._shift = torch.zeros(len(counts), device=counts.device)
         self._deferred = deferred_of(hyper)
         self._weights = effective_weights(counts, self._deferred.beta)
+        # Weights are divided by their sum over the batch.
+        self.mean_over_images = self._deferred.reweight_from >= 1
 
     def loss_stage(self, progress: float) -> bool:
         return progress >= self._deferred.reweight_from  # whether re-weighting has begun

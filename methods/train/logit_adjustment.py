@@ -30,6 +30,7 @@ class LogitAdjustment(Method[LogitAdjustmentHyper]):
 
     name: ClassVar = "logit-adjustment"
     title: ClassVar = "Logit adjustment"
+    mean_over_images = True
     hyper_type: ClassVar = LogitAdjustmentHyper
     reference: ClassVar = Reference(
         authors="Menon, Jayasumana, Rawat, Jain, Veit, Kumar",

@@ -29,6 +29,7 @@ class PlainExperts(Method[PlainExpertsHyper]):
 
     name: ClassVar = "plain-experts"
     title: ClassVar = "Plain experts"
+    mean_over_images = True
     family: ClassVar = "experts"
     hyper_type: ClassVar = PlainExpertsHyper
     reference: ClassVar = Reference(

@@ -29,6 +29,7 @@ class Sade(Method[SadeHyper]):
 
     name: ClassVar = "sade"
     title: ClassVar = "SADE"
+    mean_over_images = True
     family: ClassVar = "experts"
     hyper_type: ClassVar = SadeHyper
     strategy: ClassVar = "stability"

@@ -6,7 +6,7 @@ import json
 import queue
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ import torch
 
 from ltbench.execute.engine import Event, Message, Sharing, Start
 from ltbench.execute.process import Spare, WorkerProcess, start_worker
-from ltbench.execute.resources import share, visible_gpus
+from ltbench.execute.resources import gpus_of_workers, share
 from ltbench.trial.environment import resolve_device
 
 
@@ -33,7 +33,9 @@ class Local:
 
     def share(self, asked: Sharing) -> tuple[int, int]:
         device = resolve_device(asked.device)
-        return share(asked.jobs, asked.jobs_per_gpu, asked.trials, device, asked.memory)
+        return share(
+            asked.jobs, asked.jobs_per_gpu, asked.trials, device, asked.memory, asked.processes
+        )
 
     def start(self, start: Start) -> LocalEngine:
         return LocalEngine(start.jobs, start.spare)
@@ -53,7 +55,7 @@ class LocalEngine:
     def submit(self, message: Message) -> None:
         idle = next((worker for worker in self._workers if worker.trial is None), None)
         if idle is None:
-            idle = _Worker(self._events, self._process(str(message["settings"]["device"])))
+            idle = _Worker(self._events, self._process(message["settings"]))
             self._workers.append(idle)
         idle.start(message)
 
@@ -82,8 +84,9 @@ class LocalEngine:
         for worker in self._workers:
             worker.close()
 
-    def _process(self, device: str) -> WorkerProcess:
-        gpus = visible_gpus(torch.device(device))  # empty names where there is no choice
+    def _process(self, settings: Mapping[str, Any]) -> WorkerProcess:
+        device, processes = torch.device(settings["device"]), int(settings.get("processes", 1))
+        gpus = gpus_of_workers(device, processes)  # empty names where there is no choice
         gpu = gpus[len(self._workers) % len(gpus)]
         spare = self._spare.take() if self._spare is not None and not gpu else None
         return spare or start_worker(gpu)

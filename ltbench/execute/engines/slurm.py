@@ -42,7 +42,9 @@ class Slurm:
     time: int = setting(
         0, low=0, help="minutes of a job; 0: half as many again as estimated, at least 30"
     )
-    gpus: int = setting(0, low=0, high=1, help="of a job; a trial trains on one")
+    gpus: int = setting(
+        0, low=0, high=64, help="of a job; a trial trains on one, or on --processes of them"
+    )
     cpus: int = setting(1, low=1, help="of a job, which are its threads")
     mem: float = setting(0.0, low=0, help="GB of a job; 0: the cluster's default")
     trials_per_job: int = setting(1, low=1, help="small trials, one after another in one job")
@@ -79,6 +81,11 @@ class Slurm:
             raise InputError(
                 "--jobs-per-gpu is for the local engine; --engine-set trials_per_job=N puts several "
                 "trials into one job"
+            )
+        if asked.processes > 1 and self.gpus not in (0, asked.processes):
+            raise InputError(
+                f"--processes {asked.processes} takes a GPU for each; --engine-set gpus={self.gpus} must be "
+                f"gpus={asked.processes}"
             )
         jobs = asked.jobs
         if jobs is None and self.cluster == "local":

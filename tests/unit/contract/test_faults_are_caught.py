@@ -40,6 +40,10 @@ class Mine(Method[H]):
 '''
 LOSS = "return F.cross_entropy(logits[:, 0] + self.bias()[0], targets)"
 BIAS = "return self.hyper.tau * log_prior(self.counts)[None]"
+OVER_WEIGHTS = """z = logits[:, 0] + self.bias()[0]
+        return F.cross_entropy(z, targets, weight=1 / self.counts)
+
+    mean_over_images = True"""
 TITLE = '"mine", "Mine", H'
 
 STRATEGY = '''
@@ -239,6 +243,7 @@ METHOD_FAULTS = [
     ),
     ("loss_is_a_finite_scalar", LOSS, LOSS.replace("targets)", "targets).double()"), "float64"),
     ("loss_is_a_finite_scalar", LOSS, "w = torch.ones(10)\n        " + WEIGHED, "Error"),
+    ("mean_over_images_is_true", LOSS, OVER_WEIGHTS, "as the mean of its images one by one"),
     ("loss_survives_extreme_logits", LOSS, SQUARE_ROOT, "gradient of the loss is not finite"),
     *(
         ("predict_scores_every_class", "def bias", PREDICT + result + "\n\n    def bias", words)

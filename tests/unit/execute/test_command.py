@@ -22,6 +22,8 @@ FULL = Request(
     precision="bf16",
     jobs=2,
     loaders=3,
+    processes=2,
+    accumulate=4,
     compile=True,
     plugins=("a b.py", "c.toml"),
     overrides={"recipe.epochs": 5, "test.ratios": (2, 2.5), "test.permuted.ratios": "50"},
@@ -39,7 +41,7 @@ def test_everything_that_was_asked_for_is_repeated() -> None:
         *("--set", "recipe.epochs=5", "--set", "test.ratios=2,2.5"),
         *("--set", "test.permuted.ratios=50", "--data-dir", str(here / "im ages")),
         *("--device", "cpu", "--precision", "bf16", "--jobs", "2", "--loaders", "3"),
-        "--compile",
+        *("--processes", "2", "--accumulate", "4", "--compile"),
         *("--mode", "augmented", "--arrival", "batch:64", "--arrival", "single"),
         *("--plugin", str(here / "a b.py"), "--plugin", str(here / "c.toml")),
     )

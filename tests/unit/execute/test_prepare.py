@@ -48,6 +48,8 @@ def request(methods: str = "ce", protocol: str = "cifar100-lt", **changes: Any) 
         ("ce", {"loaders": True}, "loaders = True must be a whole number from 0 to 256"),
         ("ce", {"jobs_per_gpu": 2}, "--jobs-per-gpu needs a CUDA device; this run uses cpu"),
         ("ce", {"cuda_graph": True}, "--cuda-graph needs a CUDA device; this run uses cpu"),
+        ("ce", {"processes": 0}, "processes = 0 must be a whole number of at least 1"),
+        ("ce", {"accumulate": 1.5}, "accumulate = 1.5 must be a whole number of at least 1"),
         ("ce", {"device": "abacus"}, "abacus"),
         ("ce", {"seeds": (1, 1)}, "seeds = .* must (be whole numbers of at least 0|differ)"),
         ("ce", {"seeds": ()}, "seeds = .* must (be whole numbers of at least 0|differ)"),
@@ -172,3 +174,11 @@ def test_bf16_without_its_instructions_is_warned_of(monkeypatch: pytest.MonkeyPa
         assert any("no bfloat16 instructions" in note for note in plan.notes) is warned
     plan = prepare(request("ce", "digits-lt", dry_run=True))
     assert not any("bfloat16" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("option", ["processes", "accumulate"])
+def test_a_batch_that_cannot_be_shared_is_told_before_any_work(option: str) -> None:
+    with pytest.raises(
+        InputError, match=f"--{option} 2 cannot share a batch of 128: BatchNorm sees"
+    ):
+        prepare(request(dry_run=True, **{option: 2}))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ltbench.execute import resources
-from ltbench.execute.resources import share, visible_gpus
+from ltbench.execute.resources import gpus_of_workers, share, visible_gpus
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -70,3 +70,18 @@ def test_workers_are_dealt_out_among_the_gpus_that_may_be_used(
 
 def test_the_memory_of_this_machine_is_known() -> None:
     assert resources._memory() > 0
+
+
+@pytest.mark.parametrize(
+    ("processes", "expected"), [(1, (8, 1)), (2, (4, 2)), (3, (2, 4)), (8, (1, 8)), (9, (1, 8))]
+)
+def test_processes_of_a_trial_have_a_core_each(processes: int, expected: tuple[int, int]) -> None:
+    assert share(None, None, 25, CPU, processes=processes) == expected
+
+
+def test_processes_of_a_trial_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
+    assert gpus_of_workers(CUDA, 1) == ["0", "1", "2", "3", "4"]
+    assert gpus_of_workers(CUDA, 2) == ["0,1", "2,3"]
+    assert gpus_of_workers(CPU, 2) == [""]
+    assert share(None, None, 25, CUDA, processes=2)[0] == 2

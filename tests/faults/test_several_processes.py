@@ -1,0 +1,131 @@
+"""Several processes in one trial, end to end: like one, killed in the middle, continued by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ltbench.execute import ranks
+from ltbench.execute.job import trial_folder
+from ltbench.execute.prepare import prepare
+from ltbench.execute.request import Request
+from ltbench.execute.worker import run_message
+
+OVERRIDES = {"recipe.epochs": 3, "recipe.norm_batch": 16, "test.draws": 2, "test.ratios": (2,)}
+
+
+class Scene:
+    """What a driver would do for one trial, with its worker in this process."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.results = folder
+        monkeypatch.setenv("LTBENCH_CHECKPOINT_SECONDS", "0")
+        self.pids: list[int] = []
+        started = ranks.start_worker
+
+        def noted(*arguments: Any, **changes: Any) -> Any:
+            process = started(*arguments, **changes)
+            self.pids.append(process.popen.pid)
+            return process
+
+        monkeypatch.setattr(ranks, "start_worker", noted)
+
+    def run(self, processes: int, kill: bool = False, stop: bool = False) -> list[dict[str, Any]]:
+        request = Request(
+            "focal", "digits-lt", seeds=(0,), results=self.results, device="cpu", jobs=1,
+            overrides=OVERRIDES, processes=processes,
+        )  # fmt: skip
+        plan = prepare(request)
+        (planned,) = plan.trials
+        self.folder = trial_folder(planned.job.settings, planned.trial)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        message = json.loads(json.dumps({**planned.job.to_json(), "folder": str(self.folder)}))
+        message["settings"]["threads"] = processes
+        events: list[dict[str, Any]] = []
+        asked = threading.Event()
+
+        def emit(event: dict[str, Any]) -> None:
+            events.append(event)
+            if event["event"] == "epoch" and event["epoch"] == 1:
+                if kill:
+                    os.kill(self.pids[-1], signal.SIGKILL)
+                if stop:
+                    asked.set()
+
+        run_message(message, emit, asked)
+        return events
+
+    def record(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "trial.json").read_text())
+        return found
+
+    def losses(self) -> torch.Tensor:
+        lines = (self.folder / "history.jsonl").read_text().splitlines()
+        return torch.tensor([json.loads(line)["loss"] for line in lines])
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    with pytest.MonkeyPatch.context() as patch:
+        scene = Scene(tmp_path_factory.mktemp("one"), patch)
+        assert scene.run(1)[-1]["event"] == "done"
+    assert not scene.pids
+    return scene
+
+
+def assert_like(one: Scene, other: Scene) -> None:
+    """Up to what float32 makes of another order of sums in three epochs."""
+    assert one.folder.name == other.folder.name  # the number of processes is not hashed
+    mine, theirs = (load_file(scene.folder / "logits.safetensors") for scene in (one, other))
+    distance = (mine["logits"] - theirs["logits"]).norm() / mine["logits"].norm()
+    assert distance < 1e-3
+    assert torch.allclose(one.losses(), other.losses(), rtol=1e-4)
+
+
+def test_two_processes_are_stopped_and_train_like_one(
+    one: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = Scene(tmp_path, monkeypatch)
+    assert two.run(2, stop=True)[-1]["event"] == "interrupted"
+    assert (two.folder / "checkpoint.safetensors").exists()
+    events = two.run(2)
+    assert events[-1]["event"] == "done"
+    # Told by the first process alone, and none of them twice.
+    assert [e["epoch"] for e in events if e["event"] == "epoch"] == [2, 3]
+    assert len(two.pids) == 4
+    assert_like(one, two)
+    record = two.record()
+    assert record["environment"]["processes"] == 2
+    assert not record["resumed_elsewhere"]
+    assert "processes" not in one.record()["environment"]
+
+
+def test_a_killed_process_ends_the_trial_and_another_number_continues(
+    one: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(tmp_path, monkeypatch)
+    last = scene.run(2, kill=True)[-1]
+    assert last["event"] == "failed"
+    assert last["error"] == (
+        "process 2 of 2 of the trial ended with code -9 (a crash, or killed from outside); the same "
+        "command continues"
+    )
+    assert json.loads((scene.folder / "failed.json").read_text())["error"] == last["error"]
+    for pid in scene.pids:  # none is left
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    events = scene.run(1)
+    assert events[-1]["event"] == "done"
+    assert [e["epoch"] for e in events if e["event"] == "epoch"] == [2, 3]
+    record = scene.record()
+    assert record["resumed_elsewhere"]
+    assert [e.get("processes", 1) for e in record["environments"]] == [2, 1]
+    assert_like(one, scene)
