@@ -93,7 +93,7 @@ WRONG_OPTIONS = {
     "--set recipe=3": r"'recipe' is a table",
     "--set recipe.epochs.x=3": r"'epochs' is a value, not a table",
     "--set nonsense": r"--set 'nonsense' must look like recipe\.epochs=40",
-    "--set model.backbone=resnet9": r"model: unknown backbone 'resnet9' \(known: resnet10",
+    "--set model.backbone=resnet9": r"model: unknown backbone 'resnet9' \(known: frozen, resnet10",
     "--set model.shared=2": r"shared = 2 is not known for backbone 'resnet8'",
     "--set model.pretrained.file=x.pth": r"backbone 'resnet8' takes no pretrained weights",
     "--set model.backbone=resnet10 --set model.shared=4": r"model: shared = 4 must be one of: 1, 2, 3",
