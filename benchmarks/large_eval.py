@@ -177,7 +177,7 @@ def main(classes: int, strategies: str, sets: str, folder: Path | None, only: st
         return
     names = strategies.split(",")
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        make(Path(own), classes, views="stability" in names)
+        make(Path(own), classes, views=any(name.startswith("stability") for name in names))
         size = classes * PER_CLASS
         print(f"{size} images, {EXPERTS} experts, {classes} classes")
         print(f"{4 * size * EXPERTS * classes / 1e9:.2f} GB of logits")

@@ -234,8 +234,9 @@ def _details(
     agreement = None
     if "views" in row.needs:
         pair = outputs.views(0)
-        parts = [chosen[part] for part in pieces(len(chosen), 2, *pair.shape[2:])]
-        similarity = torch.cat([metrics.view_agreement(pair[:, part].float()) for part in parts])
+        similarity = torch.empty(len(chosen), pair.shape[2])  # filled as it comes, within the loop:
+        for part in pieces(len(chosen), 2, *pair.shape[2:]):  # each turn gives pages back
+            similarity[part] = metrics.view_agreement(pair[:, chosen[part]].float())
         agreement = _agreement(similarity, outputs.labels[chosen], groups)
     experts = [details(said == labels) for said in alone.T]
     return {**details(metrics.correct(scores, labels)), "experts": experts, "agreement": agreement}

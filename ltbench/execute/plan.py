@@ -32,7 +32,7 @@ from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
 from ltbench.execute.tracker import Kinds
 from ltbench.names import Call, Row
-from ltbench.protocol.protocol import LISTS, Protocol
+from ltbench.protocol.protocol import LISTS, RESIZED, Protocol
 from ltbench.registry import Registries
 from ltbench.resolve.ensembles import is_ensemble
 from ltbench.resolve.rows import ResolvedRow, check_row, knows_posterior, resolve_row, shared_row
@@ -158,6 +158,8 @@ def make_plan(
         for seed in seeds
         for wanted in trainings
     ]
+    if settings.mode == "augmented":
+        _check_augmented(drafts)
     if not settings.train:
         drafts = _trained(drafts, left_out)
     if left_out and not drafts and not joint:
@@ -173,6 +175,16 @@ def make_plan(
     settings = replace(settings, threads=threads)
     trials = [_planned(draft, counts, sizes, settings, device, streamed) for draft in drafts]
     return Plan(protocol, trials, min(jobs, len(trials)), notes, left_out)
+
+
+def _check_augmented(drafts: Sequence[Draft]) -> None:
+    """The mode moves pixels of images that lie in memory; what a resized crop needs is gone there."""
+    for draft in drafts:
+        if draft.trial.recipe.crop == RESIZED:
+            raise InputError(
+                f'{draft.wanted.label}: recipe.crop = "{RESIZED}" cuts training images before they are '
+                "made small, which mode 'augmented' cannot do with test images; use mode 'clean'"
+            )
 
 
 def _memory(draft: Draft, counts: torch.Tensor, images: int, settings: Settings) -> int:

@@ -37,13 +37,17 @@ def adapt_calibrated(
     calibrate = fit(inside, held)
     posterior = calibrate(inside).exp()
     prior = (held.weights[:, None] * posterior).mean(dim=0)
+    del (
+        inside,
+        posterior,
+    )  # as large as the hold-out's scores, and those of the test images come next
 
     def evidence(logits: Tensor) -> Tensor:
         return calibrate(corrected_mean(logits, bias, combine)) - prior.log()
 
     u = by_pieces(lambda piece: likelihoods(evidence(piece)), test.logits)
     found = em(u, prior, pseudo, iterations=iterations)
-    del u, inside, posterior  # as large as all scores, and these come next
+    del u  # as large as all scores, and these come next
 
     def predict(logits: Tensor) -> Tensor:
         return by_pieces(lambda piece: evidence(piece) + found.prior.log(), logits)

@@ -115,7 +115,8 @@ def fit_bcts(
 def _material(
     scores: Tensor, labels: Tensor, weights: Tensor, *, normalised: bool = False
 ) -> tuple[Array, Callable[[Array], tuple[float, Array]]]:
-    """Logits ``(H, C)``, and the weighted NLL with its gradient by the logits ``(H, C)``."""
+    """Logits ``(H, C)``, and the weighted NLL with its gradient by the logits ``(H, C)``, which takes
+    the place of what it is called with."""
     raw: Array = scores.double().numpy()
     y = labels.numpy()
     logits = raw if normalised else raw - raw.max(axis=1, keepdims=True)
@@ -123,10 +124,10 @@ def _material(
     rows = np.arange(len(y))
 
     def loss(z: Array) -> tuple[float, Array]:
-        z = z - z.max(axis=1, keepdims=True)
-        log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        value = -(w @ log_p[rows, y])
-        residual = np.exp(log_p)
+        z -= z.max(axis=1, keepdims=True)  # within z, which is as large as all scores
+        z -= np.log(np.exp(z).sum(axis=1, keepdims=True))
+        value = -(w @ z[rows, y])
+        residual = np.exp(z, out=z)
         residual[rows, y] -= 1
         residual *= w[:, None]
         return float(value), residual

@@ -34,13 +34,12 @@ def choose(u: Tensor, estimators: Sequence[Estimator], rng: torch.Generator) -> 
     if len(u) < 2:
         return Choice(0, [0.0] * len(_priors(u, estimators)))
     order = torch.randperm(len(u), generator=rng)
-    one, two = u[order[: len(u) // 2]], u[order[len(u) // 2 :]]
-    scores = torch.cat(
-        [
-            log_evidence(two, _priors(one, estimators).T),
-            log_evidence(one, _priors(two, estimators).T),
-        ]
-    ).T
+    halves = (order[: len(u) // 2], order[len(u) // 2 :])
+    found = []
+    for fitted, held in (halves, halves[::-1]):
+        priors = _priors(u[fitted], estimators)  # one copy of a half at a time
+        found.append(log_evidence(u[held], priors.T))
+    scores = torch.cat(found).T
     means = scores.mean(dim=1)
     lost = scores[means.argmax()] - scores
     error = lost.std(dim=1) / len(u) ** 0.5

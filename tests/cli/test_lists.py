@@ -201,6 +201,20 @@ def test_all_leaves_out_what_the_images_cannot_be_fed_to(
     assert "method 'ncl' asks for strong views" in named.stderr
 
 
+def test_a_resized_crop_has_no_augmented_mode(
+    pictures: Path, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    """Its test images would get a padded crop, which such a recipe does not have."""
+    words = ("--protocol", pictures / "gratings.toml", "--data-dir", pictures / "images")
+    asked = ("run", "--methods", "ce", *words, "--seeds", "1", "--results", tmp_path, "--dry-run")
+    assert ltbench_here(*asked).returncode == 0
+    done = ltbench_here(*asked, "--mode", "augmented")
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert 'ce: recipe.crop = "resized" cuts' in line
+    assert line.endswith("use mode 'clean'")
+
+
 def test_check_tells_what_there_is(pictures: Path, ltbench_here: CommandLine) -> None:
     words = ["data", "check", pictures / "gratings.toml", "--data-dir", pictures / "images"]
     done = ltbench_here(*words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,33 @@ def test_a_list_of_437_513_lines_is_read_and_kept_small(training_list: Path) -> 
     assert (names[0], names[-1]) == ("0", "8141")
     counts = np.bincount(listing.labels, minlength=CLASSES)
     assert counts[np.argsort(training_rank(counts))[0]] == counts.max()
+
+
+PARSE = """
+import resource, sys
+from pathlib import Path
+from ltbench.data.findings import Findings
+from ltbench.data.list_file import class_names, read_list
+
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+before = peak()
+listing = read_list(Path(sys.argv[1]), int(sys.argv[2]), Findings())
+class_names(listing, int(sys.argv[2]))
+print(len(listing.labels), peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is told in kilobytes there")
+def test_reading_such_a_list_takes_less_than_400_megabytes(training_list: Path) -> None:
+    """Measured: 298, ten times the file, most of it one text a line while duplicates are looked for."""
+    words = [sys.executable, "-c", PARSE, str(training_list), str(CLASSES)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines, grown = map(int, done.stdout.split())
+    assert lines == TRAIN
+    assert grown < 400e6
 
 
 def test_published_sets_of_8_142_classes_are_met(tmp_path: Path) -> None:
