@@ -37,8 +37,8 @@ cluster.shutdown()
 """A process of its own: Ray warns of much, and warnings are errors here."""
 
 
-PATIENT = {"RAY_worker_niceness": "0", "RAY_raylet_start_wait_time_s": "300"}
-"""For busy machines: trials of Ray are niced, and its nodes get 30 seconds to start."""
+PROMPT = {"RAY_worker_niceness": "0"}
+"""Trials of Ray are niced, and would wait for all else on a machine that is busy."""
 
 
 class RayCluster:
@@ -46,7 +46,7 @@ class RayCluster:
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=errors, env={**environment, **PATIENT, "RAY_USAGE_STATS_ENABLED": "0"},
+                stderr=errors, env={**environment, **PROMPT, "RAY_USAGE_STATS_ENABLED": "0"},
                 text=True, start_new_session=True,
             )  # fmt: skip
         assert self.process.stdin is not None
@@ -174,7 +174,7 @@ def test_ctrl_c_keeps_a_checkpoint_where_no_folder_is_shared(
 
 def test_a_private_cluster_leaves_nothing(scene: Scene, undisturbed: dict[str, bytes]) -> None:
     """Ctrl-C as a terminal sends it: to the whole process group. RAY_ADDRESS does not lead elsewhere."""
-    scene.env |= {"RAY_ADDRESS": "127.0.0.1:9", **PATIENT}
+    scene.env |= {"RAY_ADDRESS": "127.0.0.1:9", **PROMPT}
     words = scene.words("held", "--engine", "ray")
     run = scene.start(*words)
     scene.until_held()
