@@ -22,7 +22,7 @@ test: $(VENV)/installed-test
 # partition that preempts the default one.
 test-slurm: $(VENV)/installed-test
 	@command -v sbatch >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurm-wlm munge; } \
+		&& apt-get update -qq -o Acquire::Retries=0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurm-wlm munge; } \
 		|| echo "SLURM could not be installed"
 	$(BIN)/python -m pytest -ra tests/engines/test_real_slurm.py
 

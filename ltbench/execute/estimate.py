@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from ltbench.backbone import ChosenBackbone
@@ -67,6 +67,26 @@ def _cpu_rate(threads: int) -> float:
     return float(_CPU_MACS * threads**_CPU_SCALING)
 
 
+def _known_seconds(trials: Path, epochs: int) -> float | None:
+    """Training seconds of a finished trial of the same method and budget in the folder ``trials``."""
+    for sibling in sorted(trials.glob(f"*/{store.TRIAL}")):
+        try:
+            record = store.finished_trial(sibling.parent)
+            if record and record["cost"]["epochs"] == epochs:
+                return float(record["cost"]["seconds"]["training"])
+        except (KeyError, TypeError, ValueError):
+            continue
+    return None
+
+
+KnownSeconds = Callable[[Path, int], float | None]
+
+
+def seconds_once() -> KnownSeconds:
+    """Looks through each folder of trials once: for each of its trials would be quadratic in them."""
+    return cache(_known_seconds)
+
+
 def estimate_trial(
     trial: Trial,
     architecture: Architecture,
@@ -76,8 +96,10 @@ def estimate_trial(
     folder: Path,
     settings: Settings,
     device: str,
+    known_seconds: KnownSeconds = _known_seconds,
 ) -> Estimate:
-    """device: where it will run, ``cpu``, ``cuda`` or ``mps``, which need not be here."""
+    """device: where it will run, ``cpu``, ``cuda`` or ``mps``, which need not be here; known_seconds:
+    as :func:`seconds_once` gives it, where there are many trials."""
     train_size, test_size = sizes
     protocol = trial.protocol
     frozen = protocol.model.backbone == FROZEN
@@ -96,7 +118,7 @@ def estimate_trial(
         size += protocol.views.pairs * (logits if halved else 2 * logits)
     if state == "finished":
         size -= 4 * parameters + logits
-    known = 0.0 if state == "finished" else _known_seconds(folder, trial.recipe.epochs)
+    known = 0.0 if state == "finished" else known_seconds(folder.parent, trial.recipe.epochs)
     steps = trial.recipe.epochs * -(-train_size // trial.recipe.batch_size)
     running = sum(row.first_draw_only for row in rows) * _NETWORK_PASSES
     passes = test_size * (running + (state != "finished") + 2 * protocol.views.pairs * views)
@@ -123,18 +145,6 @@ def estimate_trial(
     if (protocol.model.backbone, trial.recipe.batch_size) == ("resnet32", 128):
         h200 = (state != "finished") * steps * gpu_step(architecture.experts, graph=True)
     return Estimate((training if known is None else known) + rest, size, known is not None, h200)
-
-
-def _known_seconds(folder: Path, epochs: int) -> float | None:
-    """Training seconds of a finished trial of the same method and budget beside this one."""
-    for sibling in sorted(folder.parent.glob(f"*/{store.TRIAL}")):
-        try:
-            record = store.finished_trial(sibling.parent)
-            if record and record["cost"]["epochs"] == epochs:
-                return float(record["cost"]["seconds"]["training"])
-        except (KeyError, TypeError, ValueError):
-            continue
-    return None
 
 
 def training_memory(

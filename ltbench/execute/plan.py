@@ -26,7 +26,13 @@ from ltbench.execute.draft import (
 )
 from ltbench.execute.engine import EngineSettings
 from ltbench.execute.engines.local import Local
-from ltbench.execute.estimate import Estimate, estimate_trial, training_memory
+from ltbench.execute.estimate import (
+    Estimate,
+    KnownSeconds,
+    estimate_trial,
+    seconds_once,
+    training_memory,
+)
 from ltbench.execute.features import check_stored_features, refuse_on_features, with_dim
 from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
@@ -173,7 +179,8 @@ def make_plan(
         )
     jobs, threads = sharing(sum(not draft.complete for draft in drafts), memory)
     settings = replace(settings, threads=threads)
-    trials = [_planned(draft, counts, sizes, settings, device, streamed) for draft in drafts]
+    known = seconds_once()
+    trials = [_planned(draft, counts, sizes, settings, device, streamed, known) for draft in drafts]
     return Plan(protocol, trials, min(jobs, len(trials)), notes, left_out)
 
 
@@ -221,6 +228,7 @@ def _planned(
     settings: Settings,
     device: str,
     streamed: bool,
+    known: KnownSeconds,
 ) -> PlannedTrial:
     wanted, trial = draft.wanted, draft.trial
     with asking(wanted.method):
@@ -254,7 +262,7 @@ def _planned(
     # Nothing is trained for an ensemble but its members, nor for a head that follows from features.
     work = "finished" if members or not phases else state
     estimate = estimate_trial(
-        trial, architecture, draft.pending, sizes, work, folder, settings, device
+        trial, architecture, draft.pending, sizes, work, folder, settings, device, known
     )
     rows = tuple(wanted.rows)
     after = tuple(member.trial for member in members)

@@ -9,13 +9,13 @@ from typing import Any
 
 from ltbench.errors import InputError
 from ltbench.files import ask_guards, read_json, write_json
-from ltbench.trial.claim import CLAIM as CLAIM
 from ltbench.trial.claim import BusyError as BusyError
 from ltbench.trial.claim import ClaimLostError as ClaimLostError
 from ltbench.trial.claim import claim as claim
-from ltbench.trial.claim import holder_of as holder_of
-from ltbench.trial.claim import is_claimed as is_claimed
-from ltbench.trial.claim import standing as standing
+from ltbench.trial.claim_file import CLAIM as CLAIM
+from ltbench.trial.standing import holder_of as holder_of
+from ltbench.trial.standing import is_claimed as is_claimed
+from ltbench.trial.standing import standing as standing
 from ltbench.trial.trial import SCHEMA
 
 TRIAL = "trial.json"

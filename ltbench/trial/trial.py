@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ class Trial:
             "test_fingerprint": self.test_fingerprint,
         }
 
-    @property
+    @cached_property  # asked for often: of each trial a dozen times by a plan
     def hash(self) -> str:
         return content_hash(self.identity())
 

@@ -99,6 +99,11 @@ def test_no_trials_as_json(ltbench_here: CommandLine, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"trials": [], "counts": {}}
 
 
+def _hears_ctrl_c() -> None:
+    """Tests may have been started in the background, where a shell has it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("words", [["--json"], []], ids=["json", "table"])
 def test_a_watch_tells_changes_and_ends_quietly(
     words: list[str],
@@ -110,8 +115,9 @@ def test_a_watch_tells_changes_and_ends_quietly(
     asked = [*command, "status", "--results", str(tmp_path / "results"), "--watch", "0.1", *words]
     env = {**environment, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-    )
+        asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+        preexec_fn=_hears_ctrl_c,
+    )  # fmt: skip
     assert process.stdout is not None
     found = process.stdout.readline()
     while "interrupted" not in found:
@@ -138,8 +144,9 @@ def test_a_watch_on_a_terminal(
     env = {**environment, "TERM": "xterm"}
     asked = [*command, "status", "--results", str(tmp_path / "results"), "--watch", "0.1"]
     process = subprocess.Popen(
-        asked, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
-    )
+        asked, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True,
+        preexec_fn=_hears_ctrl_c,
+    )  # fmt: skip
     os.close(theirs)
     shown = b""
     while shown.count(b"1 running") < 3:  # it refreshes

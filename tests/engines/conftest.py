@@ -57,7 +57,7 @@ class Scene:
         self.env = {**environment, "GO": str(self.go), "LTBENCH_CHECKPOINT_SECONDS": "0"}
         self.command = words
         self.started: list[subprocess.Popen[bytes]] = []
-        self.patience = 60.0  # seconds
+        self.patience = 600.0  # seconds: on a busy machine importing torch alone takes a minute
 
     def words(self, methods: str = "held", *more: str) -> list[str]:
         asked = [*self.command, "run", "--methods", methods, *QUICK, "--set", "recipe.epochs=4"]
@@ -106,7 +106,7 @@ def _on_one_processor() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def wait_for(condition: Callable[[], Any], scene: Scene | None = None, seconds: float = 180) -> Any:
+def wait_for(condition: Callable[[], Any], scene: Scene | None = None, seconds: float = 600) -> Any:
     end = time.monotonic() + max(seconds, scene.patience if scene else 0)
     while not (found := condition()):
         assert time.monotonic() < end, scene.text() if scene else "waited in vain"

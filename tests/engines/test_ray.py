@@ -37,13 +37,17 @@ cluster.shutdown()
 """A process of its own: Ray warns of much, and warnings are errors here."""
 
 
+PROMPT = {"RAY_worker_niceness": "0"}
+"""Trials of Ray are niced, and would wait for all else on a machine that is busy."""
+
+
 class RayCluster:
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=errors, env={**environment, "RAY_USAGE_STATS_ENABLED": "0"}, text=True,
-                start_new_session=True,
+                stderr=errors, env={**environment, **PROMPT, "RAY_USAGE_STATS_ENABLED": "0"},
+                text=True, start_new_session=True,
             )  # fmt: skip
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -75,12 +79,6 @@ class RayCluster:
     @property
     def words(self) -> list[str]:
         return ["--engine", f"ray={self.address}", "--engine-set", "environment=GO"]
-
-
-@pytest.fixture(autouse=True)
-def patient(scene: Scene) -> None:
-    """Each run starts processes that import Ray and torch: seconds on an idle machine."""
-    scene.patience = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +174,7 @@ def test_ctrl_c_keeps_a_checkpoint_where_no_folder_is_shared(
 
 def test_a_private_cluster_leaves_nothing(scene: Scene, undisturbed: dict[str, bytes]) -> None:
     """Ctrl-C as a terminal sends it: to the whole process group. RAY_ADDRESS does not lead elsewhere."""
-    scene.env["RAY_ADDRESS"] = "127.0.0.1:9"
+    scene.env |= {"RAY_ADDRESS": "127.0.0.1:9", **PROMPT}
     words = scene.words("held", "--engine", "ray")
     run = scene.start(*words)
     scene.until_held()

@@ -26,6 +26,7 @@ from ltbench.execute.engines.slurm_job import SlurmJob
 
 _KEEP = 2.0  # seconds for which a state is taken as it was
 _MOST_REQUEUES = 100
+_ARRAY = 1001  # SLURM's default of MaxArraySize
 
 
 class Queue(Protocol):
@@ -35,7 +36,7 @@ class Queue(Protocol):
     signal_delay: float
 
     def submit(self, calls: Sequence[SlurmJob]) -> list[str]:
-        """Names of the jobs, which are one array."""
+        """Names of the jobs, which are one array, or several where that would be too large."""
 
     def alive(self, jobs: Iterable[str], *, fresh: bool = False) -> set[str] | None:
         """Those of ``jobs`` that wait or run; None where the queue does not answer."""
@@ -75,30 +76,42 @@ class _SlurmQueue:
         self.signal_delay: float = min(asked.signal_delay, 30 * asked.minutes)
         self._known: set[str] | None = None
         self._looked = -_KEEP
+        self._asked, self._folder = asked, folder
+
+    def submit(self, calls: Sequence[SlurmJob]) -> list[str]:
+        names: list[str] = []
+        size = _largest_array() if len(calls) > 1 else 1
+        for first in range(0, len(calls), size):
+            # Its limit of jobs side by side is each array's own: where that binds, they take turns.
+            after = names[-1].partition("_")[0] if names and self._asked.jobs < len(calls) else ""
+            try:
+                jobs = self._executor(after).submit_array(list(calls[first : first + size]))
+            except FailedJobError as error:
+                self.cancel(names)  # all or none: nobody would know of these
+                lines = str(error).strip().splitlines() or ["sbatch failed"]
+                raise InputError(f"SLURM refused the jobs: {lines[-1]}") from error
+            names += [str(job.job_id) for job in jobs]
+        self._looked = -_KEEP
+        return names
+
+    def _executor(self, after: str) -> submitit.AutoExecutor:
+        """For one array, which starts when that of the number ``after`` has ended."""
+        asked = self._asked
         setup = [f"export {k}={shlex.quote(v)}" for k, v in for_jobs().items()]
-        if asked.setup:
-            setup.append(asked.setup)
-        self._executor = submitit.AutoExecutor(
-            folder=folder / "%j", cluster="slurm", slurm_max_num_timeout=_MOST_REQUEUES
+        executor = submitit.AutoExecutor(
+            folder=self._folder / "%j", cluster="slurm", slurm_max_num_timeout=_MOST_REQUEUES
         )
-        self._executor.update_parameters(
+        executor.update_parameters(
             name="ltbench",
             timeout_min=asked.minutes,
             slurm_array_parallelism=asked.jobs,
             slurm_signal_delay_s=int(self.signal_delay),
-            slurm_setup=setup,
+            slurm_setup=[*setup, asked.setup] if asked.setup else setup,
             slurm_additional_parameters={"requeue": True},
+            slurm_dependency=f"afterany:{after}" if after else None,
             **asked.parameters,
         )
-
-    def submit(self, calls: Sequence[SlurmJob]) -> list[str]:
-        try:
-            jobs = self._executor.submit_array(list(calls))
-        except FailedJobError as error:
-            lines = str(error).strip().splitlines() or ["sbatch failed"]
-            raise InputError(f"SLURM refused the jobs: {lines[-1]}") from error
-        self._looked = -_KEEP
-        return [str(job.job_id) for job in jobs]
+        return executor
 
     def alive(self, jobs: Iterable[str], *, fresh: bool = False) -> set[str] | None:
         if fresh or time.monotonic() - self._looked >= _KEEP:
@@ -128,6 +141,12 @@ class _SlurmQueue:
     def cancel(self, jobs: Sequence[str]) -> None:
         if jobs:
             _told("scancel", *jobs)
+
+
+def _largest_array() -> int:
+    """Jobs that one array of this cluster may have."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _told("scontrol", "show", "config") or "", re.M)
+    return max(1, int(found[1])) if found else _ARRAY
 
 
 def _told(*words: str) -> str | None:

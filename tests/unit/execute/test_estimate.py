@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from ltbench.execute.estimate import estimate_trial, training_memory
 from ltbench.execute.job import Settings
+from ltbench.execute.prepare import prepare
+from ltbench.execute.request import Request
 from ltbench.method import Architecture
 from ltbench.names import parse_row
 from ltbench.protocol.file import load_protocol_config
@@ -68,3 +71,21 @@ def test_views_of_large_sets_are_counted_as_float16(
     pairs = 2 * wanted.protocol.views.pairs
     found = estimate_trial(wanted, *args).bytes
     assert found == 200_000 + pairs * width * images * 3 * 100
+
+
+def test_a_plan_looks_through_each_folder_of_trials_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Their finished trials tell how long one takes; to look for each trial anew would be quadratic."""
+    looked: list[str] = []
+    glob = Path.glob
+
+    def counted(path: Path, pattern: str) -> Iterator[Path]:
+        if pattern == "*/trial.json":
+            looked.append(path.name)
+        return glob(path, pattern)
+
+    monkeypatch.setattr(Path, "glob", counted)
+    request = Request("ce,sade", "digits-lt", seeds=(0, 1, 2), results=tmp_path, device="cpu")
+    assert len(prepare(request).trials) == 6
+    assert sorted(looked) == ["ce", "sade"]

@@ -20,8 +20,10 @@ from ltbench.files import write_json
 from ltbench.trial import claim as claims
 from ltbench.trial import holder as holders
 from ltbench.trial import store
-from ltbench.trial.claim import CLAIM, BusyError, ClaimLostError, claim, holder_of, is_claimed
+from ltbench.trial.claim import BusyError, ClaimLostError, claim
+from ltbench.trial.claim_file import CLAIM
 from ltbench.trial.holder import SILENCE, Holder
+from ltbench.trial.standing import holder_of, is_claimed
 
 CODES = [None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP]
 
