@@ -172,7 +172,12 @@ def finish(job: TrainingJob, network: ExpertNetwork, inference: Inference) -> No
     if not overrides(job.method, "finish"):
         return
     found = inference.features(_clean(job.images), len(job.images))
-    seen = TrainingFeatures(found.to(job.device), job.labels.to(job.device))
+    text = job.images.text if isinstance(job.images, FeatureRows) else None
+    seen = TrainingFeatures(
+        found.to(job.device),
+        job.labels.to(job.device),
+        None if text is None else text.to(job.device),
+    )
     names = list(network.state_dict())
     network.eval()
     with torch.no_grad():
@@ -223,7 +228,7 @@ def _record(
             **trial.data_facts(),
             # Recorded, not hashed: which bytes the plugin gave is in the fingerprints.
             **({"source_code": task.splits.code} if task.splits.code else {}),
-            **_encoder_facts(task.splits.train),
+            **_encoder_facts(task.splits.train, trial.protocol),
             "train_counts": task.train.counts.tolist(),
             "class_names": list(task.splits.train.class_names),
             "rank": task.rank.tolist(),
@@ -254,11 +259,17 @@ def _record(
     }
 
 
-def _encoder_facts(train: Dataset) -> dict[str, Any]:
-    """Of frozen features what made them, so that tables can tell pre-trained rows from others."""
-    if not isinstance(train, FeatureDataset) or train.encoder is None:
+def _encoder_facts(train: Dataset, protocol: Protocol) -> dict[str, Any]:
+    """Of frozen features what made them, and of which images: so that tables can tell pre-trained rows
+    from others, and take one data set for one."""
+    if not isinstance(train, FeatureDataset):
         return {}
-    return {"encoder": dataclasses.asdict(train.encoder)}
+    facts: dict[str, Any] = {"images_fingerprint": train.origin} if train.origin else {}
+    if train.encoder is not None:
+        facts["encoder"] = dataclasses.asdict(train.encoder)
+        if protocol.data.encoder.overlap:
+            facts["encoder"]["overlap"] = protocol.data.encoder.overlap
+    return facts
 
 
 def _pretrained(context: TrialContext) -> PretrainedFile | None:

@@ -124,6 +124,9 @@ def train(
     if job.teacher is not None:
         job.method.teacher = job.teacher
     extra = build_extra(job.method, network, seed_for("build", job.seed))
+    spans = _spans(job)
+    if not spans:  # there may be no weight at all that an optimiser could have
+        return network, Progress(environments=[environment])
     parts = Parts(network, extra)
     optimizer = _optimizer(parts, job.recipe, job.device)
     progress = Progress()
@@ -135,7 +138,6 @@ def train(
     check_agreed(job.team, progress)
     if environment not in progress.environments:
         progress.environments.append(environment)
-    spans = _spans(job)
     loop = _Loop(job, hooks, network, parts, optimizer, progress)
     try:
         for span in spans:
@@ -164,9 +166,9 @@ def check_agreed(team: Team, progress: Progress) -> None:
 
 
 def _spans(job: TrainingJob) -> tuple[PhaseSpan, ...]:
-    """None for a network that is taken as its parent left it."""
+    """None for a network that is taken as its parent left it, or whose heads are features of names."""
     try:
-        if job.start is not None and job.method.phases() == ():
+        if (job.start is not None or job.method.needs_text) and job.method.phases() == ():
             return ()
         return phase_spans(job.method.phases(), job.recipe.epochs)
     except ContractError as error:

@@ -17,6 +17,7 @@ import ltbench
 from ltbench.data.digits import load_digits
 from ltbench.data.feature_source import grey_values
 from ltbench.data.sources import open_data
+from ltbench.data.subset import take_classes
 from ltbench.errors import DataError, InputError, LtbenchError
 from ltbench.execute.prepare import prepare
 from ltbench.execute.request import Request
@@ -25,6 +26,7 @@ from ltbench.features.header import Encoder, Header, Origin
 from ltbench.features.views import views_identity
 from ltbench.features.write import FolderWriter
 from ltbench.protocol.file import load_protocol_config
+from ltbench.task import build_task
 
 QUICK = {"recipe.epochs": 2, "test.draws": 1, "test.ratios": [10]}
 TEXT = """extends = "digits-features"
@@ -48,6 +50,14 @@ def protocol(tmp_path: Path) -> str:
     return str(path)
 
 
+def names_of_digits() -> torch.Tensor:
+    """The mean image of each digit, of other lengths: what a text encoder might say of its name."""
+    train = load_digits().train
+    images = torch.from_numpy(grey_values(train.read(np.arange(len(train))))).float()
+    labels = torch.from_numpy(train.labels.copy())
+    return torch.stack([(c + 1) * images[labels == c].mean(dim=0) for c in range(10)]).half()
+
+
 def write(
     folder: Path,
     *,
@@ -64,7 +74,7 @@ def write(
     names = splits.train.class_names
     header = Header(
         *(Encoder("pixels:8x8", weights="sha256:1"), 64),
-        source=Origin("digits"),
+        source=Origin("digits", splits.train.fingerprint),
         class_names=names,
         whole_pool=not part,
         experts=experts,
@@ -91,16 +101,18 @@ def write(
             for k in range(pairs):
                 writer.file(f"pair{k}.safetensors", {"a": clean, "b": clean})
     if text:
-        writer.file("heads.safetensors", {"text": torch.eye(10, 64)})
+        writer.file("heads.safetensors", {"text": names_of_digits()})
     writer.finish(header)
     return folder
 
 
-def run(protocol: str, folder: Path | None, results: Path, methods: str = "ce") -> dict[str, Any]:
+def run(
+    protocol: str, folder: Path | None, results: Path, methods: str = "ce", **sets: Any
+) -> dict[str, Any]:
     ltbench.run(
         methods,
         protocol,
-        **QUICK,
+        **{**QUICK, **sets},
         data_dir=folder,
         results=results,
         device="cpu",
@@ -118,12 +130,20 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def test_a_folder_in_any_order_trains_as_what_is_in_memory(tmp_path: Path, protocol: str) -> None:
     order = np.random.RandomState(0).permutation(1197)
     inside = run("digits-features", None, tmp_path / "0")
-    straight = run(protocol, write(tmp_path / "a"), tmp_path / "1")
+    seen = {"data.encoder.overlap": "all digits"}
+    straight = run(protocol, write(tmp_path / "a"), tmp_path / "1", **seen)
     permuted = run(protocol, write(tmp_path / "b", order=order, copies=1), tmp_path / "2")
     assert same(inside, straight)
     assert same(inside, permuted)
     assert straight["record"]["data"]["encoder"]["name"] == "pixels:8x8"
+    assert straight["record"]["data"]["encoder"]["overlap"] == "all digits"
+    assert straight["record"]["protocol"]["variant"] == inside["record"]["protocol"]["variant"]
     assert "encoder" not in inside["record"]["data"]
+    images = load_digits().train.fingerprint
+    assert [each["record"]["data"]["images_fingerprint"] for each in (inside, straight)] == [
+        images,
+        images,
+    ]
     model = ltbench.load_model(straight["folder"])
     features = grey_values(load_digits().test.read(range(600)))
     stored = load_file(straight["folder"] / "logits.safetensors")["logits"]
@@ -208,6 +228,74 @@ def test_sets_of_features_are_one_for_each_expert(tmp_path: Path, protocol: str)
         planned(protocol, three, "ce")
 
 
+def test_names_and_means_of_classes_are_heads_without_training(
+    tmp_path: Path, protocol: str
+) -> None:
+    """Both against slow transcriptions, and against each other through ``init`` without an epoch."""
+    folder = write(tmp_path / "f", text=True)
+    results = tmp_path / "results"
+    ltbench.run("zero-shot,ncm", protocol, **QUICK, data_dir=folder, results=results, device="cpu")
+    splits = load_digits()
+    test = grey_values(splits.test.read(np.arange(len(splits.test)))).astype(np.float64)
+
+    def unit(a: NDArray[Any]) -> NDArray[Any]:
+        return np.array([row / np.sqrt(sum(v * v for v in row)) for row in a])
+
+    def stored(name: str) -> tuple[NDArray[Any], dict[str, Any]]:
+        (path,) = results.glob(f"*/{name}/*/trial.json")
+        logits = load_file(path.parent / "logits.safetensors")["logits"][:, 0].double().numpy()
+        return logits, json.loads(path.read_text())
+
+    logits, record = stored("zero-shot")
+    expected = 100 * unit(test) @ unit(names_of_digits().double().numpy()).T
+    np.testing.assert_allclose(logits, expected, atol=1e-3)
+    assert (logits.argmax(axis=1) == splits.test.labels).mean() > 0.8
+    assert record["cost"]["epochs"] == 0
+    assert "parent" not in record
+    assert not list(results.glob("*/zero-shot/*/checkpoint*"))
+    logits, record = stored("ncm")
+    assert record["cost"]["epochs"] == 0
+    task = build_task(
+        load_protocol_config(protocol), open_data(load_protocol_config(protocol).data, folder)
+    )
+    rows = task.train.indices
+    f = grey_values(splits.train.read(rows)).astype(np.float64)
+    labels, centre = splits.train.labels[rows], f.mean(axis=0)
+    f, x = unit(f - centre), unit(test - centre)
+    means = np.array(
+        [np.mean([v for v, y in zip(f, labels, strict=True) if y == c], axis=0) for c in range(10)]
+    )
+    distance = ((x[:, None] - means[None]) ** 2).sum(axis=2)
+    gaps, expected = logits - logits[:, :1], distance[:, :1] - distance
+    np.testing.assert_allclose(gaps, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model.input": "centre"}, "as they are; model.input = 'centre' changes the latter"),
+        ({"model.adapter": 0.2}, "as they are; model.adapter = 0.2 changes the latter"),
+    ],
+)
+def test_names_mean_nothing_beside_changed_features(
+    tmp_path: Path, protocol: str, change: dict[str, Any], message: str
+) -> None:
+    folder = write(tmp_path / "with", text=True)
+    with pytest.raises(InputError, match=message):
+        planned(protocol, folder, "zero-shot", overrides=change)
+    planned(protocol, folder, "zero-shot", overrides={"model.input": "l2"})
+
+
+def test_without_names_there_is_no_zero_shot(tmp_path: Path, protocol: str) -> None:
+    told = "zero-shot: method 'zero-shot' needs features of the class names, "
+    with pytest.raises(InputError, match=f"{told}and .* has no heads.safetensors"):
+        planned(protocol, write(tmp_path / "without"), "zero-shot")
+    with pytest.raises(InputError, match=f"{told}which source 'digits' has not"):
+        planned("digits-lt", None, "zero-shot")
+    out = planned("digits-features", None, "all").left_out
+    assert any(line.startswith("zero-shot is left out: method 'zero-shot' needs") for line in out)
+
+
 def test_text_to_start_from_must_be_there(tmp_path: Path, protocol: str) -> None:
     change = {"model.init": "text"}
     planned(protocol, write(tmp_path / "with", text=True), "ce", overrides=change)
@@ -252,6 +340,7 @@ def test_some_classes_of_features(tmp_path: Path) -> None:
     config = load_protocol_config("digits-features", {"data.subset": "three,one"}).data
     splits = open_data(config)
     whole = load_digits()
+    images = take_classes(whole, ("three", "one")).train.fingerprint
     assert isinstance(splits.train, FeatureDataset)
     places = np.flatnonzero(np.isin(whole.train.labels, [1, 3]))
     assert np.array_equal(
@@ -259,6 +348,7 @@ def test_some_classes_of_features(tmp_path: Path) -> None:
     )
     assert splits.train.labels.tolist() == [int(whole.train.labels[p] == 1) for p in places]
     assert isinstance(splits.test, FeatureDataset)
+    assert splits.train.origin == images != whole.train.fingerprint
     assert splits.test.live is not None
     images = splits.test.live.images
     assert np.array_equal(grey_values(images.read(range(120))), splits.test.read(range(120)))

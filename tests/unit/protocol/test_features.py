@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ltbench.contract.check import checks_of
 from ltbench.errors import InputError
 from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import DataConfig, ModelConfig, Recipe
 from ltbench.trial.trial import Trial
 
 ON_CIFAR = """extends = "cifar100-lt"
@@ -24,6 +27,28 @@ backbone = "frozen"
 many_above = 100
 few_below = 20
 """
+
+
+FROZEN = ("cifar100-lt", "imagenet-lt", "places-lt", "inat18-lt")
+
+
+@pytest.mark.parametrize("base", FROZEN)
+def test_the_recipe_on_features_of_large_encoders_is_that_of_lift(base: str) -> None:
+    frozen, images = load_protocol_config(f"{base}-frozen"), load_protocol_config(base)
+    epochs = 20 if base == "inat18-lt" else 10
+    assert frozen.recipe == Recipe(
+        epochs=epochs, batch_size=128, lr=0.01, momentum=0.9, nesterov=False, weight_decay=5e-4,
+        warmup_epochs=0, schedule="cosine",
+    )  # fmt: skip
+    assert frozen.model == ModelConfig("frozen", head="cosine", scale=25, head_bias=True)
+    assert frozen.data == DataConfig("features", images.data.classes)
+    assert frozen.views == dataclasses.replace(images.views, pairs=1)
+    for part in ("train", "groups", "seeds"):
+        assert getattr(frozen, part) == getattr(images, part)
+    assert frozen.test == dataclasses.replace(images.test, published="")
+    assert not frozen.methods
+    told = [check.finding() for check in checks_of(f"{base}-frozen")]
+    assert {finding.name for finding in told if not finding.holds} == {"images_are_here"}
 
 
 def load(tmp_path: Path, data: str = "", model: str = "", **sets: Any) -> Any:
@@ -55,6 +80,7 @@ def test_what_the_extended_file_does_to_pixels_is_not_taken_over(tmp_path: Path)
         ("data.mean", [0.5, 0.5, 0.5], "mean is of images"),
         ("data.fit", "pad", "fit is of images"),
         ("data.dim", 0, "dim = 0 must be at least 1"),
+        ("data.encoder.overlap", "a\nb", "overlap must be one line"),
         ("data.encoder.nam", "x", "has no 'nam'.*did you mean 'name'"),
         ("model.backbone", "resnet32", 'does not go with source "features"'),
         ("model.input", "centered", "input = 'centered' must be one of: none, centre"),
@@ -102,6 +128,8 @@ def test_what_is_claimed_is_not_hashed_and_what_decides_is(tmp_path: Path) -> No
     plain = identity()
     assert identity(data__dim=768) == plain
     assert identity(data__encoder__name="timm:x") == plain
+    assert identity(data__encoder__overlap="all of them") == plain
+    assert load(tmp_path, data__encoder__overlap="all of them").variant == ""
     changes: dict[str, Any] = {
         "input": "l2", "head": "cosine", "scale": 25, "head_bias": False, "adapter": 0.2,
         "init": "class-mean",
