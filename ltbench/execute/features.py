@@ -74,6 +74,19 @@ def refuse_on_features(
         _check_pairs(row, test, protocol, splits.origin)
 
 
+def heads_alone_note(label: str, method: Method[Any], protocol: Protocol) -> str:
+    """Where a phase of heads alone is one of all weights, since nothing below them learns; else empty."""
+    if protocol.data.source != FEATURES or protocol.model.adapter:
+        return ""
+    alone = [phase.name for phase in method.phases() if phase.parts == ("heads",)]
+    if not alone:
+        return ""
+    return (
+        f"{label}: its phase {alone[0]!r} trains heads alone, and on frozen features without an adapter "
+        "there is nothing else to train: what comes before it only decides where the heads begin"
+    )
+
+
 def _refuse_without_text(row: ResolvedRow, protocol: Protocol, splits: Splits | None) -> None:
     """Features of names mean something beside features of images as the encoder gives them, only there."""
     needs = f"{row.label}: method {row.method.name!r} needs features of the class names"

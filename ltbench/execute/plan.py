@@ -33,7 +33,12 @@ from ltbench.execute.estimate import (
     seconds_once,
     training_memory,
 )
-from ltbench.execute.features import check_stored_features, refuse_on_features, with_dim
+from ltbench.execute.features import (
+    check_stored_features,
+    heads_alone_note,
+    refuse_on_features,
+    with_dim,
+)
 from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
 from ltbench.execute.tracker import Kinds
@@ -159,6 +164,11 @@ def make_plan(
     joint = _kept_once(several, protocol, registries, counts, notes)
     single = [row for row in resolved if not is_ensemble(row.method)]
     trainings = _group_by_training(single, protocol, registries, counts, notes)
+    for wanted in trainings:
+        with asking(wanted.method):
+            method = wanted.method.cls(counts, wanted.hyper)
+            if note := heads_alone_note(wanted.label, method, protocol):
+                notes.append(note)
     drafts = [
         draft_trial(wanted, seed, protocol, task, settings, registries, counts)
         for seed in seeds

@@ -183,6 +183,8 @@ def _reset_heads(job: TrainingJob, network: ExpertNetwork, span: PhaseSpan) -> N
                 f"{type(head).__name__} that build made has no reset(generator)"
             )
         head.reset(generator("heads", job.seed, span.start, i))  # type: ignore[operator]
+    if isinstance(job.images, FeatureRows):  # fresh weights are those that the protocol begins with
+        begin_on_features(network, job.images, job.labels, len(job.method.counts), job.init)
 
 
 def _optimizer(parts: Parts, recipe: Recipe, device: torch.device) -> torch.optim.SGD:

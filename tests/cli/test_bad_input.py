@@ -29,6 +29,31 @@ def check_refused(done: CompletedProcess[str], expected: str, results: Path) -> 
     assert not [path for path in results.rglob("*") if path.is_file()]
 
 
+FROZEN = ["--protocol", "digits-features"]
+ON_FEATURES = [
+    (["--methods", "ce+tent", *FROZEN], r"ce\+tent: adapts BatchNorm; frozen features have none"),
+    (["--methods", "ce+bn-adapt", *FROZEN], r"bn-adapt: adapts BatchNorm; frozen features have"),
+    (["--methods", "cmo", *FROZEN], r"method 'cmo' works on pixels; frozen features have none"),
+    (["--methods", "ce", *FROZEN, "--set", "data.image_size=8"], r"image_size is of images"),
+    (["--methods", "ce", *FROZEN, "--set", "recipe.flip=true"], r"flip: features come with stored"),
+    (
+        ["--methods", "zero-shot", *FROZEN],
+        r"features of the class names, and .* heads\.safetensors",
+    ),
+    (
+        ["--methods", "zero-shot", "--protocol", "digits-lt"],
+        r"names, which source 'digits' has not",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), ON_FEATURES)
+def test_what_features_cannot_do_is_refused(
+    ltbench: CommandLine, tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    check_refused(ltbench("run", *arguments, "--results", tmp_path), expected, tmp_path)
+
+
 WRONG_METHODS = {
     "nosuch": r"unknown method 'nosuch' \(known: .*\bce\b",
     "sad": r"unknown method 'sad' .*did you mean 'sade'\?",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,10 @@ def optimum(features: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
     return weight.detach(), found - found.mean()
 
 
+def shifted_cross_entropy(labels: Tensor, shift: Tensor, logits: Tensor) -> Tensor:
+    return F.cross_entropy(logits + shift, labels)
+
+
 def trained_by(method: Any, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return optimum(features, lambda z: method.loss(z[:, None], labels, progress=0.0))
 
@@ -94,3 +99,21 @@ def test_balanced_softmax_is_cross_entropy_adjusted_afterwards(
     log_prior = (torch.tensor(KEPT, dtype=torch.float64) / sum(KEPT)).log()
     expected = bias - log_prior + log_prior.mean()
     torch.testing.assert_close(moved, expected, atol=1e-4, rtol=0)
+
+
+def test_the_experts_of_sade_are_one_linear_model_up_to_a_class_bias(
+    digits: tuple[Tensor, Tensor],
+) -> None:
+    """Different experts need what is not convex: cosine heads, an adapter, or an early end."""
+    features, labels = digits
+    sade = get_method("sade", KEPT)
+    shifts = sade.bias()
+    assert shifts is not None
+    assert len({tuple(row.tolist()) for row in shifts}) == 3
+    found = [
+        optimum(features, partial(shifted_cross_entropy, labels, shift.double()))
+        for shift in shifts
+    ]
+    for weight, bias in found[1:]:
+        torch.testing.assert_close(weight, found[0][0], atol=1e-5, rtol=0)
+        assert (bias - found[0][1]).abs().max() > 0.1

@@ -187,6 +187,16 @@ def test_all_leaves_out_what_cannot_stand_on_features() -> None:
     }
 
 
+def test_a_plan_says_that_heads_alone_are_all_there_is() -> None:
+    def notes(methods: str, **changes: Any) -> list[str]:
+        return [n for n in planned("digits-features", None, methods, **changes).notes if "crt" in n]
+
+    (note,) = notes("ce,crt")
+    assert "trains heads alone, and on frozen features without an adapter" in note
+    assert notes("ce,crt", overrides={"model.adapter": 0.2}) == []
+    assert notes("ce,sade") == []
+
+
 def test_the_mode_augmented_is_refused() -> None:
     with pytest.raises(InputError, match="augments test images; frozen features have none"):
         planned("digits-features", None, "ce", mode="augmented")
