@@ -133,8 +133,10 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
             "protocols",
             [
                 *("cifar10-lt", "cifar100-lt", "cifar100-lt-400", "cifar100-lt-400-strong"),
-                *("cifar100-lt-short", "cifar100-lt-strong", "digits-lt"),
-                *("imagenet-lt", "imagenet-lt-r10", "inat18-lt", "places-lt"),
+                *("cifar100-lt-frozen", "cifar100-lt-short", "cifar100-lt-strong"),
+                *("digits-features", "digits-lt"),
+                *("imagenet-lt", "imagenet-lt-frozen", "imagenet-lt-r10"),
+                *("inat18-lt", "inat18-lt-frozen", "places-lt", "places-lt-frozen"),
             ],
         ),
     ],

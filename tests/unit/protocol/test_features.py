@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ltbench.contract.check import checks_of
 from ltbench.errors import InputError
 from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import DataConfig, ModelConfig, Recipe
 from ltbench.trial.trial import Trial
 
 ON_CIFAR = """extends = "cifar100-lt"
@@ -24,6 +27,28 @@ backbone = "frozen"
 many_above = 100
 few_below = 20
 """
+
+
+FROZEN = ("cifar100-lt", "imagenet-lt", "places-lt", "inat18-lt")
+
+
+@pytest.mark.parametrize("base", FROZEN)
+def test_the_recipe_on_features_of_large_encoders_is_that_of_lift(base: str) -> None:
+    frozen, images = load_protocol_config(f"{base}-frozen"), load_protocol_config(base)
+    epochs = 20 if base == "inat18-lt" else 10
+    assert frozen.recipe == Recipe(
+        epochs=epochs, batch_size=128, lr=0.01, momentum=0.9, nesterov=False, weight_decay=5e-4,
+        warmup_epochs=0, schedule="cosine",
+    )  # fmt: skip
+    assert frozen.model == ModelConfig("frozen", head="cosine", scale=25, head_bias=True)
+    assert frozen.data == DataConfig("features", images.data.classes)
+    assert frozen.views == dataclasses.replace(images.views, pairs=1)
+    for part in ("train", "groups", "seeds"):
+        assert getattr(frozen, part) == getattr(images, part)
+    assert frozen.test == dataclasses.replace(images.test, published="")
+    assert not frozen.methods
+    told = [check.finding() for check in checks_of(f"{base}-frozen")]
+    assert {finding.name for finding in told if not finding.holds} == {"images_are_here"}
 
 
 def load(tmp_path: Path, data: str = "", model: str = "", **sets: Any) -> Any:
