@@ -53,6 +53,7 @@ def find_features(root: Path, config: DataConfig) -> Found:
             text=folder.text,
             whole_pool=header.whole_pool,
             encoder=header.encoder,
+            origin=header.source.fingerprint,
         )
         test = FeatureDataset(
             folder.clean(TEST),
@@ -76,7 +77,10 @@ def digit_features() -> Found:
 
     def opened(thorough: bool) -> Splits:
         splits = load_digits()
-        return Splits(_pixels(splits.train), _pixels(splits.test), splits.origin)
+        train, test = splits.train, splits.test
+        return Splits(
+            _pixels(train, train.fingerprint), _pixels(test, train.fingerprint), splits.origin
+        )
 
     origin = "embedded in scikit-learn (pixels)"
     return Found("features", origin, (), _no_images, stored=False, opened=opened)
@@ -87,7 +91,7 @@ def grey_values(images: Images) -> Array:
     return (images[:, 0].reshape(len(images), -1) / 255.0).astype(np.float16)
 
 
-def _pixels(images: Dataset) -> FeatureDataset:
+def _pixels(images: Dataset, origin: str) -> FeatureDataset:
     told = f"grey values of {images.fingerprint}"
     return FeatureDataset(
         grey_values(images.read(np.arange(len(images)))),
@@ -95,6 +99,7 @@ def _pixels(images: Dataset) -> FeatureDataset:
         images.class_names,
         hashlib.sha256(told.encode()).hexdigest(),
         live=LivePairs(images, grey_values),
+        origin=origin,
     )
 
 

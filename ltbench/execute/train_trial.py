@@ -200,7 +200,7 @@ def _record(
             **trial.data_facts(),
             # Recorded, not hashed: which bytes the plugin gave is in the fingerprints.
             **({"source_code": task.splits.code} if task.splits.code else {}),
-            **_encoder_facts(task.splits.train),
+            **_encoder_facts(task.splits.train, trial.protocol),
             "train_counts": task.train.counts.tolist(),
             "class_names": list(task.splits.train.class_names),
             "rank": task.rank.tolist(),
@@ -231,11 +231,17 @@ def _record(
     }
 
 
-def _encoder_facts(train: Dataset) -> dict[str, Any]:
-    """Of frozen features what made them, so that tables can tell pre-trained rows from others."""
-    if not isinstance(train, FeatureDataset) or train.encoder is None:
+def _encoder_facts(train: Dataset, protocol: Protocol) -> dict[str, Any]:
+    """Of frozen features what made them, and of which images: so that tables can tell pre-trained rows
+    from others, and take one data set for one."""
+    if not isinstance(train, FeatureDataset):
         return {}
-    return {"encoder": dataclasses.asdict(train.encoder)}
+    facts: dict[str, Any] = {"images_fingerprint": train.origin} if train.origin else {}
+    if train.encoder is not None:
+        facts["encoder"] = dataclasses.asdict(train.encoder)
+        if protocol.data.encoder.overlap:
+            facts["encoder"]["overlap"] = protocol.data.encoder.overlap
+    return facts
 
 
 def _pretrained(context: TrialContext) -> PretrainedFile | None:

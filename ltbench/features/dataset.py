@@ -32,7 +32,8 @@ class FeatureDataset(Dataset):
 
     Image i of the source is row ``places[i]`` of every array. copies: augmented ones; pairs: both views
     of each stored pair; views: what these were rendered with; text: ``(C, D)`` of the class names;
-    whole_pool: whether every image of the source is there; encoder: what made them, None where nothing did.
+    whole_pool: whether every image of the source is there; encoder: what made them, None where nothing did;
+    origin: the fingerprint of the training images that they were made of, empty where it is not known.
     """
 
     image_size = 0
@@ -52,6 +53,7 @@ class FeatureDataset(Dataset):
         text: Array | None = None,
         whole_pool: bool = True,
         encoder: Encoder | None = None,
+        origin: str = "",
     ) -> None:
         if clean.ndim not in (2, 3):
             raise DataError(f"features must be (N, D) or (S, N, D), not {clean.shape}")
@@ -63,7 +65,7 @@ class FeatureDataset(Dataset):
         self.labels: Labels = own
         self.class_names = tuple(class_names)
         self.views, self.live, self.text, self.whole_pool = views, live, text, whole_pool
-        self._fingerprint, self.encoder = fingerprint, encoder
+        self._fingerprint, self.encoder, self.origin = fingerprint, encoder, origin
 
     @property
     def fingerprint(self) -> str:
@@ -116,7 +118,6 @@ class FeatureDataset(Dataset):
         kept = np.flatnonzero(labels[self.labels] >= 0)
         every = np.zeros(self._clean.shape[-2], dtype=np.int64)
         every[self.places[kept]] = labels[self.labels[kept]]
-        told = json.dumps({"whole": self.fingerprint, "classes": [int(c) for c in classes]})
         live = self.live
         if live is not None:
             live = LivePairs(_Chosen(live.images, kept, self), live.encode)
@@ -124,7 +125,7 @@ class FeatureDataset(Dataset):
             self._clean,
             every,
             tuple(self.class_names[c] for c in classes),
-            hashlib.sha256(told.encode()).hexdigest(),
+            _of_classes(self.fingerprint, classes),
             places=self.places[kept],
             copies=self._copies,
             pairs=self._pairs,
@@ -133,7 +134,14 @@ class FeatureDataset(Dataset):
             text=None if self.text is None else self.text[list(classes)],
             whole_pool=self.whole_pool,
             encoder=self.encoder,
+            origin=_of_classes(self.origin, classes) if self.origin else "",
         )
+
+
+def _of_classes(fingerprint: str, classes: Sequence[int]) -> str:
+    """That of some classes, as :class:`ltbench.data.subset.ClassSubset` has it of images."""
+    told = json.dumps({"whole": fingerprint, "classes": [int(c) for c in classes]})
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 class _Chosen(Dataset):

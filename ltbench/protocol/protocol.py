@@ -122,6 +122,16 @@ class EncoderClaim(_Checked):
 
     name: str = setting("", help="as `timm:vit_base_patch16_224`; that of the folder's header")
     weights: str = setting("", help="`sha256:...` or a hub's revision; that of the folder's header")
+    overlap: str = setting(
+        "",
+        later=True,
+        help="what is known of classes here that the encoder was trained on; told under the tables",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "\n" in self.overlap:
+            raise InputError("overlap must be one line")
 
 
 @dataclass(frozen=True)

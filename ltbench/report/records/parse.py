@@ -13,6 +13,7 @@ import msgspec
 from ltbench.report.records.bias import parse_bias, parse_bias_kind
 from ltbench.report.records.carried import parse_carried
 from ltbench.report.records.checks import Malformed, Node
+from ltbench.report.records.encoder import parse_encoder
 from ltbench.report.records.plain_distributions import plain_distributions
 from ltbench.report.records.schema import (
     GROUPS,
@@ -59,6 +60,8 @@ def parse_trial(root: Node) -> Trial:
         member_trials=_member_trials(root.get(KEY)),
         member_codes=_member_codes(root.get(KEY)),
         carried=parse_carried(root.get("carried_prior")),
+        encoder=parse_encoder(data.get("encoder")) if data else None,
+        images_fingerprint=optional_text(data, "images_fingerprint") if data else "",
     )
 
 

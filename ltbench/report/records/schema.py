@@ -12,6 +12,7 @@ import msgspec
 
 from ltbench.report.records.bias import BiasEstimate
 from ltbench.report.records.carried import CarriedPrior
+from ltbench.report.records.encoder import PretrainedEncoder
 from ltbench.trial.asked_code import Code
 from ltbench.trial.class_arrays import ArraysFile, ClassArrays
 
@@ -238,6 +239,10 @@ class Trial:
     """Of an ensemble: the code that its members stand on; none for imports and for one network."""
     carried: CarriedPrior | None = None
     """The prior that its logits were measured to carry; None where the record does not tell."""
+    encoder: PretrainedEncoder | None = None
+    """What made the frozen features it was trained on; None for images."""
+    images_fingerprint: str = ""
+    """Of the training images that these features were made of; empty for images, or untold."""
 
     @property
     def members(self) -> int:

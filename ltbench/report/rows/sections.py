@@ -20,6 +20,7 @@ from ltbench.report.records.read import Records
 from ltbench.report.records.schema import Evaluation, Failure
 from ltbench.report.records.streams import StreamRecord
 from ltbench.report.rows.carried_notes import carried_notes
+from ltbench.report.rows.encoder_notes import encoder_notes
 from ltbench.report.rows.one_code import OneCode, section_code
 from ltbench.report.rows.oracle_notes import oracle_notes
 from ltbench.report.rows.rows import Row, build_rows
@@ -37,6 +38,8 @@ class SectionKey:
     precision: str
     train_fingerprint: str
     test_fingerprint: str
+    encoder: str = field(default="", repr=False)
+    """Pre-trained, whose frozen features trained the heads; empty for networks trained from scratch."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Section:
     """Test sets that no record has because the test images do not allow them, and why."""
     group_by: str = ""
     """``method`` or ``strategy``: blocks of the tables; empty: one block."""
+    images_fingerprint: str = ""
+    """Of the training images that its frozen features were made of; empty for images, or untold."""
 
     @property
     def everything(self) -> tuple[Row, ...]:
@@ -167,6 +172,7 @@ def _key(e: Evaluation | StreamRecord) -> SectionKey:
         precision=e.precision,
         train_fingerprint=e.train_fingerprint,
         test_fingerprint=e.test_fingerprint,
+        encoder=e.trial.encoder.told if e.trial.encoder else "",
     )
 
 
@@ -193,6 +199,7 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
             definitions[d.name].add(d.definition)
     for name in sorted(name for name, texts in definitions.items() if len(texts) > 1):
         notes.append(f"{name} is not defined alike in all records; compare its column with care")
+    notes.extend(encoder_notes(evaluations))
     notes.extend(carried_notes(rows))
     notes.extend(oracle_notes(rows, {name: test.kind for name, test in found.items()}))
     tests = (d for e in evaluations for d in e.distributions)
@@ -218,6 +225,7 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
         class_names=first.class_names,
         groups=first.groups,
         notes=tuple(notes),
+        images_fingerprint=first.trial.images_fingerprint,
         left_out={
             name: why
             for e in evaluations
@@ -236,6 +244,8 @@ def _with_titles(sections: list[Section], keys: Sequence[SectionKey]) -> list[Se
         parts = [f"{key.protocol} version {key.version}"]
         if key.variant:
             parts.append(f"variant {key.variant}")
+        if key.encoder:
+            parts.append(f"heads on frozen features of the pre-trained {key.encoder}")
         if key.mode != "clean":
             parts.append(f"evaluation mode {key.mode}")
         if key.precision != "float32" or len({k.precision for k in same}) > 1:
@@ -251,17 +261,18 @@ def _with_titles(sections: list[Section], keys: Sequence[SectionKey]) -> list[Se
 
 
 def _with_folders(sections: list[Section]) -> list[Section]:
-    """``<protocol>[-variant]``, longer only where two sections would share that."""
+    """``<protocol>[-variant][-encoder]``, longer only where two sections would share that."""
     names: list[str] = []
     for section in sections:
         key = section.key
         parts = [key.protocol, key.variant, "" if key.mode == "clean" else key.mode]
         parts.append("" if key.precision == "float32" else key.precision)
+        parts.append(key.encoder.partition(" (")[0])
         names.append(safe_name("-".join(part for part in parts if part)))
     extras: tuple[Callable[[SectionKey], str], ...] = (
         lambda key: f"v{key.version}",
         lambda key: f"data-{digest(key.train_fingerprint + key.test_fingerprint)}",
-        lambda key: digest(repr(key)),
+        lambda key: digest(repr(key) + key.encoder),
     )
     for extra in extras:
         folded = [name.casefold() for name in names]  # some file systems ignore case

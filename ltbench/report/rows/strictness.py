@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 from ltbench.errors import InputError
 from ltbench.report.records.latest import duplicate_notes
+from ltbench.report.rows.same_images import same_images
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.streams import stream_rows
 from ltbench.trial.asked_code import Code
@@ -24,8 +25,7 @@ def related(sections: Sequence[Section]) -> list[list[Section]]:
 
 
 def _akin(a: Section, b: Section) -> bool:
-    same_images = a.key.test_fingerprint == b.key.test_fingerprint
-    return a.key.protocol == b.key.protocol or same_images
+    return a.key.protocol == b.key.protocol or same_images(a, b)
 
 
 def refuse_mixtures(sections: Sequence[Section]) -> None:

@@ -25,16 +25,23 @@ def caption(
 ) -> str:
     """What is shown, on what, how it was averaged, which interval, under which conditions."""
     key = section.key
-    variant = f", variant {key.variant}" if key.variant else ""
     return " ".join(
         [
-            f"{what} {key.protocol} version {key.version}{variant}.",
+            f"{what} {rules(section)}.",
             _averaging(rows, tests),
             f"Precision {key.precision}, evaluation mode {key.mode};"
             f" training data {key.train_fingerprint[:12]}, test data {key.test_fingerprint[:12]};"
             f" ltbench {ltbench_version}.",
         ]
     )
+
+
+def rules(section: Section) -> str:
+    """``"toy-lt version 1.0, variant ..., heads on frozen features of the pre-trained ..."``."""
+    key = section.key
+    variant = f", variant {key.variant}" if key.variant else ""
+    frozen = f", heads on frozen features of the pre-trained {key.encoder}" if key.encoder else ""
+    return f"{key.protocol} version {key.version}{variant}{frozen}"
 
 
 def shift_legend(tests: Sequence[TestSet]) -> str:

@@ -9,7 +9,7 @@ from ltbench.report.records.schema import Evaluation
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import Summary, mean_of
-from ltbench.report.tables.captions import marked, seeds_text
+from ltbench.report.tables.captions import marked, rules, seeds_text
 from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.order import Group, blocks_of, groups_of
 from ltbench.report.tables.shift import LABEL, PARAMETERS, SEEDS
@@ -57,11 +57,10 @@ def cost_table(section: Section, ltbench_version: str) -> Table | None:
             )
 
     key = section.key
-    variant = f", variant {key.variant}" if key.variant else ""
     return Table(
         name="cost",
         title="Cost",
-        caption=f"Cost on {key.protocol} version {key.version}{variant}, mean over the seeds"
+        caption=f"Cost on {rules(section)}, mean over the seeds"
         f" ({seeds_text(len(row.seeds) for row in rows)})."
         " MACs: multiply-accumulates of one test image through the network, in millions. Training"
         " and evaluation are wall times of one trial on the machine that ran it and compare only on"

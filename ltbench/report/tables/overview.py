@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.report.rows.rows import Row
+from ltbench.report.rows.same_images import by_images
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.strictness import epochs
 from ltbench.report.rows.summary import Summary
@@ -40,16 +40,11 @@ class Overview:
 def build_overview(sections: Sequence[Section]) -> Overview | None:
     """``None`` where there are not two data sets with two methods in common.
 
-    Sections on the same test images are no independent evidence: of those the one with the largest
-    budget stands, then the one without a variant.
+    Sections on the same test images are no independent evidence, nor are those on an encoder's features of
+    them: of those the one with the largest budget stands, then the one without a variant.
     """
-    grouped: dict[str, list[Section]] = defaultdict(list)
-    for section in sections:
-        if section.key.mode == "clean" and section.shifts:
-            grouped[section.key.test_fingerprint].append(section)
-    chosen = tuple(
-        sorted((min(group, key=_preference) for group in grouped.values()), key=lambda s: s.key)
-    )
+    grouped = by_images([s for s in sections if s.key.mode == "clean" and s.shifts])
+    chosen = tuple(sorted((min(group, key=_preference) for group in grouped), key=lambda s: s.key))
     if len(chosen) < 2:
         return None
     found: dict[str, tuple[NDArray[np.float64], ...]] = {}

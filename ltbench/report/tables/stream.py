@@ -8,7 +8,7 @@ from ltbench.report.records.latest import duplicate_notes
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.streams import StreamRow, stream_rows
 from ltbench.report.rows.summary import SMALLEST_N, mean_of, summarise
-from ltbench.report.tables.captions import seeds_text, shift_legend
+from ltbench.report.tables.captions import rules, seeds_text, shift_legend
 from ltbench.report.tables.kind import TableKind
 from ltbench.report.tables.shift import LABEL, SEEDS, columns_of, seeds_of
 from ltbench.report.tables.table import Block, Column, Table, Value
@@ -44,11 +44,10 @@ def stream_table(section: Section, ltbench_version: str) -> Table | None:
         if knowing:
             blocks.append(Block(tuple(knowing), "knows the true prior of the whole stream"))
     key = section.key
-    variant = f", variant {key.variant}" if key.variant else ""
     most = max(len(row.records) for row in rows)
     caption = (
-        f"Top-1 accuracy (%) over the whole stream ({shift_legend(tests)}) of {key.protocol}"
-        f" version {key.version}{variant}. Each test set is draw 0, its images once, in arrivals as"
+        f"Top-1 accuracy (%) over the whole stream ({shift_legend(tests)}) of"
+        f" {rules(section)}. Each test set is draw 0, its images once, in arrivals as"
         f" named; {_drift(rows)} Predicts: a batch before or after adapting on it; fixed: no"
         " adaptation. Mean over the seeds"
         f" ({seeds_text(len(row.records) for row in rows)})"

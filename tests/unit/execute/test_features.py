@@ -17,6 +17,7 @@ import ltbench
 from ltbench.data.digits import load_digits
 from ltbench.data.feature_source import grey_values
 from ltbench.data.sources import open_data
+from ltbench.data.subset import take_classes
 from ltbench.errors import DataError, InputError, LtbenchError
 from ltbench.execute.prepare import prepare
 from ltbench.execute.request import Request
@@ -64,7 +65,7 @@ def write(
     names = splits.train.class_names
     header = Header(
         *(Encoder("pixels:8x8", weights="sha256:1"), 64),
-        source=Origin("digits"),
+        source=Origin("digits", splits.train.fingerprint),
         class_names=names,
         whole_pool=not part,
         experts=experts,
@@ -96,11 +97,13 @@ def write(
     return folder
 
 
-def run(protocol: str, folder: Path | None, results: Path, methods: str = "ce") -> dict[str, Any]:
+def run(
+    protocol: str, folder: Path | None, results: Path, methods: str = "ce", **sets: Any
+) -> dict[str, Any]:
     ltbench.run(
         methods,
         protocol,
-        **QUICK,
+        **{**QUICK, **sets},
         data_dir=folder,
         results=results,
         device="cpu",
@@ -118,12 +121,20 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def test_a_folder_in_any_order_trains_as_what_is_in_memory(tmp_path: Path, protocol: str) -> None:
     order = np.random.RandomState(0).permutation(1197)
     inside = run("digits-features", None, tmp_path / "0")
-    straight = run(protocol, write(tmp_path / "a"), tmp_path / "1")
+    seen = {"data.encoder.overlap": "all digits"}
+    straight = run(protocol, write(tmp_path / "a"), tmp_path / "1", **seen)
     permuted = run(protocol, write(tmp_path / "b", order=order, copies=1), tmp_path / "2")
     assert same(inside, straight)
     assert same(inside, permuted)
     assert straight["record"]["data"]["encoder"]["name"] == "pixels:8x8"
+    assert straight["record"]["data"]["encoder"]["overlap"] == "all digits"
+    assert straight["record"]["protocol"]["variant"] == inside["record"]["protocol"]["variant"]
     assert "encoder" not in inside["record"]["data"]
+    images = load_digits().train.fingerprint
+    assert [each["record"]["data"]["images_fingerprint"] for each in (inside, straight)] == [
+        images,
+        images,
+    ]
     model = ltbench.load_model(straight["folder"])
     features = grey_values(load_digits().test.read(range(600)))
     stored = load_file(straight["folder"] / "logits.safetensors")["logits"]
@@ -252,6 +263,7 @@ def test_some_classes_of_features(tmp_path: Path) -> None:
     config = load_protocol_config("digits-features", {"data.subset": "three,one"}).data
     splits = open_data(config)
     whole = load_digits()
+    images = take_classes(whole, ("three", "one")).train.fingerprint
     assert isinstance(splits.train, FeatureDataset)
     places = np.flatnonzero(np.isin(whole.train.labels, [1, 3]))
     assert np.array_equal(
@@ -259,6 +271,7 @@ def test_some_classes_of_features(tmp_path: Path) -> None:
     )
     assert splits.train.labels.tolist() == [int(whole.train.labels[p] == 1) for p in places]
     assert isinstance(splits.test, FeatureDataset)
+    assert splits.train.origin == images != whole.train.fingerprint
     assert splits.test.live is not None
     images = splits.test.live.images
     assert np.array_equal(grey_values(images.read(range(120))), splits.test.read(range(120)))

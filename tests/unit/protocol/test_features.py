@@ -80,6 +80,7 @@ def test_what_the_extended_file_does_to_pixels_is_not_taken_over(tmp_path: Path)
         ("data.mean", [0.5, 0.5, 0.5], "mean is of images"),
         ("data.fit", "pad", "fit is of images"),
         ("data.dim", 0, "dim = 0 must be at least 1"),
+        ("data.encoder.overlap", "a\nb", "overlap must be one line"),
         ("data.encoder.nam", "x", "has no 'nam'.*did you mean 'name'"),
         ("model.backbone", "resnet32", 'does not go with source "features"'),
         ("model.input", "centered", "input = 'centered' must be one of: none, centre"),
@@ -127,6 +128,8 @@ def test_what_is_claimed_is_not_hashed_and_what_decides_is(tmp_path: Path) -> No
     plain = identity()
     assert identity(data__dim=768) == plain
     assert identity(data__encoder__name="timm:x") == plain
+    assert identity(data__encoder__overlap="all of them") == plain
+    assert load(tmp_path, data__encoder__overlap="all of them").variant == ""
     changes: dict[str, Any] = {
         "input": "l2", "head": "cosine", "scale": 25, "head_bias": False, "adapter": 0.2,
         "init": "class-mean",

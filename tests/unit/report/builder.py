@@ -51,14 +51,23 @@ class Results:
         data: str = "aaaaaa",
         test_data: str = "bbbbbb",
         images: int = 0,
+        encoder: Mapping[str, str] | None = None,
+        made_of: str = "",
     ) -> None:
-        """``images`` of every class in the uniform set: then records tell counts and correct bits."""
+        """``images`` of every class in the uniform set: then records tell counts and correct bits.
+
+        encoder: pre-trained, of frozen features that were made of the training images ``made_of``.
+        """
         self.root = root
         self.counts = list(counts)
         self.groups = groups or {"many": [0, 1], "medium": [2], "few": [3]}
         self.ratios, self.draws, self.parts = ratios, draws, parts
         self.precision, self.data, self.test_data = precision, data, test_data
         self.images = images
+        self.frozen = {
+            **({"encoder": dict(encoder)} if encoder else {}),
+            **({"images_fingerprint": made_of} if made_of else {}),
+        }
         self.protocol = {
             "name": protocol,
             "version": version,
@@ -69,7 +78,9 @@ class Results:
     def trial_folder(
         self, training: str, seed: int, hyper: Mapping[str, Any] | None = None
     ) -> Path:
-        name = short_hash(training, seed, hyper, self.protocol, self.precision, self.data)
+        name = short_hash(
+            training, seed, hyper, self.protocol, self.precision, self.data, *self.frozen
+        )
         return self.root / str(self.protocol["name"]) / training / f"{seed}-{name}"
 
     def add_trial(
@@ -90,7 +101,7 @@ class Results:
                     "origin": "ltbench",
                 },
                 "seed": seed,
-                "data": self._data(),
+                "data": self._data() | self.frozen,
                 "recipe": {"epochs": 3},
                 "precision": self.precision,
                 "model": self._model(experts),

@@ -254,8 +254,13 @@ def test_every_row_tells_its_source_and_how_it_was_obtained(row: Quoted) -> None
     assert parse_row(row.label)
     for name in {row.protocol, *row.other_protocols} - {""}:
         found = load_protocol_config(name)  # raises where there is none
-        assert found.data.source == ("cifar100" if row.data == CIFAR else "lists")
-        assert found.title == row.data or row.data == CIFAR
+        frozen = name.endswith("-frozen")
+        images = "cifar100" if row.data == CIFAR else "lists"
+        assert found.data.source == ("features" if frozen else images)
+        assert found.title.removesuffix(", frozen features") == row.data or row.data == CIFAR
+        if frozen:  # whoever reads the line alone must know
+            assert row.key.endswith("encoder fine-tuned")
+            assert "ViT-B/16" in row.note
     drawn = row.imbalance not in (None, 100)
     assert row.variant == (f"train.imbalance={row.imbalance}" if drawn else "")
     assert (row.imbalance is None) == (row.data != CIFAR)
@@ -303,6 +308,29 @@ def test_figures_of_large_sets_stand_beside_their_protocols(
     assert gap[3].mean == pytest.approx(0)  # type: ignore[union-attr]
     assert not [row for row in ce if "minus" in str(row[1])]
     assert any(note.startswith(f"{sources[0]}-baselines: ") for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "method", "score"),
+    [
+        ("imagenet-lt-frozen", "ce", 77.2),
+        ("places-lt-frozen", "ce", 50.1),
+        ("inat18-lt-frozen", "ce", 76.8),
+        ("cifar100-lt-frozen", "balanced-softmax", 81.7),
+    ],
+)
+def test_fine_tuned_encoders_are_quoted_beside_frozen_ones_without_a_gap(
+    tmp_path: Path, protocol: str, method: str, score: float
+) -> None:
+    encoder = {"name": "open_clip:ViT-B-16"}
+    Results(tmp_path, protocol=protocol, ratios=(2,), encoder=encoder).add(method, 0, flat(50))
+    table = quoted_of(tmp_path)
+    assert table is not None
+    rows = [row for block in table.blocks for row in block.rows]
+    assert [row[1] for row in rows][-1].endswith(", encoder fine-tuned")  # type: ignore[union-attr]
+    assert [cell.mean for cell in rows[-1] if hasattr(cell, "mean")] == [score]
+    assert not any("minus" in str(row[1]) for row in rows)
+    assert "pre-trained open_clip:ViT-B-16" in table.caption
 
 
 def test_stating_the_digest_of_pretrained_weights_is_no_departure() -> None:
