@@ -78,6 +78,9 @@ class Method(ABC, Generic[H]):
     needs_images: ClassVar[bool] = False
     """Whether it works on pixels, as one that pastes a part of an image into another; then frozen
     features are nothing it could be trained on."""
+    needs_text: ClassVar[bool] = False
+    """Whether :meth:`finish` stands on features of the class names, which only some folders of frozen
+    features have. Then :meth:`phases` may be ``()`` without a parent."""
     uses_class_order: ClassVar[bool] = False
     """Whether the numbers of the classes have a meaning here, as for groups of neighbouring classes.
     False: renumbering them changes nothing, which ``check`` tries."""
@@ -107,7 +110,8 @@ class Method(ABC, Generic[H]):
     def phases(self) -> tuple[Phase, ...]:
         """The stages of training in their order: one, all weights, each image once an epoch.
 
-        None, ``()``, where the network of a parent is taken as it is, but for what :meth:`finish` does.
+        None, ``()``, where the network of a parent is taken as it is, but for what :meth:`finish` does;
+        and where that makes all of it from features of the class names (:attr:`needs_text`).
         """
         return (Phase(),)
 

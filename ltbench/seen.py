@@ -79,7 +79,9 @@ class Seen:
 @dataclass(frozen=True)
 class TrainingFeatures:
     """One pass over the un-augmented training images: features ``(N, E, D)`` float32, what the heads
-    are given; targets ``(N,)`` int64."""
+    are given; targets ``(N,)`` int64. text: ``(C, D)`` float32, what the encoder of frozen features made of
+    the names of the classes; None where there is none."""
 
     features: Tensor
     targets: Tensor
+    text: Tensor | None = None

@@ -25,8 +25,8 @@ class Facts:
     experts: E. views: of an image in a step, at most; strong: how many of them strongly augmented.
     streams: of images, 2 where a second one is mixed in. parent: name and role, or None. stages:
     phases of training, 0 where a parent's network is taken as it is. passes: forward and backward
-    in a step. cost: multiply-accumulates of training relative to ce; with_parent: and of what is
-    trained before.
+    in a step. text: whether it stands on features of the class names. cost: multiply-accumulates of
+    training relative to ce; with_parent: and of what is trained before.
     """
 
     experts: int
@@ -38,6 +38,7 @@ class Facts:
     passes: int
     cost: float
     with_parent: float
+    text: bool = False
 
     @property
     def needs(self) -> str:
@@ -51,6 +52,8 @@ class Facts:
             found.append(f"{self.views} view{'s' * (self.views > 1)}{strong}")
         if self.streams > 1:
             found.append("2 streams")
+        if self.text:
+            found.append("class names")
         if self.passes > 1:
             found.append(f"{self.passes} passes")
         return ", ".join(found)
@@ -73,6 +76,7 @@ def facts(name: str, registries: Registries) -> Facts:
         passes=len(parts_of_a_step(method)),
         cost=cost,
         with_parent=cost + _before(parent, registries),
+        text=method.needs_text,
     )
 
 

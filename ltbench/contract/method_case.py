@@ -56,7 +56,7 @@ class MethodCase:
         return name == self.plugin.name and hyper == method.hyper.training_part()
 
     def trains_nothing(self) -> bool:
-        """Whether it takes a parent's network as it is, so that it has no loss."""
+        """Whether it takes a parent's network as it is, or its heads from names, so that it has no loss."""
         return trains_nothing(self.build())
 
     def example(self, batch: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -78,7 +78,9 @@ def _built(case: MethodCase, seed: int, *, finished: bool) -> ExpertNetwork:
         classes = torch.arange(len(case.counts)).repeat_interleave(2)
         shape = (len(classes), method.architecture().experts, network.feature_width)
         with torch.no_grad():
-            method.finish(
-                network.eval(), TrainingFeatures(torch.rand(shape, generator=rng), classes)
-            )
+            text = None
+            if method.needs_text:
+                text = torch.randn(len(case.counts), network.feature_width, generator=rng)
+            seen = TrainingFeatures(torch.rand(shape, generator=rng), classes, text)
+            method.finish(network.eval(), seen)
     return network

@@ -92,7 +92,9 @@ def _mixed(
 
 
 def trains_nothing(method: Method[Any]) -> bool:
-    """Whether it takes a parent's network as it is."""
+    """Whether it takes a parent's network as it is, or its heads from names."""
+    if method.needs_text and method.phases() == ():
+        return True
     asked = method.parent()
     return isinstance(asked, Parent) and asked.role == "start" and method.phases() == ()
 

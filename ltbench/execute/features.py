@@ -49,7 +49,10 @@ def _asks_a_subset(config: TrainConfig) -> str:
 def refuse_on_features(
     row: ResolvedRow, method: Method[Any], protocol: Protocol, splits: Splits | None, mode: str
 ) -> None:
-    """Raises :class:`InputError`, one line, for a row that needs images or a network below its heads."""
+    """Raises :class:`InputError`, one line, for a row that needs images or a network below its heads, and,
+    of images, for one that needs features."""
+    if method.needs_text:
+        _refuse_without_text(row, protocol, splits)
     if protocol.data.source != FEATURES:
         return
     if mode == "augmented":
@@ -69,6 +72,28 @@ def refuse_on_features(
         )
     if "views" in row.needs and test.live is None:
         _check_pairs(row, test, protocol, splits.origin)
+
+
+def _refuse_without_text(row: ResolvedRow, protocol: Protocol, splits: Splits | None) -> None:
+    """Features of names mean something beside features of images as the encoder gives them, only there."""
+    needs = f"{row.label}: method {row.method.name!r} needs features of the class names"
+    model = protocol.model
+    if protocol.data.source != FEATURES:
+        raise InputError(f"{needs}, which source {protocol.data.source!r} has not")
+    if (
+        splits is not None
+        and isinstance(splits.train, FeatureDataset)
+        and splits.train.text is None
+    ):
+        raise InputError(f"{needs}, and {splits.origin} has no heads.safetensors")
+    for name, value, right in (
+        ("input", model.input, ("none", "l2")),
+        ("adapter", model.adapter, (0,)),
+    ):
+        if value not in right:
+            raise InputError(
+                f"{needs} beside those of images as they are; model.{name} = {value!r} changes the latter"
+            )
 
 
 def _refuse_training(row: ResolvedRow, method: Method[Any]) -> None:

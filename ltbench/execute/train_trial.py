@@ -149,7 +149,12 @@ def finish(job: TrainingJob, network: ExpertNetwork, inference: Inference) -> No
     if not overrides(job.method, "finish"):
         return
     found = inference.features(_clean(job.images), len(job.images))
-    seen = TrainingFeatures(found.to(job.device), job.labels.to(job.device))
+    text = job.images.text if isinstance(job.images, FeatureRows) else None
+    seen = TrainingFeatures(
+        found.to(job.device),
+        job.labels.to(job.device),
+        None if text is None else text.to(job.device),
+    )
     names = list(network.state_dict())
     network.eval()
     with torch.no_grad():

@@ -117,6 +117,9 @@ def train(
     if job.teacher is not None:
         job.method.teacher = job.teacher
     extra = build_extra(job.method, network, seed_for("build", job.seed))
+    spans = _spans(job)
+    if not spans:  # there may be no weight at all that an optimiser could have
+        return network, Progress(environments=[environment])
     parts = Parts(network, extra)
     optimizer = _optimizer(parts, job.recipe, job.device)
     progress = Progress()
@@ -124,7 +127,6 @@ def train(
         progress = load_checkpoint(job.folder, job.trial, network, optimizer, extra) or progress
     if environment not in progress.environments:
         progress.environments.append(environment)
-    spans = _spans(job)
     loop = _Loop(job, hooks, network, parts, optimizer, progress)
     try:
         for span in spans:
@@ -142,9 +144,9 @@ def train(
 
 
 def _spans(job: TrainingJob) -> tuple[PhaseSpan, ...]:
-    """None for a network that is taken as its parent left it."""
+    """None for a network that is taken as its parent left it, or whose heads are features of names."""
     try:
-        if job.start is not None and job.method.phases() == ():
+        if (job.start is not None or job.method.needs_text) and job.method.phases() == ():
             return ()
         return phase_spans(job.method.phases(), job.recipe.epochs)
     except ContractError as error:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from ltbench.hyper import Hyper
 from ltbench.method import Method, Network, Parent, Phase, Reference, TrainingFeatures
+from ltbench.models.heads import CosineHead
 from ltbench.settings import setting
 
 
@@ -43,6 +46,9 @@ class TauNorm(Method[TauNormHyper]):
     def finish(self, network: Network, training: TrainingFeatures) -> None:
         for head in network.heads():
             weight: Any = head.weight
-            bias: Any = head.bias
-            weight.div_(weight.norm(dim=1, keepdim=True) ** self.hyper.tau)
-            bias.zero_()
+            # A cosine head, as a protocol of frozen features may want for all, keeps them as columns.
+            along = 0 if isinstance(head, CosineHead) else 1
+            weight.div_(weight.norm(dim=along, keepdim=True) ** self.hyper.tau)
+            bias = getattr(head, "bias", None)
+            if isinstance(bias, Tensor):
+                bias.zero_()

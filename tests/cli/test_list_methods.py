@@ -64,6 +64,7 @@ def test_methods_stand_by_family(ltbench: CommandLine) -> None:
     assert found["sade"][1:5] == ["experts", "3", "stability", "1.46"]
     assert found["logit-adjustment"][4] == "1.00"
     assert found["crt"][4:7] == ["0.33", "ce", "first"]
+    assert found["zero-shot"][1:7] == ["two-stage", "1", "none", "0.00", "class", "names"]
     assert found["mdcs"][5:7] == ["2", "views"]
     assert found["sam"][4:7] == ["2.00", "2", "passes"]
     assert found["imb-sam"][4] == "3.00"

@@ -19,6 +19,7 @@ WITHOUT_BIAS = {
     *("cdt", "influence-balanced", "ncl", "reslt", "ride-distilled", "tde"),
     *("ldam-drw", "tau-norm", "vs"),
     *("bayias", "cmo", "gcl", "lws", "mislas", "ncm", "remix"),
+    "zero-shot",
 }
 """Deferred weights, margins, random priors, regularisers, heads rescaled or made of means and mixes with
 another label distribution: no cross-entropy on z + bias."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ltbench import get_method
 from ltbench.method import Seen, TrainingFeatures
 from ltbench.methods.train.gcl import CLASSIFIER
+from ltbench.models.frozen import FeatureCosineHead
 from ltbench.models.heads import ScaledHead
 from tests.reference.test_further_losses import (
     ETA,
@@ -106,6 +107,28 @@ class Heads:
 def unit(row: Array) -> Array:
     found: Array = row / math.sqrt(float(sum(v * v for v in row)))
     return found
+
+
+def test_tau_norm_of_cosine_heads_divides_each_class_by_its_own_norm() -> None:
+    """Their weights are columns, and there may be a bias of each class, or none."""
+    for bias in (True, False):
+        network: Any = Heads(6)
+        network.head = FeatureCosineHead(6, 5, 25.0, bias=bias)
+        with torch.no_grad():
+            network.head.weight.copy_(torch.arange(1, 31.0).reshape(6, 5).sin())
+            if bias:
+                network.head.bias.fill_(3.0)
+        weight = network.head.weight.detach().numpy().copy()
+        method: Any = get_method("tau-norm", UNEVEN, tau=0.5)
+        with torch.no_grad():
+            method.finish(network, TrainingFeatures(torch.zeros(1, 1, 6), torch.zeros(1).long()))
+        for c in range(5):
+            length = math.sqrt(sum(float(v) ** 2 for v in weight[:, c]))
+            expected = weight[:, c] / length**0.5
+            np.testing.assert_allclose(
+                network.head.weight[:, c].detach().numpy(), expected, rtol=1e-5
+            )
+        assert not bias or network.head.bias.abs().max() == 0
 
 
 @pytest.mark.parametrize("features", ["centred", "normalised", "plain"])

@@ -26,6 +26,7 @@ from ltbench.features.header import Encoder, Header, Origin
 from ltbench.features.views import views_identity
 from ltbench.features.write import FolderWriter
 from ltbench.protocol.file import load_protocol_config
+from ltbench.task import build_task
 
 QUICK = {"recipe.epochs": 2, "test.draws": 1, "test.ratios": [10]}
 TEXT = """extends = "digits-features"
@@ -47,6 +48,14 @@ def protocol(tmp_path: Path) -> str:
     path = tmp_path / "digits-folder.toml"
     path.write_text(TEXT)
     return str(path)
+
+
+def names_of_digits() -> torch.Tensor:
+    """The mean image of each digit, of other lengths: what a text encoder might say of its name."""
+    train = load_digits().train
+    images = torch.from_numpy(grey_values(train.read(np.arange(len(train))))).float()
+    labels = torch.from_numpy(train.labels.copy())
+    return torch.stack([(c + 1) * images[labels == c].mean(dim=0) for c in range(10)]).half()
 
 
 def write(
@@ -92,7 +101,7 @@ def write(
             for k in range(pairs):
                 writer.file(f"pair{k}.safetensors", {"a": clean, "b": clean})
     if text:
-        writer.file("heads.safetensors", {"text": torch.eye(10, 64)})
+        writer.file("heads.safetensors", {"text": names_of_digits()})
     writer.finish(header)
     return folder
 
@@ -217,6 +226,74 @@ def test_sets_of_features_are_one_for_each_expert(tmp_path: Path, protocol: str)
     planned(protocol, three, "sade+none")
     with pytest.raises(InputError, match="has 3 feature sets, one an expert, and ce has 1 experts"):
         planned(protocol, three, "ce")
+
+
+def test_names_and_means_of_classes_are_heads_without_training(
+    tmp_path: Path, protocol: str
+) -> None:
+    """Both against slow transcriptions, and against each other through ``init`` without an epoch."""
+    folder = write(tmp_path / "f", text=True)
+    results = tmp_path / "results"
+    ltbench.run("zero-shot,ncm", protocol, **QUICK, data_dir=folder, results=results, device="cpu")
+    splits = load_digits()
+    test = grey_values(splits.test.read(np.arange(len(splits.test)))).astype(np.float64)
+
+    def unit(a: NDArray[Any]) -> NDArray[Any]:
+        return np.array([row / np.sqrt(sum(v * v for v in row)) for row in a])
+
+    def stored(name: str) -> tuple[NDArray[Any], dict[str, Any]]:
+        (path,) = results.glob(f"*/{name}/*/trial.json")
+        logits = load_file(path.parent / "logits.safetensors")["logits"][:, 0].double().numpy()
+        return logits, json.loads(path.read_text())
+
+    logits, record = stored("zero-shot")
+    expected = 100 * unit(test) @ unit(names_of_digits().double().numpy()).T
+    np.testing.assert_allclose(logits, expected, atol=1e-3)
+    assert (logits.argmax(axis=1) == splits.test.labels).mean() > 0.8
+    assert record["cost"]["epochs"] == 0
+    assert "parent" not in record
+    assert not list(results.glob("*/zero-shot/*/checkpoint*"))
+    logits, record = stored("ncm")
+    assert record["cost"]["epochs"] == 0
+    task = build_task(
+        load_protocol_config(protocol), open_data(load_protocol_config(protocol).data, folder)
+    )
+    rows = task.train.indices
+    f = grey_values(splits.train.read(rows)).astype(np.float64)
+    labels, centre = splits.train.labels[rows], f.mean(axis=0)
+    f, x = unit(f - centre), unit(test - centre)
+    means = np.array(
+        [np.mean([v for v, y in zip(f, labels, strict=True) if y == c], axis=0) for c in range(10)]
+    )
+    distance = ((x[:, None] - means[None]) ** 2).sum(axis=2)
+    gaps, expected = logits - logits[:, :1], distance[:, :1] - distance
+    np.testing.assert_allclose(gaps, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model.input": "centre"}, "as they are; model.input = 'centre' changes the latter"),
+        ({"model.adapter": 0.2}, "as they are; model.adapter = 0.2 changes the latter"),
+    ],
+)
+def test_names_mean_nothing_beside_changed_features(
+    tmp_path: Path, protocol: str, change: dict[str, Any], message: str
+) -> None:
+    folder = write(tmp_path / "with", text=True)
+    with pytest.raises(InputError, match=message):
+        planned(protocol, folder, "zero-shot", overrides=change)
+    planned(protocol, folder, "zero-shot", overrides={"model.input": "l2"})
+
+
+def test_without_names_there_is_no_zero_shot(tmp_path: Path, protocol: str) -> None:
+    told = "zero-shot: method 'zero-shot' needs features of the class names, "
+    with pytest.raises(InputError, match=f"{told}and .* has no heads.safetensors"):
+        planned(protocol, write(tmp_path / "without"), "zero-shot")
+    with pytest.raises(InputError, match=f"{told}which source 'digits' has not"):
+        planned("digits-lt", None, "zero-shot")
+    out = planned("digits-features", None, "all").left_out
+    assert any(line.startswith("zero-shot is left out: method 'zero-shot' needs") for line in out)
 
 
 def test_text_to_start_from_must_be_there(tmp_path: Path, protocol: str) -> None:
