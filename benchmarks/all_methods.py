@@ -18,11 +18,17 @@ from benchmarks.flaws.finding import Finding
 from ltbench import load_results
 from ltbench.errors import InputError
 
-SHOWN = ("forward20", "forward5", "uniform", "backward5", "backward20")
+SHOWN = (
+    *("forward50", "forward20", "forward5", "uniform"),
+    *("backward5", "backward20", "backward50"),
+)
+"""Columns, of those that every row has."""
 
 
-def measure(results: Path, protocol: str) -> Finding:
+def measure(results: Path, protocol: str, about: str = "") -> Finding:
     """Top-1 of each method with its own strategy, each trial of ``protocol`` in ``results`` alone.
+
+    about: a sentence for the page, such as which encoder heads stand on.
 
     Raises :class:`InputError` where there is none, or more than one seed of a method.
     """
@@ -51,26 +57,28 @@ def measure(results: Path, protocol: str) -> Finding:
             f"{results} has no method of {protocol}; `ltbench run --methods all --protocol "
             f"{protocol} --seeds 1 --results {results}` makes them"
         )
-    return rendered({"protocol": protocol, "rows": rows})
+    return rendered({"protocol": protocol, **({"about": about} if about else {}), "rows": rows})
 
 
 def rendered(data: Mapping[str, Any]) -> Finding:
     """The table of the numbers in ``data``."""
     protocol = data["protocol"]
+    shown = [name for name in SHOWN if all(name in row["top1"] for row in data["rows"])]
     rows = []
     for row in sorted(data["rows"], key=lambda row: str(row["method"])):
         label = row["method"] + ("" if row["strategy"] == "none" else f" ({row['strategy']})")
-        rows.append((label, *(f"{row['top1'][name]:.1f}" for name in SHOWN)))
+        rows.append((label, *(f"{row['top1'][name]:.1f}" for name in shown)))
     seeds = ", ".join(map(str, sorted({row["seed"] for row in data["rows"]})))
     return Finding(
         name=str(protocol),
         title=f"Every method on {protocol}, seed {seeds}: this shows that they work, not which is best",
-        columns=("method (strategy)", *SHOWN),
+        columns=("method (strategy)", *shown),
         rows=tuple(rows),
         notes=(
             "Top-1, mean over the draws of a test set; each method with the strategy of its own paper. One "
             "training each, at settings that come from other data sets: one seed tells no ranking. In the "
             "order of the names.",
+            *([data["about"]] if "about" in data else []),
         ),
         data=data,
     )
@@ -79,11 +87,12 @@ def rendered(data: Mapping[str, Any]) -> Finding:
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--protocol", default="digits-lt", show_default=True)
+@click.option("--about", default="", help="A sentence for the page, such as which encoder it is.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for .md and .json.")
-def main(results: Path, protocol: str, output: Path | None) -> None:
+def main(results: Path, protocol: str, about: str, output: Path | None) -> None:
     """One line for each method in RESULTS."""
     try:
-        finding = measure(results, protocol)
+        finding = measure(results, protocol, about)
     except InputError as error:
         raise click.ClickException(str(error)) from None
     click.echo(finding.markdown())

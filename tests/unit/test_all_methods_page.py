@@ -16,6 +16,7 @@ from ltbench.registry import load_registries
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "results/published/all-methods/digits-lt.md"
+FROZEN = ROOT / "results/published/all-methods/cifar100-lt-frozen.md"
 AGAIN = "`make all-methods` makes it again"
 
 
@@ -35,11 +36,24 @@ def published() -> dict[str, dict[str, object]]:
     return {row["method"]: row for row in data["rows"]}
 
 
-def test_the_page_shows_the_numbers_beside_it(page: ModuleType) -> None:
-    data = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("file", [PAGE, FROZEN], ids=["digits-lt", "cifar100-lt-frozen"])
+def test_a_page_shows_the_numbers_beside_it(page: ModuleType, file: Path) -> None:
+    data = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     del data["title"]
-    assert page.rendered(data).markdown() == PAGE.read_text(encoding="utf-8"), AGAIN
+    assert page.rendered(data).markdown() == file.read_text(encoding="utf-8"), AGAIN
     assert len(data["rows"]) >= 17
+
+
+def test_a_page_has_the_test_sets_that_all_rows_share(page: ModuleType) -> None:
+    """The sentence about the run stands below, and in the numbers beside the page."""
+    rows = [
+        {"method": "a", "strategy": "none", "seed": 0, "top1": {"forward50": 1.0, "uniform": 2.0}},
+        {"method": "b", "strategy": "none", "seed": 0, "top1": {"uniform": 3.0, "forward20": 4.0}},
+    ]
+    found = page.rendered({"protocol": "p", "about": "Of one encoder.", "rows": rows})
+    assert found.columns == ("method (strategy)", "uniform")
+    assert found.rows == (("a", "2.0"), ("b", "3.0"))
+    assert found.notes[-1] == "Of one encoder."
 
 
 def test_the_trials_are_those_of_the_methods_as_they_are(tmp_path: Path) -> None:
