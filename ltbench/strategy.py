@@ -165,6 +165,8 @@ class Strategy(ABC, Generic[H]):
     min_experts: ClassVar[int] = 1
     max_classes: ClassVar[int | None] = None
     """Above it no plan has the row: for what builds a table of classes by classes."""
+    tried_with: ClassVar[Mapping[str, Any]] = {}
+    """Settings by which the contract is tried, where the default ones take seconds on 40 images."""
     uses_predict: ClassVar[bool] = True
     """Whether the outcome may depend on the method's ``predict``. False: on logits and bias alone,
     so that a post-hoc method and the method it is trained as give the same row, kept once."""

@@ -175,12 +175,15 @@ def strategy_cases(
 ) -> list[StrategyCase]:
     """The strategy with every method it fits: many images, few classes present, one image.
 
-    Without ``hyper``: as it stands, and with each value of a setting that makes it need more.
+    Without ``hyper``: as it stands (or as it wants to be tried), and with each value of a setting that
+    makes it need more.
     """
     names = sorted(registries.methods.plugins) if methods is None else methods
     asking = [{one.setting: one.value} for one in asking_values(plugin.cls.hyper_type)]
     found = []
-    for changes in [{}, *asking] if hyper is None else [hyper]:
+    tried = dict(plugin.cls.tried_with)
+    changed = [tried, *({**tried, **each} for each in asking)]
+    for changes in changed if hyper is None else [hyper]:
         for name in names:
             try:
                 method = build_method(name, registries)

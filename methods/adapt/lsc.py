@@ -58,6 +58,7 @@ class Lsc(Strategy[LscHyper]):
     needs: ClassVar = frozenset({"bias", "holdout"})
     max_classes: ClassVar = 2000
     uses_predict: ClassVar = False
+    tried_with: ClassVar = {"epochs": 2, "step": 20.0}
     hyper_type: ClassVar = LscHyper
     reference: ClassVar = Reference(
         authors="Wei, Mao, Zhou, Wan, Zhang",

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ltbench.contract.check import Check, check_strategy
-from ltbench.contract.strategy_case import COUNTS, StrategyCase, build_method, fits
+from ltbench.contract.strategy_case import COUNTS, StrategyCase, build_method, fits, strategy_cases
 from ltbench.errors import ContractError, InputError
 from ltbench.names import Call, Row, parse_row
 from ltbench.protocol.file import load_protocol_config
@@ -33,6 +33,21 @@ CHECKS = [
     if not (check.property.name == "image_order_does_not_matter" and name in ORDER_MATTERS)
     and not (check.property.name == "reference" and name in WITHOUT_PAPER)
 ]
+
+
+def test_a_slow_strategy_is_tried_as_it_wants_to_be() -> None:
+    (lsc,) = {case.hyper for case in strategy_cases(REGISTRIES.strategies.get("lsc"), REGISTRIES)}
+    assert dict(lsc) == {"epochs": 2, "step": 20.0}
+    assert (
+        dict(lsc).items()
+        <= vars(
+            StrategyCase(
+                REGISTRIES.strategies.get("lsc"), build_method("ce", REGISTRIES), hyper=lsc
+            ).strategy.hyper
+        ).items()
+    )
+    (em,) = {case.hyper for case in strategy_cases(REGISTRIES.strategies.get("none"), REGISTRIES)}
+    assert em == ()
 
 
 def test_the_three_strategies_are_there_and_none_is_broken() -> None:
