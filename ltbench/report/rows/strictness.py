@@ -89,12 +89,16 @@ def code_versions(section: Section) -> str:
 
 
 def with_footnotes(sections: Sequence[Section]) -> list[Section]:
-    """Every section names its relatives that were not merged with it, and mixed code versions."""
+    """Every section names its relatives that were not merged with it, and mixed code versions.
+
+    Of another encoder, or of none, no section is named: its title says which it has, and nobody looks for
+    one table of both.
+    """
     notes: dict[str, list[str]] = defaultdict(list)
     for group in related(sections):
         for section in group:
             for other in sorted(group, key=lambda o: o.key):
-                if other is not section:
+                if other is not section and other.key.encoder == section.key.encoder:
                     what = ", ".join(_differing(section, other))
                     notes[section.folder].append(
                         f"not merged with {other.title}: they differ in {what}"
