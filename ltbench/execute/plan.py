@@ -43,7 +43,7 @@ from ltbench.execute.job import Job, MemberJob, Settings
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
 from ltbench.execute.tracker import Kinds
 from ltbench.names import Call, Row
-from ltbench.protocol.protocol import LISTS, RESIZED, Protocol
+from ltbench.protocol.protocol import FEATURES, LISTS, RESIZED, Protocol
 from ltbench.registry import Registries
 from ltbench.resolve.ensembles import is_ensemble
 from ltbench.resolve.rows import ResolvedRow, check_row, knows_posterior, resolve_row, shared_row
@@ -291,6 +291,11 @@ def _counts(protocol: Protocol, task: Task | None) -> tuple[torch.Tensor, tuple[
         return torch.from_numpy(task.train.counts), sizes
     n_max, test_max = protocol.train.max_count, protocol.test.max_count
     if n_max is None or test_max is None:
+        if protocol.data.source == FEATURES:
+            raise InputError(
+                f"the features of {protocol.name} are not here, so there is no plan to show; name their "
+                "folder with --data-dir, `ltbench features` writes it"
+            )
         raise InputError(
             f"the images of {protocol.name} are not here yet, so there is no plan to show; "
             f"`ltbench data prepare {protocol.name}` gets them"

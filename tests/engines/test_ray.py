@@ -179,6 +179,7 @@ def test_a_private_cluster_leaves_nothing(scene: Scene, undisturbed: dict[str, b
     run = scene.start(*words)
     scene.until_held()
     os.killpg(run.pid, signal.SIGINT)
+    wait_for(lambda: "held seed 0: stopping, it writes a checkpoint" in scene.text(), scene)
     scene.go.touch()
     assert ended(run, scene) == 130
     assert "Traceback" not in scene.text()
