@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +96,15 @@ _SADE = Entry(
 _DATA = {"cifar10": (_CIFAR,), "cifar100": (_CIFAR,), "digits": (_DIGITS, _SKLEARN)}
 
 
+def _source_of(evaluation: Evaluation, known: Mapping[str, str]) -> str:
+    """Of frozen features the source of the images they were made of, where a record here tells it.
+
+    known: sources by the fingerprint of their training images.
+    """
+    trial = evaluation.trial
+    return known.get(trial.images_fingerprint, trial.source)
+
+
 def write_bibliography(results: Path, file: Path, protocol: str | None = None) -> list[str]:
     """Writes the BibTeX of every method, strategy, data set and protocol in the records.
 
@@ -109,7 +118,8 @@ def write_bibliography(results: Path, file: Path, protocol: str | None = None) -
     rows = sorted(
         {(name, e.strategy, e.trial.training.origin) for e in used for name in _methods(e)}
     )
-    sources = {(e.protocol.name, e.trial.source) for e in used}
+    known = {e.train_fingerprint: e.trial.source for e in records.evaluations}
+    sources = {(e.protocol.name, _source_of(e, known)) for e in used}
     entries, missing = _of_rows(rows)
     for name, source in sorted(sources):
         for entry in _DATA.get(source, ()):

@@ -47,7 +47,7 @@ def test_slurm_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"partitoin": "gpu"}, "engine slurm has no 'partitoin' .*did you mean 'partition'"),
         ({"cpus": "0"}, "engine slurm: cpus = 0 must be at least 1"),
-        ({"gpus": "2"}, "gpus = 2 must be at most 1"),
+        ({"gpus": "65"}, "gpus = 65 must be at most 64"),
         ({"time": "soon"}, "engine slurm.time = 'soon' must be a whole number"),
         ({"cluster": "pbs"}, "cluster = 'pbs' must be one of: slurm, local"),
     ],
