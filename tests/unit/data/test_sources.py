@@ -37,9 +37,8 @@ lr = 0.1
 def test_unknown_source_suggests_the_nearest() -> None:
     with pytest.raises(InputError, match=r"unknown data source 'cifar-10' .* mean 'cifar10'"):
         open_data(DataConfig(source="cifar-10", classes=10, image_size=32))
-    with pytest.raises(
-        InputError, match="known: cifar10, cifar100, digits, image-folder, lists, parquet, table"
-    ):
+    known = "cifar10, cifar100, digits, features, image-folder, lists, parquet, table"
+    with pytest.raises(InputError, match=f"known: {known}"):
         describe(DataConfig(source="nothing like it", classes=10, image_size=32))
 
 
