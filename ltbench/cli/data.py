@@ -101,7 +101,7 @@ def check(
     from ltbench.data.findings import DataProblems, error_lines, note_lines, warning_lines
     from ltbench.data.list_check import lists_in, needs, published_in
     from ltbench.data.sources import open_data
-    from ltbench.errors import DataError
+    from ltbench.errors import DataError, InputError
     from ltbench.protocol.file import load_protocol_config
     from ltbench.protocol.weights_file import told as weights_told
 
@@ -109,8 +109,14 @@ def check(
     config = lists_in(loaded.data, lists)
     loaded = replace(loaded, test=published_in(loaded.test, lists))
     weights = loaded.model.pretrained
-    for line in (*needs(config), *weights_told(weights.file, weights.sha256)):
+    absent: InputError | None = None
+    for line in needs(config):
         click.echo(line)
+    try:
+        for line in weights_told(weights.file, weights.sha256):
+            click.echo(line)
+    except InputError as error:  # the images are checked all the same
+        absent = error
     try:
         with _progress() as report:
             splits = open_data(
@@ -128,6 +134,8 @@ def check(
     _summarise(config, splits)
     for line in (*sampled, *count_lines(loaded, splits), *warning_lines(splits.warnings)):
         click.echo(line)
+    if absent is not None:
+        raise absent
 
 
 @command.command()
