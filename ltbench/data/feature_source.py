@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,34 +39,30 @@ def find_features(root: Path, config: DataConfig) -> Found:
                 f"data.{name} = {claimed!r}"
             )
 
+    def dataset(split: str, **more: Any) -> FeatureDataset:
+        return FeatureDataset(
+            folder.clean(split),
+            folder.labels(split),
+            header.class_names,
+            folder.fingerprint(split),
+            places=np.argsort(folder.row(split)),
+            encoder=header.encoder,
+            **more,
+        )
+
     def opened(thorough: bool) -> Splits:
         if thorough:
             folder.verify()
         copies = [folder.copy(k) for k in range(header.augmented)]
         pairs = [folder.pair(k) for k in range(header.pairs)]
-        train = FeatureDataset(
-            folder.clean(TRAIN),
-            folder.labels(TRAIN),
-            header.class_names,
-            folder.fingerprint(TRAIN),
-            places=np.argsort(folder.row(TRAIN)),
+        train = dataset(
+            TRAIN,
             copies=copies,
             text=folder.text,
             whole_pool=header.whole_pool,
-            encoder=header.encoder,
             origin=header.source.fingerprint,
         )
-        test = FeatureDataset(
-            folder.clean(TEST),
-            folder.labels(TEST),
-            header.class_names,
-            folder.fingerprint(TEST),
-            places=np.argsort(folder.row(TEST)),
-            pairs=pairs,
-            views=header.views,
-            encoder=header.encoder,
-        )
-        return Splits(train, test, origin)
+        return Splits(train, dataset(TEST, pairs=pairs, views=header.views), origin)
 
     origin = f"{shown(root)} ({header.encoder.name}, {header.dim} numbers an image)"
     files = (root / HEADER, *(root / name for name in header.tensors))

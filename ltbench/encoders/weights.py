@@ -10,18 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.errors import InputError, LtbenchError, describe
-from ltbench.models.pretrained import read_state
+from ltbench.models.pretrained import mismatch, read_state
+from ltbench.protocol import weights_file
 
 
 def digest_of(file: Path) -> str:
     """SHA-256 of its bytes; raises :class:`InputError`, one line, where it cannot be read."""
-    try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"weights {file} cannot be read: {error.strerror or error}; --weights names a local file"
-        ) from None
+    return weights_file.digest_of(file, "weights", "; --weights names a local file")
 
 
 def digest_of_state(network: nn.Module) -> str:
@@ -50,12 +45,8 @@ def fill(
     used = {k: v for k, v in state.items() if k in own or not k.startswith(unused)}
     missing = sorted(k for k in own if k not in used and not k.endswith("num_batches_tracked"))
     left = sorted(set(used) - set(own))
-    if missing or left:
-        told = [f"lacks {_listed(missing)}"] * bool(missing)
-        told += [f"has {_listed(left)}, which the network has not"] * bool(left)
-        raise InputError(
-            f"weights {file} are not those of this network: the file {' and '.join(told)}"
-        )
+    if told := mismatch(missing, left):
+        raise InputError(f"weights {file} are not those of this network: the file {told}")
     for name, tensor in used.items():
         if tensor.shape != own[name].shape:
             raise InputError(
@@ -83,8 +74,3 @@ def hub_file(repository: str, file: str, revision: str) -> Path:
             f"{file} of {repository} at revision {revision} cannot be had: {describe(error)}; "
             "a local file can be given with --weights"
         ) from error
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

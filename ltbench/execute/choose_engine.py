@@ -9,8 +9,9 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any
 
-from ltbench.errors import InputError, describe, nearest
+from ltbench.errors import InputError
 from ltbench.execute.engine import EngineSettings
+from ltbench.execute.entry import load_entry
 from ltbench.execute.user_config import config_path, engine_defaults
 from ltbench.settings import read
 
@@ -63,15 +64,7 @@ def _known() -> list[str]:
 
 def _installed(name: str) -> Any:
     entries: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in entries:
-        known = _known()
-        raise InputError(
-            f"unknown engine {name!r} (known: {', '.join(known)}){nearest(name, known)}"
-        )
-    try:
-        found = entries[name].load()
-    except Exception as error:  # whatever foreign code raises
-        raise InputError(f"engine {name!r} cannot be imported: {describe(error)}") from error
+    found = load_entry("engine", name, entries, _OWN)
     if not is_dataclass(found):
         raise InputError(f"engine {name!r} ({entries[name].value}) is no dataclass of settings")
     return found

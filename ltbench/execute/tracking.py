@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltbench.errors import InputError, describe, nearest
+from ltbench.errors import InputError, describe
 from ltbench.execute.engine import FINAL, Event
+from ltbench.execute.entry import load_entry
 from ltbench.execute.tracker import Kinds, Tracker, TrackerKind
 
 if TYPE_CHECKING:
@@ -46,15 +47,7 @@ def _kind(name: str) -> TrackerKind:
         found: TrackerKind = getattr(importlib.import_module(module), kind)
         return found
     entries: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in entries:
-        known = sorted({*_OWN, *entries})
-        raise InputError(
-            f"unknown tracker {name!r} (known: {', '.join(known)}){nearest(name, known)}"
-        )
-    try:
-        found = entries[name].load()
-    except Exception as error:  # whatever foreign code raises
-        raise InputError(f"tracker {name!r} cannot be imported: {describe(error)}") from error
+    found = load_entry("tracker", name, entries, _OWN)
     if not callable(found):
         raise InputError(f"tracker {name!r} ({entries[name].value}) cannot be called")
     return found

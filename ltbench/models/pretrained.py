@@ -49,11 +49,8 @@ def start_from_file(network: ExpertNetwork, given: PretrainedFile) -> None:
     wanted = {name: _OWN.sub("", name) for name in state if _OWN.match(name)}
     missing = sorted({p for p in wanted.values() if p not in found and not p.endswith(_COUNTER)})
     left = sorted(set(found) - set(wanted.values()))
-    if missing or left:
-        told = [f"lacks {_listed(missing)}"] * bool(missing) + [
-            f"has {_listed(left)}, which the network has not"
-        ] * bool(left)
-        raise InputError(f"pretrained weights {given.file}: the file {' and '.join(told)}")
+    if told := mismatch(missing, left):
+        raise InputError(f"pretrained weights {given.file}: the file {told}")
     for name, published in wanted.items():
         if published not in found:
             continue
@@ -81,6 +78,13 @@ def read_state(file: Path) -> Mapping[str, Tensor]:
             f"pretrained weights {file} must be a state dict: tensors by name and nothing else"
         )
     return dict(state)
+
+
+def mismatch(missing: list[str], left: list[str]) -> str:
+    """What a file of weights ``lacks`` and ``has`` too many of, in words; empty where neither."""
+    told = [f"lacks {_listed(missing)}"] * bool(missing)
+    told += [f"has {_listed(left)}, which the network has not"] * bool(left)
+    return " and ".join(told)
 
 
 def _listed(names: list[str]) -> str:

@@ -432,6 +432,26 @@ class TestConfig(_Checked):
             )
 
 
+_WHOLE_RANGE = (0.08, 1.0)
+"""Of a resized crop where nothing is said, as in torchvision."""
+
+
+def _crop_scale() -> Any:
+    """The setting of training images and views alike."""
+    return setting(
+        _WHOLE_RANGE,
+        above=0,
+        high=1,
+        later=True,
+        help="of a resized crop: least and largest share of the image's area",
+    )
+
+
+def _check_span(name: str, span: tuple[float, ...]) -> None:
+    if len(span) != 2 or span[0] > span[1]:
+        raise InputError(f"{name} = {list(span)} must be two numbers: least, most")
+
+
 @dataclass(frozen=True)
 class Recipe(_Checked):
     """Optimiser, schedule, batch and augmentation: the same for every method.
@@ -475,13 +495,7 @@ class Recipe(_Checked):
         help="of training images: as crop_padding says, or a random part of the image, of 3:4 to 4:3, "
         "resized to image_size (source lists)",
     )
-    crop_scale: tuple[float, ...] = setting(
-        (0.08, 1.0),
-        above=0,
-        high=1,
-        later=True,
-        help="of a resized crop: least and largest share of the image's area",
-    )
+    crop_scale: tuple[float, ...] = _crop_scale()
     jitter: tuple[float, ...] = setting(
         (),
         low=0,
@@ -505,16 +519,13 @@ class Recipe(_Checked):
                 "cut into groups of it"
             )
         resized = self.crop == RESIZED
-        if len(self.crop_scale) != 2 or self.crop_scale[0] > self.crop_scale[1]:
-            raise InputError(
-                f"crop_scale = {list(self.crop_scale)} must be two numbers: least, most"
-            )
+        _check_span("crop_scale", self.crop_scale)
         if self.jitter and (len(self.jitter) != 4 or self.jitter[3] > 0.5):
             raise InputError(
                 f"jitter = {list(self.jitter)} must be four numbers: brightness, contrast, saturation "
                 "and hue, the last at most 0.5"
             )
-        if not resized and (self.jitter or self.crop_scale != (0.08, 1.0)):
+        if not resized and (self.jitter or self.crop_scale != _WHOLE_RANGE):
             raise InputError('jitter and crop_scale need crop = "resized"')
         if resized and (self.crop_padding or self.rotation or self.augment):
             key = next(k for k in ("crop_padding", "rotation", "augment") if getattr(self, k))
@@ -636,31 +647,19 @@ class ViewsConfig(_Checked):
         help="as crop_padding says, or a random part of the image, of 3:4 to 4:3, resized to image_size "
         "(source lists)",
     )
-    crop_scale: tuple[float, ...] = setting(
-        (0.08, 1.0),
-        above=0,
-        high=1,
-        later=True,
-        help="of a resized crop: least and largest share of the image's area",
-    )
+    crop_scale: tuple[float, ...] = _crop_scale()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.crop_scale) != 2 or self.crop_scale[0] > self.crop_scale[1]:
-            raise InputError(
-                f"crop_scale = {list(self.crop_scale)} must be two numbers: least, most"
-            )
-        if self.crop != RESIZED and self.crop_scale != (0.08, 1.0):
+        _check_span("crop_scale", self.crop_scale)
+        if self.crop != RESIZED and self.crop_scale != _WHOLE_RANGE:
             raise InputError('crop_scale needs crop = "resized"')
         if self.crop == RESIZED and self.crop_padding:
             raise InputError(
                 f'crop_padding = {self.crop_padding} goes with crop = "padded"; with crop = "resized" '
                 "crop_padding = 0"
             )
-        if len(self.blur_sigma) != 2 or self.blur_sigma[0] > self.blur_sigma[1]:
-            raise InputError(
-                f"blur_sigma = {list(self.blur_sigma)} must be two numbers: least, most"
-            )
+        _check_span("blur_sigma", self.blur_sigma)
 
     def logits_identity(self) -> dict[str, Any]:
         """What decides the logits of a pair; see :func:`ltbench.settings.identity_of`."""

@@ -8,14 +8,17 @@ from pathlib import Path
 from ltbench.errors import InputError
 
 
-def digest_of(file: Path) -> str:
-    """SHA-256 of its bytes; raises :class:`InputError`, one line, where it cannot be read."""
+def digest_of(file: Path, what: str = "pretrained weights", remedy: str = "") -> str:
+    """SHA-256 of its bytes; raises :class:`InputError`, one line, where it cannot be read.
+
+    what, remedy: how that line calls the file, and what it ends with.
+    """
     try:
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
-            f"pretrained weights {file} cannot be read: {error.strerror or error}"
+            f"{what} {file} cannot be read: {error.strerror or error}{remedy}"
         ) from None
 
 
