@@ -149,6 +149,7 @@ def run(
     engine: str = "local",
     engine_settings: Mapping[str, Any] | None = None,
     detach: bool = False,
+    timeout: str = "",
     track: str | Iterable[str] = (),
     quiet: bool = True,
     **overrides: Any,
@@ -164,6 +165,7 @@ def run(
     without it to collect; loaders: processes beside each trial that open images of lists, by default
     none on a CPU; processes: that train each trial together; accumulate: parts in which each works off
     its share of a batch (both need ``recipe.norm_batch``, and change a result by rounding alone);
+    timeout: longest time of each trial, ``"90m"`` (s, m, h or d), after which it is ended;
     track: trackers, such as ``"tensorboard"``, that are told how trials go;
     quiet: tell failures only; overrides as for :func:`load_protocol`.
 
@@ -180,7 +182,7 @@ def run(
         mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
-        track=_several(track),
+        timeout=timeout, track=_several(track),
     )  # fmt: skip
     return _carry_out(request, quiet)
 
@@ -203,6 +205,7 @@ def evaluate_trials(
     engine: str = "local",
     engine_settings: Mapping[str, Any] | None = None,
     detach: bool = False,
+    timeout: str = "",
     quiet: bool = True,
     **overrides: Any,
 ) -> Outcome:
@@ -216,7 +219,7 @@ def evaluate_trials(
         device=device, precision=precision, jobs=jobs, mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
-        train=False,
+        timeout=timeout, train=False,
     )  # fmt: skip
     return _carry_out(request, quiet)
 

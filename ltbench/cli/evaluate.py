@@ -141,6 +141,8 @@ def _score(arguments: dict[str, Any], **given: Any) -> int:
         raise click.UsageError("--mode and --precision are for trials of ltbench, not for --logits")
     if arguments["engine"] != "local" or arguments["engine_settings"] or arguments["detach"]:
         raise click.UsageError("--engine and --detach are for trials of ltbench, not for --logits")
+    if arguments["timeout"]:
+        raise click.UsageError("--timeout is for trials of ltbench, not for --logits")
     if arguments["track"]:
         raise click.UsageError("--track is for trials of ltbench, not for --logits")
     if arguments["ensembles"] or arguments["mixed_recipe"]:

@@ -164,6 +164,13 @@ def training_options(function: F) -> F:
                 "(recorded, not hashed).",
             ),
             click.option(
+                "--timeout",
+                default="",
+                metavar="90m",
+                help="Longest time of each trial, with its unit, s, m, h or d: one that takes longer is "
+                "ended, with all its processes, and the others go on; default: none.",
+            ),
+            click.option(
                 "--compile",
                 is_flag=True,
                 help="Train through torch.compile (recorded, not hashed).",

@@ -93,6 +93,8 @@ def _running(request: Request) -> Iterator[str]:
         yield from ("--processes", str(request.processes))
     if request.accumulate != 1:
         yield from ("--accumulate", str(request.accumulate))
+    if request.timeout:
+        yield from ("--timeout", request.timeout)
     if request.compile:
         yield "--compile"
     if request.cuda_graph:

@@ -23,8 +23,9 @@ Event = dict[str, Any]
 FINAL = frozenset({"done", "failed", "interrupted", "busy", "lost", "returned", "cancelled"})
 """Kinds after which an engine knows nothing of the trial any more.
 
-``done``, ``failed`` (``error``), ``interrupted`` and ``busy`` (``holder``) come from the worker.
-``lost`` (``reason``, ``log``): its process ended without one of these; ``returned``: it was not started,
+``done``, ``failed`` (``error``, ``status``: one of :data:`ltbench.trial.endings.ENDINGS`), ``interrupted``
+and ``busy`` (``holder``) come from the worker. ``lost`` (``reason``, ``log``, ``status`` where it is
+known): its process ended without one of these; ``returned``: it was not started,
 through no fault of its own; ``cancelled`` (``reason``): somebody else ended it on purpose.
 """
 
@@ -95,7 +96,8 @@ class EngineSettings(Protocol):
     :func:`ltbench.settings.setting` with a default.
 
     here: whether trials run on this machine, so that its devices and processors are looked at
-    before; detachable: whether its engine is a :class:`LeavableEngine`.
+    before; detachable: whether its engine is a :class:`LeavableEngine`. An engine that keeps the setting
+    ``timeout`` of a message, seconds of a trial, has ``limits_time = True`` beside these.
     """
 
     here: ClassVar[bool]

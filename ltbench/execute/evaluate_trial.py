@@ -21,6 +21,7 @@ from ltbench.evaluate.stored import (
 )
 from ltbench.execute.class_arrays import can_add_arrays, class_counts
 from ltbench.execute.context import TrialContext, now
+from ltbench.execute.out_of_memory import let_go
 from ltbench.execute.output_files import OutputFiles
 from ltbench.execute.row_failure import RowFailure
 from ltbench.progress import reported
@@ -57,6 +58,7 @@ def evaluate_trial(context: TrialContext, files: OutputFiles) -> list[RowFailure
         except InterruptedRun:
             raise
         except Exception as error:  # one row's plugin must not cost the others theirs
+            let_go(error)  # what it holds, the next row may need
             failures.append(RowFailure(row.label, error, path))
         else:
             store.forget_failure(path)

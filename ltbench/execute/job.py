@@ -39,6 +39,8 @@ class Settings:
     mixed_recipe: bool = False
     command: tuple[str, ...] = ()
     engine: str = "local"
+    timeout: float = 0.0
+    """Seconds of a trial; 0: as many as it takes."""
 
 
 @dataclass(frozen=True)

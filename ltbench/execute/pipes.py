@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import sys
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from ltbench.execute.engine import Event
+from ltbench.execute.leftovers import leave
 
 
 class Commands:
@@ -29,7 +29,7 @@ class Commands:
                 self.jobs.put({"command": "quit"})
             else:
                 self.jobs.put(message)
-        os._exit(0)  # the parent is gone: nobody waits for results, and files are always whole
+        leave()  # the parent is gone: nobody waits for results
 
 
 def writer(events: TextIO, trial: str) -> Callable[[Event], None]:
@@ -37,6 +37,6 @@ def writer(events: TextIO, trial: str) -> Callable[[Event], None]:
         try:
             events.write(json.dumps({"trial": trial, **event}) + "\n")
         except BrokenPipeError:
-            os._exit(0)  # the parent is gone, which is no failure of the trial
+            leave()  # the parent is gone, which is no failure of the trial
 
     return emit

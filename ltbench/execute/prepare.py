@@ -25,6 +25,7 @@ from ltbench.execute.plan import Plan, make_plan
 from ltbench.execute.plugin_hint import resolve_with_hint
 from ltbench.execute.request import Request
 from ltbench.execute.resources import visible_gpus
+from ltbench.execute.time_limit import limit_seconds
 from ltbench.execute.tracking import choose_trackers
 from ltbench.names import Row, parse_rows
 from ltbench.protocol.protocol import Protocol
@@ -62,7 +63,11 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         if number is not None and (type(number) is not int or number < 1):
             raise InputError(f"{name} = {number!r} must be a whole number of at least 1")
     loaders = _loaders(request.loaders)
+    timeout = limit_seconds(request.timeout)
     engine = choose_engine(request.engine, request.engine_settings)
+    if timeout and not getattr(engine, "limits_time", False):
+        own = "; --engine-set time=MINUTES is its own limit" if request.engine == "slurm" else ""
+        raise InputError(f"--timeout is for the local engine, not for {request.engine!r}{own}")
     if request.detach and not engine.detachable:
         raise InputError(
             f"trials on the engine {request.engine!r} end with this process: --detach does not go there"
@@ -112,6 +117,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         mixed_recipe=request.mixed_recipe,
         command=request.command or run_command(request),
         engine=request.engine,
+        timeout=timeout,
     )
 
     def sharing(trials: int, memory: int) -> tuple[int, int]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from ltbench.execute.leftovers import end_session
+
 _START = "import sys; sys.path.append(sys.argv[1]); from ltbench.execute.{} import main; main()"
 
 
@@ -21,9 +23,14 @@ class WorkerProcess:
     popen: subprocess.Popen[str]
     errors: IO[bytes]
 
+    def kill(self) -> None:
+        """Ends it and all that it started, at once."""
+        self.popen.kill()
+        end_session(self.popen.pid)
+
     def discard(self) -> None:
         """Ends a worker that was given no trial."""
-        self.popen.kill()
+        self.kill()
         self.popen.communicate()  # waits and closes the pipes
         self.errors.close()
 

@@ -52,6 +52,8 @@ class RunProgress(LiveBars):
                 self._say(f"{name}: {event['job']}")
             case "tracker":
                 self._say(event["error"])
+            case "silent":
+                self._say(f"{name}: {_silent(planned, event['seconds'])}")
             case "requeued":
                 self._end(planned, left=True)
                 self._say(f"{name}: requeued, it goes on from its checkpoint")
@@ -123,3 +125,12 @@ class RunProgress(LiveBars):
     def _say(self, text: str) -> None:
         if not self.quiet:
             self.console.print(text, markup=False, highlight=False)
+
+
+def _silent(planned: PlannedTrial, seconds: float) -> str:
+    limit = planned.job.settings.timeout
+    ends = f"--timeout ends it after {duration(limit)}" if limit else "--timeout 2h would end it"
+    return (
+        f"nothing heard of it for {duration(seconds)}, much longer than between its epochs so far; it "
+        f"may hang; {ends}"
+    )

@@ -6,7 +6,6 @@ It ends when stdin closes, hence with the worker that started it.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -16,6 +15,8 @@ from typing import Any
 
 from ltbench.errors import DivergedError, InterruptedRun, describe
 from ltbench.execute.engine import Event
+from ltbench.execute.leftovers import leave
+from ltbench.execute.out_of_memory import is_out_of_memory, told
 from ltbench.execute.pipes import Commands, writer
 
 PEER_GONE = "peer-gone"
@@ -29,9 +30,7 @@ def main() -> None:
     message = commands.jobs.get()
     last = run_rank(message, writer(events, str(message["trial"])), commands.stop)
     writer(events, str(message["trial"]))(last)
-    sys.stderr.flush()
-    # Nothing is left to do, and what is gone must not be waited for.
-    os._exit(0)
+    leave()  # nothing is left to do, and what is gone must not be waited for
 
 
 def run_rank(
@@ -70,6 +69,9 @@ def run_rank(
         log = traceback.format_exc()
         return {"event": "failed", "error": str(error), "log": log, "diverged": where}
     except Exception as error:
+        if is_out_of_memory(error):
+            log = traceback.format_exc()
+            return {"event": "failed", "error": told(error), "log": log, "oom": True}
         return {"event": "failed", "error": describe(error), "log": traceback.format_exc()}
     return {"event": "done"}
 

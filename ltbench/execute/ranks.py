@@ -15,6 +15,7 @@ from typing import Any
 from ltbench.errors import DivergedError, InterruptedRun, LtbenchError
 from ltbench.execute.engine import Event
 from ltbench.execute.job import Job
+from ltbench.execute.leftovers import end_session
 from ltbench.execute.process import start_worker
 from ltbench.execute.rank import PEER_GONE
 from ltbench.trial import store
@@ -104,7 +105,10 @@ def _failure(event: Event) -> LtbenchError:
     if "diverged" in event:
         at = event["diverged"]
         return DivergedError(line, at["epoch"], at["step"], at["lr"])
-    return RankFailed(line, str(event["log"]))
+    failed = RankFailed(line, str(event["log"]))
+    if event.get("oom"):
+        failed.__cause__ = MemoryError(line)  # by which the worker knows it
+    return failed
 
 
 class _Rank:
@@ -150,6 +154,7 @@ class _Rank:
     def end(self) -> None:
         self._process.kill()  # one that has told its last is at its end anyway
         self._process.wait()
+        end_session(self._process.pid)
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._reader.join(timeout=10)  # a grandchild may hold the pipe open

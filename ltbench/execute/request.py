@@ -44,6 +44,8 @@ class Request:
     engine_settings: Mapping[str, Any] = field(default_factory=dict)
     detach: bool = False
     """Whether trials are left running on the engine, which the same request collects later."""
+    timeout: str = ""
+    """Of each trial, a number with its unit: ``90m``; empty: none."""
     track: tuple[str, ...] = ()
     """Trackers that are told how trials go."""
     command: tuple[str, ...] = ()

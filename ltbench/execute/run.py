@@ -16,6 +16,7 @@ from types import FrameType
 from ltbench.execute.engine import FINAL, Engine, Event, LeavableEngine, Message, Start
 from ltbench.execute.plan import Plan, PlannedTrial
 from ltbench.execute.process import Spare
+from ltbench.execute.silence import Silence
 from ltbench.execute.tracking import Listener, tracked
 from ltbench.execute.worker import record_failure
 from ltbench.trial.asked_code import Code, note_asked
@@ -26,11 +27,13 @@ _POLL = 0.2  # short, so that signals are noticed
 
 @dataclass
 class Failure:
-    """A trial that did not work out. ``log``: the file with the traceback."""
+    """A trial that did not work out. ``log``: the file with the traceback; ``status``: one of
+    :data:`ltbench.trial.endings.ENDINGS`."""
 
     label: str
     error: str
     log: Path
+    status: str = "failed"
 
 
 @dataclass
@@ -56,11 +59,13 @@ def execute(
     listen: Listener = lambda planned, event: None,
     spare: Spare | None = None,
     engine: Engine | None = None,
+    silence: Silence | None = None,
 ) -> Outcome:
     """Runs every trial of the plan; one that fails stops no other.
 
     ``spare``: a worker that is already loading, used before others are started; ``engine``: in place
-    of the plan's own.
+    of the plan's own; ``silence``: after how long ``listen`` is told that nothing was heard of a trial
+    of this machine (an event ``silent`` with ``seconds``).
 
     The first SIGINT or SIGTERM lets each trial write a checkpoint and ends the run, a second one
     ends it at once. What code was asked for is noted first: results of it are the current ones.
@@ -68,7 +73,9 @@ def execute(
     note_asked_code(plan)
     start = _start(plan, spare)
     with tracked(listen, plan.trackers, start.results) as tell:
-        return _Execution(plan, tell, engine or plan.engine.start(start)).run()
+        return _Execution(
+            plan, tell, engine or plan.engine.start(start), silence or Silence()
+        ).run()
 
 
 def _start(plan: Plan, spare: Spare | None) -> Start:
@@ -109,7 +116,10 @@ def _absolute(folder: Path) -> str:
 
 
 class _Execution:
-    def __init__(self, plan: Plan, listen: Listener, engine: Engine) -> None:
+    def __init__(self, plan: Plan, listen: Listener, engine: Engine, silence: Silence) -> None:
+        self.silence = (
+            silence if plan.engine.here else None
+        )  # elsewhere a trial may wait for its turn
         self.waiting = deque(plan.trials)
         self.folders = {planned.trial.hash: planned.folder for planned in plan.trials}
         self.detach = plan.detach
@@ -133,6 +143,7 @@ class _Execution:
                     for trial, event in self.engine.poll(_POLL):
                         if trial in self.running:
                             self._handle(self.running[trial], event)
+                    self._tell_silence()
             finally:
                 self.engine.close()
         return self.outcome
@@ -144,6 +155,10 @@ class _Execution:
         self.outcome.left = self.engine.leave()
         self.waiting.clear()
         self.running.clear()
+
+    def _tell_silence(self) -> None:
+        for trial, seconds in self.silence.overdue() if self.silence is not None else ():
+            self.listen(self.running[trial], {"event": "silent", "seconds": seconds})
 
     def _pass_on_stop(self) -> None:
         if self.outcome.signal and not self.told_to_stop:
@@ -163,6 +178,8 @@ class _Execution:
             planned = self.waiting.popleft()
             self.running[planned.trial.hash] = planned
             self.started.discard(planned.trial.hash)
+            if self.silence is not None:
+                self.silence.begin(planned.trial.hash)
             self.engine.submit(message_of(planned, self.folders))
 
     def _bring_forward(self) -> bool:
@@ -181,8 +198,12 @@ class _Execution:
 
     def _handle(self, planned: PlannedTrial, event: Event) -> None:
         trial, kind = planned.trial.hash, event["event"]
+        if self.silence is not None:
+            self.silence.hear(trial, kind)
         if kind in FINAL:
             del self.running[trial]
+            if self.silence is not None:
+                self.silence.forget(trial)
         if kind == "started":
             self.started.add(trial)
         if kind == "busy":
@@ -196,7 +217,7 @@ class _Execution:
             if kind == "done":
                 self.outcome.finished.append(trial)
             elif kind == "failed":
-                self._fail(planned, event["error"])
+                self._fail(planned, event["error"], str(event.get("status", "failed")))
             elif kind == "cancelled" and not self.outcome.signal:
                 self._fail(planned, event["reason"])
 
@@ -220,14 +241,16 @@ class _Execution:
             self.listen(planned, event)
             self.waiting.append(planned)
             return
+        status = str(event.get("status", "failed"))
         if trial in self.started:
             log = str(event.get("log", ""))
-            record_failure(planned.folder, planned.job.to_json(), "failed", reason, log)
-        self.listen(planned, {"event": "failed", "error": reason})
-        self._fail(planned, reason)
+            record_failure(planned.folder, planned.job.to_json(), status, reason, log)
+        self.listen(planned, {"event": "failed", "error": reason, "status": status})
+        self._fail(planned, reason, status)
 
-    def _fail(self, planned: PlannedTrial, error: str) -> None:
-        self.outcome.failures.append(Failure(planned.label, error, planned.folder / "failure.log"))
+    def _fail(self, planned: PlannedTrial, error: str, status: str = "failed") -> None:
+        log = planned.folder / "failure.log"
+        self.outcome.failures.append(Failure(planned.label, error, log, status))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

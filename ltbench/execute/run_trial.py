@@ -52,4 +52,4 @@ def evaluate(context: TrialContext, files: OutputFiles) -> None:
     failures = [*evaluate_trial(context, files), *stream_trial(context, files)]
     for failure in failures:
         failure.remember(context.job.settings.command)
-    raise_failures(failures)
+    raise_failures(failures, context.job)

@@ -11,6 +11,7 @@ from ltbench.evaluate.stored import known_distributions
 from ltbench.evaluate.stream import is_streamed, predicts, stream_hash, stream_path, stream_row
 from ltbench.execute.context import TrialContext, now
 from ltbench.execute.evaluate_trial import row_facts
+from ltbench.execute.out_of_memory import let_go
 from ltbench.execute.output_files import OutputFiles
 from ltbench.execute.row_failure import RowFailure
 from ltbench.resolve.rows import ResolvedRow
@@ -46,6 +47,7 @@ def stream_trial(context: TrialContext, files: OutputFiles) -> list[RowFailure]:
         except InterruptedRun:
             raise
         except Exception as error:  # one row's plugin must not cost the others theirs
+            let_go(error)  # what it holds, the next row may need
             failures.append(RowFailure(row.label, error, path, arrival.name))
         else:
             store.forget_failure(path)

@@ -10,6 +10,7 @@ from ltbench.errors import InputError
 from ltbench.execute.other_code import CodeSurvey, survey_code
 from ltbench.progress import duration
 from ltbench.trial import store
+from ltbench.trial.endings import ENDINGS
 from ltbench.trial.ensemble_record import KEY, changed_member
 from ltbench.trial.running import read_running
 
@@ -17,12 +18,11 @@ _RUNNING = (
     *("host", "process", "since", "silent", "engine", "job", "device"),
     *("stage", "done", "total", "seconds_left"),
 )
-_UNFINISHED = ("interrupted", "failed", "diverged")
 
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """state: finished, running, interrupted, failed, diverged or unreadable.
+    """state: finished, running, unreadable, or one of :data:`ltbench.trial.endings.ENDINGS`.
 
     command: what continues a trial that is not finished, or tries its failed rows again, without the
     results folder; empty where nobody recorded it. failed_rows: a line for each row whose evaluation
@@ -70,7 +70,7 @@ def _status(folder: Path, code: CodeSurvey) -> TrialStatus:
     if lines:
         note = ", ".join(part for part in (note, f"{len(lines)} rows failed") if part)
     command: list[str] = []
-    if state in _UNFINISHED:
+    if state in ENDINGS:
         command = store.recorded_command(folder)
     elif failures:
         command = [str(word) for word in failures[-1].get("command", ())]

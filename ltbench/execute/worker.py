@@ -1,6 +1,7 @@
 """A worker process: one job a line on stdin, events as JSON lines on stdout.
 
-It ends when stdin closes, hence with its parent, however that dies.
+It ends when stdin closes, hence with its parent, however that dies, and takes with it what it started:
+no thread of a plugin keeps it, and no process of its session is left.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import DivergedError, InterruptedRun, describe
-from ltbench.execute.engine import Event
+from ltbench.execute.engine import FINAL, Event
+from ltbench.execute.leftovers import leave
 from ltbench.execute.pipes import Commands, writer
 
 
@@ -21,12 +23,30 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # what a plugin prints must not get between the events
     commands = Commands()
-    load()  # the reader must already watch the parent meanwhile
-    while True:
-        message = commands.jobs.get()
-        if message.get("command") == "quit":
-            return
-        run_message(message, writer(events, str(message["trial"])), commands.stop)
+    try:
+        load()  # the reader must already watch the parent meanwhile
+        while True:
+            message = commands.jobs.get()
+            if message.get("command") == "quit":
+                leave()
+            emit = writer(events, str(message["trial"]))
+            run_message(message, _with_threads(emit), commands.stop)
+    except BaseException:
+        traceback.print_exc()
+        leave(1)
+
+
+def _with_threads(emit: Callable[[Event], None]) -> Callable[[Event], None]:
+    """``emit``; a final event also tells how many threads the trial left running."""
+    before = set(threading.enumerate())
+
+    def tell(event: Event) -> None:
+        if event["event"] in FINAL:
+            left = [t for t in threading.enumerate() if t not in before]
+            event = {**event, "threads_left": len(left)}
+        emit(event)
+
+    return tell
 
 
 def load() -> None:
@@ -48,6 +68,7 @@ def run_message(
     import torch
 
     from ltbench.execute.job import Job
+    from ltbench.execute.out_of_memory import free_caches, let_go
     from ltbench.execute.ranks import train_together
     from ltbench.execute.run_trial import run_job
     from ltbench.trial import store
@@ -74,10 +95,11 @@ def run_message(
             except InterruptedRun:
                 last = {"event": "interrupted"}
             except Exception as error:
-                status, line = _describe(error)
+                log = getattr(error, "log", "") or traceback.format_exc()
+                let_go(error)
+                status, line = _describe(error, message)
                 claim.check()
                 (folder / store.STARTS).unlink(missing_ok=True)  # it was not cut off
-                log = getattr(error, "log", "") or traceback.format_exc()
                 record_failure(folder, message, status, line, log, error)
                 last = {"event": "failed", "status": status, "error": line}
             claim.check()
@@ -86,9 +108,11 @@ def run_message(
     except store.BusyError as error:
         last = {"event": "busy", "holder": str(error.holder or "")}
     except Exception as error:
-        status, line = _describe(error)
+        status, line = _describe(error, message)
         traceback.print_exc()
         last = {"event": "failed", "status": status, "error": line}
+    if last.get("status") == "oom":
+        free_caches()
     emit(last)  # after the claim's end: the parent may end this process at once
 
 
@@ -103,9 +127,21 @@ def _device(word: str) -> str:
         return word
 
 
-def _describe(error: Exception) -> tuple[str, str]:
+def _describe(error: Exception, message: Mapping[str, Any]) -> tuple[str, str]:
+    """The status of the trial, one of :data:`ltbench.trial.endings.ENDINGS`, and one line."""
+    from ltbench.execute.job import Job
+    from ltbench.execute.out_of_memory import is_out_of_memory, needs_less, told
+    from ltbench.execute.row_failure import RowsFailed
+    from ltbench.trial import store
+
     if isinstance(error, DivergedError):
         return "diverged", str(error)
+    if isinstance(error, RowsFailed):
+        return error.status, str(error)
+    if is_out_of_memory(error):
+        trained = store.finished_trial(Path(message["folder"])) is not None
+        ways = needs_less(Job.from_json(message), trained=trained)
+        return "oom", f"out of memory: {told(error)}; {ways}"
     return "failed", describe(error)
 
 

@@ -31,6 +31,7 @@ def reproduce_study(
     plugins: Plugins = (),
     engine: str = "local",
     engine_settings: Mapping[str, Any] | None = None,
+    timeout: str = "",
     report: bool = True,
     quiet: bool = True,
     **overrides: Any,
@@ -51,7 +52,7 @@ def reproduce_study(
     request = make_request(
         "", protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, loaders=loaders,
-        engine=engine, engine_settings=dict(engine_settings or {}),
+        engine=engine, engine_settings=dict(engine_settings or {}), timeout=timeout,
     )  # fmt: skip
     with DataProgress(Console(), quiet=quiet) as progress:
         planned = plan_study(request, listed(parts), progress)

@@ -100,9 +100,9 @@ def list_trials(results: AnyPath = "results") -> pd.DataFrame:
     """How the trials of a results folder stand, as ``ltbench status`` tells; one row per trial.
 
     Columns: ``protocol, training, seed`` (as in the folder's name), ``state`` (finished, running,
-    interrupted, failed, diverged or unreadable), ``rows`` (evaluations), ``note`` (the variant, or
-    why it failed), ``trial`` (hash) and ``folder``. Trials in ``results/published`` are listed only
-    where that is the folder. Raises :class:`ValueError` where ``results`` is no folder.
+    interrupted, failed, diverged, oom, timeout or unreadable), ``rows`` (evaluations), ``note`` (the
+    variant, or why it failed), ``trial`` (hash) and ``folder``. Trials in ``results/published`` are
+    listed only where that is the folder. Raises :class:`ValueError` where ``results`` is no folder.
     """
     from ltbench.execute.survey import survey, trial_folders
 

@@ -62,6 +62,7 @@ def tune_method(
     plugins: Plugins = (),
     engine: str = "local",
     engine_settings: Mapping[str, Any] | None = None,
+    timeout: str = "",
     quiet: bool = True,
     **overrides: Any,
 ) -> Tuned:
@@ -82,7 +83,7 @@ def tune_method(
     request = make_request(
         "", protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, loaders=loaders,
-        engine=engine, engine_settings=dict(engine_settings or {}),
+        engine=engine, engine_settings=dict(engine_settings or {}), timeout=timeout,
     )  # fmt: skip
     axes = _axes(grid)
     with DataProgress(Console(), quiet=quiet) as report:

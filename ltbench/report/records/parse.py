@@ -27,6 +27,7 @@ from ltbench.report.records.schema import (
 )
 from ltbench.report.records.scores import canonical, parse_distribution
 from ltbench.trial.asked_code import Code
+from ltbench.trial.endings import ENDINGS
 from ltbench.trial.ensemble_record import KEY, codes_of_member
 
 SCHEMA = 1
@@ -68,8 +69,8 @@ def parse_trial(root: Node) -> Trial:
 def parse_failure(root: Node) -> Failure:
     check_schema(root)
     status = root.at("status").text()
-    if status not in ("failed", "diverged", "interrupted"):
-        raise Malformed(f"status is {status!r}, not 'failed', 'diverged' or 'interrupted'")
+    if status not in ENDINGS:
+        raise Malformed(f"status is {status!r}, none of: {', '.join(ENDINGS)}")
     data = root.get("data")
     return Failure(
         status=status,

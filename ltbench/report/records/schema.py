@@ -252,7 +252,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Failure:
-    """A training that did not finish: ``failed``, ``diverged`` or ``interrupted``."""
+    """A training that did not finish; status: one of :data:`ltbench.trial.endings.ENDINGS`."""
 
     status: str
     protocol: ProtocolName

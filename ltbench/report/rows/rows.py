@@ -13,8 +13,9 @@ from ltbench.report.records.latest import duplicate_notes, latest, order
 from ltbench.report.records.names import digest, distribution_order
 from ltbench.report.records.schema import Distribution, Draw, Evaluation, Failure, Training
 from ltbench.report.rows.summary import Summary, mean_of, summarise
+from ltbench.trial.endings import ENDINGS
 
-STATUS_ORDER = ("diverged", "failed", "interrupted")
+STATUS_ORDER = tuple(ENDINGS)
 
 
 @dataclass(frozen=True, order=True)
