@@ -19,6 +19,9 @@ COMMANDS = (
     *("features", "predictions", "new", "check", "diff", "clean"),
 )
 
+DEBUG = "--debug"
+"""Shows tracebacks; without it no error of the command line has one."""
+
 EPILOG = """\b
 Examples:
   ltbench run --methods ce,balanced-softmax,ride,sade --protocol digits-lt
@@ -77,6 +80,12 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ltbench")
+@click.option(
+    DEBUG,
+    is_flag=True,
+    expose_value=False,  # taken out by `main`, wherever it stands
+    help="Show the traceback of an error; may also stand behind the command.",
+)
 def cli() -> None:
     """Benchmark of test-agnostic long-tailed recognition: train once, meet any test distribution."""
 
@@ -91,25 +100,45 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: Sequence[str] | None) -> int:
     from ltbench.cli.output import OutputClosedError, end_of_output
-    from ltbench.errors import LtbenchError
+    from ltbench.errors import LtbenchError, describe
 
+    words, debug = _without_debug(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = cli.main(arguments, prog_name="ltbench", standalone_mode=False)
+        code = cli.main(words, prog_name="ltbench", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
     except click.ClickException as error:
+        _show_traceback(error, debug)
         error.show()
         return error.exit_code
     except LtbenchError as error:
+        _show_traceback(error, debug)
         click.echo(f"Error: {error}", err=True)
         return error.exit_code
-    except (OutputClosedError, OSError) as error:
+    except Exception as error:
+        _show_traceback(error, debug and not isinstance(error, OutputClosedError))
         ended = end_of_output(error)
-        if ended is None:
-            raise
-        return ended
+        if ended is not None:
+            return ended
+        how = "" if debug else f"; run again with {DEBUG} for the traceback"
+        click.echo(f"Error: unexpected {describe(error)}{how}", err=True)
+        return 1
+
+
+def _without_debug(words: Sequence[str]) -> tuple[list[str], bool]:
+    """The words without ``--debug``, which may stand anywhere before ``--``, and whether it was there."""
+    end = list(words).index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != DEBUG]
+    return [*kept, *words[end:]], len(kept) < end
+
+
+def _show_traceback(error: BaseException, debug: bool) -> None:
+    if debug:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
 
 
 def program() -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +95,7 @@ def read_classes(path: Path) -> list[str]:
     """A JSON list of names, in the order of the labels."""
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(f"--classes {path} cannot be read: {reason}") from None
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
@@ -130,12 +129,13 @@ def _npz(path: Path) -> Arrays:
         # Opened here: NumPy leaves a file open that is no archive.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy raises whatever a damaged header or archive leads it to
         if "allow_pickle" in str(error):
             raise DataError(
                 f"{path} holds a pickled array, which could run any code; save plain numbers instead"
             ) from None
-        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path} cannot be read: {reason}") from None
 
 
 def _safetensors(path: Path) -> Arrays:

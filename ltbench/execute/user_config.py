@@ -44,7 +44,7 @@ def engine_defaults(known: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         if os.environ.get("LTBENCH_CONFIG"):
             raise InputError(f"LTBENCH_CONFIG names {path}, which is not there") from None
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path} is not readable: {reason}") from None
     _check_keys(content, ("engine",), f"{path}")

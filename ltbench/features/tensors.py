@@ -40,7 +40,14 @@ def open_tensors(path: Path) -> dict[str, Array]:
     try:
         listed = json.loads(text)
         return _maps(path, listed, 8 + length, size)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} has a damaged safetensors header") from None

@@ -26,11 +26,17 @@ def from_numpy_file(path: Path, what: str) -> np.ndarray[tuple[int, ...], np.dty
             with arrays:
                 found: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
                 found = arrays[the_one(arrays.files, what)]
+                if not isinstance(found, np.ndarray):  # the bytes of a member that is no .npy file
+                    raise InputError("it holds something that is no array")
                 return found
     except (zipfile.BadZipFile, AttributeError) as error:
         raise InputError(f"it is no NumPy file ({_first_line(error)})") from None
     except ValueError as error:
         raise _pickled(error, path, what) from None
+    except (InputError, OSError, EOFError, TypeError):
+        raise
+    except Exception as error:  # NumPy raises whatever a damaged header or archive leads it to
+        raise InputError(f"it is no NumPy file ({_first_line(error)})") from None
 
 
 def _pickled(error: ValueError, path: Path, what: str) -> ValueError:

@@ -64,7 +64,7 @@ def _of_file(path: Path, where: str) -> object:
         raise InputError(f"{where} is not readable: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{where} is not readable: it is not text in UTF-8") from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of a number too long for Python
         raise InputError(f"{where} is no JSON: {error}") from None
     return [line.strip() for line in text.splitlines() if line.strip()]
 

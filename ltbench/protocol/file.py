@@ -96,7 +96,7 @@ def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ())
         raise InputError(f"{path}: 'extends' goes round in a circle")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also of a number too long for Python
         raise InputError(f"protocol file {path} is not readable TOML: {error}") from error
     _find_mix_files(table, path.parent)
     _find_weights(table, path.parent)

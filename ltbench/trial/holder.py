@@ -75,7 +75,7 @@ class Holder:
         try:
             value = json.loads(content)
             return cls(**{**value, "pid": int(value["pid"])})
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
 
     def shares_locks(self, mount: str) -> bool:
