@@ -164,14 +164,13 @@ def training_options(function: F) -> F:
                 "(recorded, not hashed).",
             ),
             click.option(
-                "--compile",
-                is_flag=True,
-                help="Train through torch.compile (recorded, not hashed).",
-            ),
-            click.option(
-                "--cuda-graph",
-                is_flag=True,
-                help="Record each training step as a CUDA graph (recorded, not hashed).",
+                "--speed",
+                default="auto",
+                show_default=True,
+                metavar="auto|plain|WORD+WORD",
+                help="How training is made faster, with rounding as the only difference (recorded, not "
+                "hashed). auto: what was measured to pay on the device, CUDA graphs on a GPU. plain: "
+                "nothing. Words: graph, grouped (experts in one pass), compile, augment (compiled).",
             ),
             click.option(
                 "--engine",

@@ -93,10 +93,8 @@ def _running(request: Request) -> Iterator[str]:
         yield from ("--processes", str(request.processes))
     if request.accumulate != 1:
         yield from ("--accumulate", str(request.accumulate))
-    if request.compile:
-        yield "--compile"
-    if request.cuda_graph:
-        yield "--cuda-graph"
+    if request.speed != "auto":
+        yield from ("--speed", request.speed)
     for tracker in request.track:
         yield from ("--track", tracker)
     if request.engine != "local":
