@@ -128,10 +128,12 @@ def training_options(function: F) -> F:
             ),
             click.option(
                 "--precision",
-                type=click.Choice(["float32", "bf16"]),
-                default="float32",
+                type=click.Choice(["default", "float32", "tf32", "bf16", "float32-ieee"]),
+                default="default",
                 show_default=True,
-                help="Of training; logits are float32 always.",
+                help="Of training; logits are float32 always. default: float32, on a GPU with TF32 in "
+                "convolutions as PyTorch has it; float32: never TF32 (on a GPU a trial of its own, "
+                "stored as float32-ieee); tf32: default, where that has it.",
             ),
             click.option(
                 "--jobs", type=int, help="Trials side by side; default: as many as pay off."

@@ -81,7 +81,7 @@ def _running(request: Request) -> Iterator[str]:
         yield from ("--data-dir", _absolute(request.data_dir))
     if request.device != "auto":
         yield from ("--device", request.device)
-    if request.precision != "float32":
+    if request.precision != "default":
         yield from ("--precision", request.precision)
     if request.jobs is not None:
         yield from ("--jobs", str(request.jobs))

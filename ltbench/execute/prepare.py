@@ -33,10 +33,10 @@ from ltbench.protocol.weights_file import check_digest
 from ltbench.registry import Registries, Registry, load_backbones, load_registries
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.arrival import parse_arrival
+from ltbench.train.arithmetic import PRECISIONS, stored_precision
 from ltbench.train.speed import check_compiler, check_speed, resolve_speed
 from ltbench.trial.environment import bf16_is_native, resolve_device
 
-PRECISIONS = ("float32", "bf16")
 MODES = ("clean", "augmented")
 _MOST_LOADERS = 256
 
@@ -74,6 +74,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     kind = engine.device(request.device)
     if kind != "cuda" and request.jobs_per_gpu is not None:
         raise InputError(f"--jobs-per-gpu needs a CUDA device; this run uses {device}")
+    precision = stored_precision(request.precision, kind)
     check_speed(request.speed, kind, divided=_divides(request))
     if engine.here:
         check_compiler(resolve_speed(request.speed, kind), kind)
@@ -101,7 +102,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         results=str(request.results),
         data_dir=str(request.data_dir) if request.data_dir else None,
         device=device,
-        precision=request.precision,
+        precision=precision,
         speed=request.speed,
         processes=request.processes,
         accumulate=request.accumulate,

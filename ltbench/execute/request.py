@@ -21,7 +21,7 @@ class Request:
     results: Path = Path("results")
     data_dir: Path | None = None
     device: str = "auto"
-    precision: str = "float32"
+    precision: str = "default"
     jobs: int | None = None
     jobs_per_gpu: int | None = None
     loaders: int | None = None

@@ -25,6 +25,7 @@ from ltbench.protocol.protocol import Recipe
 from ltbench.request import View, sampler_exponent
 from ltbench.seeds import generator, seed_for
 from ltbench.settings import identity_of
+from ltbench.train.arithmetic import IEEE, tf32, tf32_flags
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
 from ltbench.train.checkpoint import NOT_RECORDED, Progress, load_checkpoint, save_checkpoint
 from ltbench.train.compiling import compiled
@@ -105,6 +106,26 @@ class Hooks:
 
 
 def train(
+    job: TrainingJob, hooks: Hooks, environment: dict[str, Any]
+) -> tuple[ExpertNetwork, Progress]:
+    """As :func:`_train`, with TF32 set: PyTorch's default, or never where ``precision`` says so."""
+    with tf32(convolutions=job.precision != IEEE):
+        if job.device.type == "cuda":
+            environment = environment | cuda_facts()
+        return _train(job, hooks, environment)
+
+
+def cuda_facts() -> dict[str, Any]:
+    """What decides the last bits on a GPU besides its name: told with the environment."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    return {
+        "tf32": tf32_flags(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "deterministic": deterministic or torch.backends.cudnn.deterministic,
+    }
+
+
+def _train(
     job: TrainingJob, hooks: Hooks, environment: dict[str, Any]
 ) -> tuple[ExpertNetwork, Progress]:
     """Trains to the last epoch, resuming from the folder's checkpoint where there is one.

@@ -39,7 +39,11 @@ def request(methods: str = "ce", protocol: str = "cifar100-lt", **changes: Any) 
         ("sade[ta=1]", {}, "sade has no 'ta'.*did you mean 'tau'"),
         ("sade[tau=x]", {}, "sade.tau = 'x' must be a number"),
         ("sade+stability[epochs=0]", {}, "epochs = 0 must be at least 1"),
-        ("ce", {"precision": "fp8"}, "precision 'fp8' must be one of: float32, bf16"),
+        (
+            "ce",
+            {"precision": "fp8"},
+            "precision 'fp8' must be one of: default, float32, tf32, bf16",
+        ),
         ("ce", {"mode": "dirty"}, "mode 'dirty' must be one of: clean, augmented"),
         ("ce", {"jobs": 0}, "jobs = 0 must be a whole number of at least 1"),
         ("ce", {"jobs_per_gpu": 0}, "jobs per GPU = 0 must be a whole number of at least 1"),
