@@ -171,7 +171,7 @@ def test_the_one_kernel_has_the_bits_of_the_two_steps(
 
 COMPILES = pytest.mark.skipif(
     bool(NO_COMPILER) or "LTBENCH_TEST_COMPILE" not in os.environ,
-    reason=NO_COMPILER or "half a minute of compiling; LTBENCH_TEST_COMPILE=1 runs it",
+    reason=NO_COMPILER or "two minutes of compiling; LTBENCH_TEST_COMPILE=1 runs it",
 )
 
 
