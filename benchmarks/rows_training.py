@@ -18,9 +18,10 @@ from benchmarks.row import Row
 from benchmarks.timing import Spread, ratio
 from ltbench.models.build import build_network
 from ltbench.seeds import generator
+from ltbench.train.compiling import compiled
 from ltbench.train.feed import ResidentFeed
 from ltbench.train.given import Given
-from ltbench.train.step import Step, compiled
+from ltbench.train.step import Step
 from ltbench.trial.environment import bf16_is_native, usable_cpus
 
 STEPS = 12  # of one round, after the first ones, which also fill the pipeline
@@ -115,7 +116,7 @@ class Trainer:
         self.count = len(images)
         self.rng = torch.Generator().manual_seed(0)
         self.step = Step(
-            compiled(network) if compile else network.with_features,
+            network, compiled(network.with_features) if compile else network.with_features,
             optimizer, method, self.feed, labels, bf16,
         )  # fmt: skip
 

@@ -145,7 +145,9 @@ class Life:
     def _check(self, process: subprocess.Popen[bytes], command: int) -> None:
         if process.returncode != 0:
             told = (self.folder / "output").read_text(errors="replace")
-            raise AssertionError(f"command {self.commands[command]} ended with {process.returncode}:\n{told}")
+            raise AssertionError(
+                f"command {self.commands[command]} ended with {process.returncode}:\n{told}"
+            )
 
 
 def _children(pid: int) -> list[int]:
@@ -222,7 +224,9 @@ def storm(
 def check(folder: Path, expected: dict[str, str]) -> None:
     """Raises ``AssertionError`` naming the files that differ from the undisturbed study."""
     found = outcome(folder)
-    differ = sorted(name for name in found.keys() | expected if found.get(name) != expected.get(name))
+    differ = sorted(
+        name for name in found.keys() | expected if found.get(name) != expected.get(name)
+    )
     assert not differ, f"{folder}: differ from the undisturbed study: {differ}"
     assert not leftovers(folder), f"{folder}: left behind: {leftovers(folder)}"
 
@@ -237,7 +241,9 @@ def summary(kills: list[dict[str, Any]], lives: int, files: int) -> dict[str, An
         "lives_that_ended_otherwise": 0,  # the first one raises
         "planned": dict(sorted(Counter(kill["planned"] for kill in kills).items())),
         "whom": dict(sorted(Counter(kill["whom"] for kill in kills).items())),
-        "command": dict(sorted(Counter(("run", "report")[kill["command"]] for kill in kills).items())),
+        "command": dict(
+            sorted(Counter(("run", "report")[kill["command"]] for kill in kills).items())
+        ),
     }
 
 

@@ -133,14 +133,13 @@ def run(
     results: AnyPath = "results",
     data_dir: AnyPath | None = None,
     device: str = "auto",
-    precision: str = "float32",
+    precision: str = "default",
     jobs: int | None = None,
     jobs_per_gpu: int | None = None,
     loaders: int | None = None,
     processes: int = 1,
     accumulate: int = 1,
-    compile: bool = False,
-    cuda_graph: bool = False,
+    speed: str = "auto",
     plugins: Plugins = (),
     mode: str = "clean",
     arrival: str | Iterable[str] = (),
@@ -166,6 +165,8 @@ def run(
     none on a CPU; processes: that train each trial together; accumulate: parts in which each works off
     its share of a batch (both need ``recipe.norm_batch``, and change a result by rounding alone);
     timeout: longest time of each trial, ``"90m"`` (s, m, h or d), after which it is ended;
+    speed: ``"auto"`` (what was measured to pay on the device), ``"plain"``, or some of ``graph``,
+    ``grouped``, ``compile`` and ``augment`` joined by ``+``; changes a result by rounding alone;
     track: trackers, such as ``"tensorboard"``, that are told how trials go;
     quiet: tell failures only; overrides as for :func:`load_protocol`.
 
@@ -178,7 +179,7 @@ def run(
     request = make_request(
         methods, protocol, seeds, results, data_dir, plugins, overrides,
         device=device, precision=precision, jobs=jobs, jobs_per_gpu=jobs_per_gpu, loaders=loaders,
-        processes=processes, accumulate=accumulate, compile=compile, cuda_graph=cuda_graph,
+        processes=processes, accumulate=accumulate, speed=speed,
         mode=mode, arrivals=_several(arrival),
         ensembles=ensembles, mixed_recipe=mixed_recipe,
         engine=engine, engine_settings=dict(engine_settings or {}), detach=detach,
@@ -195,7 +196,7 @@ def evaluate_trials(
     results: AnyPath = "results",
     data_dir: AnyPath | None = None,
     device: str = "auto",
-    precision: str = "float32",
+    precision: str = "default",
     jobs: int | None = None,
     plugins: Plugins = (),
     mode: str = "clean",
@@ -232,7 +233,7 @@ def plan_trials(
     results: AnyPath = "results",
     data_dir: AnyPath | None = None,
     device: str = "auto",
-    precision: str = "float32",
+    precision: str = "default",
     jobs: int | None = None,
     plugins: Plugins = (),
     mode: str = "clean",

@@ -1,6 +1,6 @@
 """Prints the oldest supported versions, as pip's constraints: pyproject.toml's lower bounds as pins.
 
-    python tests/lower_bounds.py > constraints.txt
+python tests/lower_bounds.py > constraints.txt
 """
 
 from __future__ import annotations

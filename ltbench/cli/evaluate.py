@@ -137,7 +137,7 @@ def _score(arguments: dict[str, Any], **given: Any) -> int:
     for option in _TRAINED:
         if arguments[option] is not None:
             raise click.UsageError(f"--{option} is for trials of ltbench, not for --logits")
-    if arguments["mode"] != "clean" or arguments["precision"] != "float32":
+    if arguments["mode"] != "clean" or arguments["precision"] != "default":
         raise click.UsageError("--mode and --precision are for trials of ltbench, not for --logits")
     if arguments["engine"] != "local" or arguments["engine_settings"] or arguments["detach"]:
         raise click.UsageError("--engine and --detach are for trials of ltbench, not for --logits")

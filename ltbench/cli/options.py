@@ -128,10 +128,12 @@ def training_options(function: F) -> F:
             ),
             click.option(
                 "--precision",
-                type=click.Choice(["float32", "bf16"]),
-                default="float32",
+                type=click.Choice(["default", "float32", "tf32", "bf16", "float32-ieee"]),
+                default="default",
                 show_default=True,
-                help="Of training; logits are float32 always.",
+                help="Of training; logits are float32 always. default: float32, on a GPU with TF32 in "
+                "convolutions as PyTorch has it; float32: never TF32 (on a GPU a trial of its own, "
+                "stored as float32-ieee); tf32: default, where that has it.",
             ),
             click.option(
                 "--jobs", type=int, help="Trials side by side; default: as many as pay off."
@@ -171,14 +173,13 @@ def training_options(function: F) -> F:
                 "ended, with all its processes, and the others go on; default: none.",
             ),
             click.option(
-                "--compile",
-                is_flag=True,
-                help="Train through torch.compile (recorded, not hashed).",
-            ),
-            click.option(
-                "--cuda-graph",
-                is_flag=True,
-                help="Record each training step as a CUDA graph (recorded, not hashed).",
+                "--speed",
+                default="auto",
+                show_default=True,
+                metavar="auto|plain|WORD+WORD",
+                help="How training is made faster, with rounding as the only difference (recorded, not "
+                "hashed). auto: what was measured to pay on the device, CUDA graphs on a GPU. plain: "
+                "nothing. Words: graph, grouped (experts in one pass), compile, augment (compiled).",
             ),
             click.option(
                 "--engine",

@@ -74,7 +74,7 @@ def print_study_total(planned: Sequence[PlannedPart], console: Console) -> None:
     if sum(known) and len(known) == len(h200):
         one, three = (f"{1000 * gpu_step(n, graph=True):.1f} ms" for n in (1, 3))
         console.print(
-            f"measured on one NVIDIA H200 with --cuda-graph: {one} a step with one head, {three} with "
+            f"measured on one NVIDIA H200 with CUDA graphs: {one} a step with one head, {three} with "
             f"three experts; by that the training alone takes about {duration(sum(known))} there, one "
             "trial after another",
             markup=False,

@@ -27,7 +27,7 @@ machine at hand; rows that fit a test prior take minutes more on CIFAR):
   digits-lt          a few minutes on 2 idle CPU cores
   cifar100-lt-short  3 hours on 2 idle CPU cores, for the one seed it asks for
   cifar100-lt        11 days on 2 idle CPU cores: there use --parts and --seeds;
-                     one NVIDIA H200 with --cuda-graph: 3 hours of training,
+                     one NVIDIA H200 with CUDA graphs: 3 hours of training,
                      by epochs measured there (200 of them: 87 s with one
                      head, 135 s with three experts, in a process alone);
                      cluster: --engine slurm, see docs/clusters.md; at best the

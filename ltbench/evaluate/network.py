@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from ltbench.train.arithmetic import tf32
 from ltbench.train.augment import normalise
 
 
@@ -25,7 +26,8 @@ class ImageNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         inputs = normalise(images.to(self.device), self.mean, self.std)
-        logits: Tensor = self.network(inputs).float().cpu()
+        with tf32(convolutions=False):
+            logits: Tensor = self.network(inputs).float().cpu()
         return logits
 
     def private_copy(self) -> ImageNetwork:

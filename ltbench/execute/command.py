@@ -81,7 +81,7 @@ def _running(request: Request) -> Iterator[str]:
         yield from ("--data-dir", _absolute(request.data_dir))
     if request.device != "auto":
         yield from ("--device", request.device)
-    if request.precision != "float32":
+    if request.precision != "default":
         yield from ("--precision", request.precision)
     if request.jobs is not None:
         yield from ("--jobs", str(request.jobs))
@@ -95,10 +95,8 @@ def _running(request: Request) -> Iterator[str]:
         yield from ("--accumulate", str(request.accumulate))
     if request.timeout:
         yield from ("--timeout", request.timeout)
-    if request.compile:
-        yield "--compile"
-    if request.cuda_graph:
-        yield "--cuda-graph"
+    if request.speed != "auto":
+        yield from ("--speed", request.speed)
     for tracker in request.track:
         yield from ("--track", tracker)
     if request.engine != "local":

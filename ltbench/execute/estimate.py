@@ -13,8 +13,10 @@ from ltbench.execute.job import Settings
 from ltbench.method import Architecture
 from ltbench.models.build import network_cost
 from ltbench.models.chosen import chosen_backbone
-from ltbench.protocol.protocol import FROZEN
+from ltbench.protocol.protocol import FEATURES, FROZEN, LISTS
 from ltbench.resolve.rows import ResolvedRow
+from ltbench.train.division import divide
+from ltbench.train.speed import resolve_speed
 from ltbench.trial import store
 from ltbench.trial.trial import Trial
 
@@ -133,7 +135,7 @@ def estimate_trial(
         )
         rest = passes * macs / _cpu_rate(settings.threads)
     else:
-        launched = steps * gpu_step(architecture.experts, graph=settings.cuda_graph)
+        launched = steps * gpu_step(architecture.experts, graph=_recorded(trial, settings, device))
         # Large images are bound by arithmetic, small ones by the launches of their small layers.
         training = max(launched, 3 * macs * train_size * trial.recipe.epochs / _GPU_MACS)
         rest = passes * macs / _GPU_MACS
@@ -165,6 +167,13 @@ def training_memory(
     if data.dim is not None:  # float16; how many copies are stored is not known here
         images = data.dim * (2 * train_size + 4 * 4 * batch)
     return _PROCESS_BYTES + 3 * 4 * parameters + batch * activations * number + images
+
+
+def _recorded(trial: Trial, settings: Settings, device: str) -> bool:
+    """Whether steps are recorded as CUDA graphs, as far as a plan knows."""
+    whole = divide(trial.recipe, settings.processes, settings.accumulate).whole
+    resident = trial.protocol.data.source not in (LISTS, FEATURES)
+    return resolve_speed(settings.speed, device, whole=whole, resident=resident).cuda_graph
 
 
 def _backbone(trial: Trial, settings: Settings) -> ChosenBackbone:

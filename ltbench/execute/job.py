@@ -26,8 +26,7 @@ class Settings:
     device: str = "auto"
     precision: str = "float32"
     threads: int = 1
-    compile: bool = False
-    cuda_graph: bool = False
+    speed: str = "auto"
     processes: int = 1
     accumulate: int = 1
     plugins: tuple[str, ...] = ()

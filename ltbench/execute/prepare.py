@@ -34,9 +34,10 @@ from ltbench.protocol.weights_file import check_digest
 from ltbench.registry import Registries, Registry, load_backbones, load_registries
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.arrival import parse_arrival
+from ltbench.train.arithmetic import PRECISIONS, stored_precision
+from ltbench.train.speed import check_compiler, check_speed, resolve_speed
 from ltbench.trial.environment import bf16_is_native, resolve_device
 
-PRECISIONS = ("float32", "bf16")
 MODES = ("clean", "augmented")
 _MOST_LOADERS = 256
 
@@ -76,10 +77,13 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     # Elsewhere the word stands until the trial is there.
     device = str(resolve_device(request.device)) if engine.here else request.device
     kind = engine.device(request.device)
-    if kind != "cuda" and (request.cuda_graph or request.jobs_per_gpu is not None):
-        option = "--cuda-graph" if request.cuda_graph else "--jobs-per-gpu"
-        raise InputError(f"{option} needs a CUDA device; this run uses {device}")
-    if request.processes > 1 or request.accumulate > 1:
+    if kind != "cuda" and request.jobs_per_gpu is not None:
+        raise InputError(f"--jobs-per-gpu needs a CUDA device; this run uses {device}")
+    precision = stored_precision(request.precision, kind)
+    check_speed(request.speed, kind, divided=_divides(request))
+    if engine.here:
+        check_compiler(resolve_speed(request.speed, kind), kind)
+    if request.processes > 1:
         _check_division(request, kind, device if engine.here else "")
     registries = load_registries(request.plugins)
     protocol = request.load_protocol()
@@ -103,9 +107,8 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         results=str(request.results),
         data_dir=str(request.data_dir) if request.data_dir else None,
         device=device,
-        precision=request.precision,
-        compile=request.compile,
-        cuda_graph=request.cuda_graph,
+        precision=precision,
+        speed=request.speed,
         processes=request.processes,
         accumulate=request.accumulate,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins if p.endswith(".py")),
@@ -137,13 +140,15 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     return plan
 
 
+def _divides(request: Request) -> str:
+    """The option that divides each step; empty: none."""
+    if request.processes > 1:
+        return "--processes"
+    return "--accumulate" if request.accumulate > 1 else ""
+
+
 def _check_division(request: Request, kind: str, here: str) -> None:
-    """Of several processes a trial, or parts a batch. here: the device, where it is this machine's."""
-    option = "--processes" if request.processes > 1 else "--accumulate"
-    if request.cuda_graph:
-        raise InputError(f"{option} and --cuda-graph do not go together: a recorded step is whole")
-    if request.processes == 1:
-        return
+    """Of several processes a trial. here: the device, where it is this machine's."""
     if request.jobs_per_gpu is not None:
         raise InputError(
             "--processes gives a trial several GPUs and --jobs-per-gpu a GPU several trials; give one"

@@ -21,13 +21,12 @@ class Request:
     results: Path = Path("results")
     data_dir: Path | None = None
     device: str = "auto"
-    precision: str = "float32"
+    precision: str = "default"
     jobs: int | None = None
     jobs_per_gpu: int | None = None
     loaders: int | None = None
     """Processes beside each trial that open streamed images; None: ``LTBENCH_LOADERS``, by the device."""
-    compile: bool = False
-    cuda_graph: bool = False
+    speed: str = "auto"
     processes: int = 1
     """That train each trial together."""
     accumulate: int = 1

@@ -29,9 +29,11 @@ from ltbench.models.network import ExpertNetwork
 from ltbench.models.pretrained import PretrainedFile
 from ltbench.protocol.protocol import FROZEN, Protocol
 from ltbench.settings import identity_of
+from ltbench.train.division import divide
 from ltbench.train.frozen_feed import FeatureRows
 from ltbench.train.infer import Inference
 from ltbench.train.loop import Hooks, TrainingJob, check_outputs, resolved_recipe, train
+from ltbench.train.speed import check_compiler, resolve_speed
 from ltbench.train.streamed import Streamed, loaders
 from ltbench.train.team import ALONE, Team
 from ltbench.trial import store
@@ -100,20 +102,28 @@ def train_share(context: TrialContext, team: Team) -> None:
 
 def training_job(context: TrialContext, team: Team = ALONE) -> TrainingJob:
     labels = context.task.splits.train.labels[context.task.train.indices]
+    images, settings = _images(context), context.job.settings
+    divided = divide(context.trial.recipe, team.size, settings.accumulate)
+    speed = resolve_speed(
+        settings.speed,
+        context.device.type,
+        whole=divided.whole,
+        resident=isinstance(images, torch.Tensor),
+    )
+    check_compiler(speed, context.device.type)
     return TrainingJob(
         trial=context.trial.hash,
         method=context.method(context.device),
         recipe=context.trial.recipe,
         backbone=context.backbone,
-        images=_images(context),
+        images=images,
         labels=torch.from_numpy(labels),
         mean=context.mean,
         std=context.std,
         seed=context.trial.seed,
         device=context.device,
         precision=context.trial.precision,
-        compile=context.job.settings.compile,
-        cuda_graph=context.job.settings.cuda_graph,
+        speed=speed,
         folder=context.folder,
         before=tuple(context.lineage(context.device)[:-1]),
         start=start_weights(context),
@@ -127,10 +137,10 @@ def training_job(context: TrialContext, team: Team = ALONE) -> TrainingJob:
 
 
 def _modes(job: TrainingJob) -> dict[str, Any]:
-    """How it is trained; none of it is hashed, and what is not used is not told."""
+    """How it is divided; none of it is hashed, and what is not used is not told."""
     shared = {"processes": job.team.size, "accumulate": job.accumulate}
     used = {key: number for key, number in shared.items() if number > 1}
-    return {"compile": job.compile, "cuda_graph": job.cuda_graph, **used}
+    return used
 
 
 def _store_logits(

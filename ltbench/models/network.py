@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,12 +33,15 @@ class ExpertNetwork(nn.Module):
     def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """``(B, E, C)`` logits, and the ``(B, E, D)`` float32 features that the heads were given."""
         shared = self.trunk_of(images)
+        return self.through_heads([expert(shared) for expert in self.experts])
+
+    def through_heads(self, found: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The same from what each expert found, ``(B, D)``."""
         logits, features = [], []
-        for expert in self.experts:
-            found = expert(shared)
+        for expert, own in zip(self.experts, found, strict=True):
             # The head and everything behind it work in float32 whatever the precision of the rest.
-            with without_autocast(found.device):
-                features.append(found.float())
+            with without_autocast(own.device):
+                features.append(own.float())
                 logits.append(self.head_of(expert)(features[-1]))
         return torch.stack(logits, dim=1), torch.stack(features, dim=1)
 

@@ -17,6 +17,8 @@ from ltbench.files import ask_guards, write_atomically
 from ltbench.trial.store import CHECKPOINT, PREVIOUS
 
 FILE = CHECKPOINT
+NOT_RECORDED = "cuda_graph_refused"
+"""In an environment: why steps that should have been recorded as CUDA graphs were not."""
 
 
 @dataclass
@@ -42,6 +44,12 @@ class Progress:
         self.epochs_done = epoch + 1
         self.seconds += seconds
         self.step, self.seconds_within, self.within = 0, 0.0, {}
+
+    @property
+    def not_recorded(self) -> str:
+        """What the last environment says of that; empty: nothing."""
+        last = self.environments[-1] if self.environments else {}
+        return str(last.get(NOT_RECORDED, ""))
 
     def to_json(self) -> str:
         return json.dumps({key: value for key, value in vars(self).items() if key != "within"})

@@ -19,6 +19,7 @@ from ltbench.request import View
 from ltbench.seeds import generator
 from ltbench.train.augment import Augmenter, Draws, normalise
 from ltbench.train.given import Ticket
+from ltbench.train.one_kernel import OneKernel
 from ltbench.train.simclr import Simclr
 from ltbench.train.strong import STRONG
 
@@ -56,7 +57,8 @@ class Feed(Protocol):
 class Normalising:
     """Inputs from uint8 images: augmented where a view is still to be made, then normalised.
 
-    mean, std: (3,) float32 in units of the full range.
+    mean, std: (3,) float32 in units of the full range. one_kernel: both in one, compiled, where the recipe
+    only moves pixels; the same bits.
     """
 
     def __init__(
@@ -67,22 +69,24 @@ class Normalising:
         std: Tensor,
         seed: int,
         device: torch.device,
+        one_kernel: bool = False,
     ) -> None:
         self.recipe, self.image_size, self.seed, self.device = recipe, image_size, seed, device
         self.mean, self.std = mean.to(device), std.to(device)
         self.augmenter = Augmenter(recipe, image_size, device)
+        self.one_kernel = OneKernel(image_size, self.mean, self.std) if one_kernel else None
 
     def normalised(self, raw: Tensor, ticket: Ticket) -> Tensor:
         """``raw`` (B, 3, S, S) uint8: the ticket's images, on the device."""
-        views = [
-            normalise(
-                self.augmenter.apply(raw, view) if isinstance(view, Draws) else view,
-                self.mean,
-                self.std,
-            )
-            for view in ticket.views
-        ]
+        views = [self._normalised(raw, view) for view in ticket.views]
         return views[0] if len(views) == 1 else torch.cat(views)
+
+    def _normalised(self, raw: Tensor, view: Draws | Tensor) -> Tensor:
+        if not isinstance(view, Draws):
+            return normalise(view, self.mean, self.std)
+        if self.one_kernel is not None:
+            return self.one_kernel(raw, view)
+        return normalise(self.augmenter.apply(raw, view), self.mean, self.std)
 
     def view(self, view: View, n: int, rng: torch.Generator) -> _MakeView:
         """How an epoch's images are moved within the step, or the pixels of a view that is made before."""
@@ -141,8 +145,9 @@ class ResidentFeed(Normalising):
         std: Tensor,
         seed: int,
         device: torch.device,
+        one_kernel: bool = False,
     ) -> None:
-        super().__init__(recipe, images.shape[-1], mean, std, seed, device)
+        super().__init__(recipe, images.shape[-1], mean, std, seed, device, one_kernel)
         self.images = images.to(device)
 
     def tickets(

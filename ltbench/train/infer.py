@@ -14,6 +14,7 @@ from ltbench.data.dataset import Dataset, Images
 from ltbench.errors import ContractError
 from ltbench.models.fold import folded
 from ltbench.models.frozen import FrozenNetwork
+from ltbench.train.arithmetic import tf32
 from ltbench.train.augment import normalise
 from ltbench.train.frozen_feed import LARGEST_BATCH
 
@@ -24,7 +25,7 @@ ACCELERATOR_BATCH = 1000
 
 
 class Inference:
-    """A network with its normalisation; logits are float32 whatever it was trained in.
+    """A network with its normalisation; logits are float32, without TF32, whatever it was trained in.
 
     Where it takes frozen features, float16, these are given to it in place of images, as they are.
     """
@@ -51,6 +52,16 @@ class Inference:
 
         ``bf16``: the convolutions run in bfloat16; for stored views only, where a protocol says so.
         """
+        with tf32(convolutions=False):
+            return self._of_all(read, count, progress, bf16)
+
+    def _of_all(
+        self,
+        read: Callable[[slice], Images],
+        count: int,
+        progress: Callable[[int, int], None],
+        bf16: bool,
+    ) -> Tensor:
         network = folded(self.network.eval())  # now: whoever holds the network may have changed it
         slices = [slice(i, min(i + self.batch, count)) for i in range(0, count, self.batch)]
         batches = (torch.from_numpy(np.array(read(chosen))) for chosen in slices)
@@ -68,7 +79,10 @@ class Inference:
         parts = []
         for start in range(0, count, self.batch):
             images = torch.from_numpy(np.array(read(slice(start, min(start + self.batch, count)))))
-            with torch.no_grad():  # a method may do with them what it likes
+            with (
+                torch.no_grad(),
+                tf32(convolutions=False),
+            ):  # a method may do with them what it likes
                 inputs = self._inputs(images)
                 parts.append(self.network.with_features(inputs)[1].cpu())  # type: ignore[operator]
         return torch.cat(parts)

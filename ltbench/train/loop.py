@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,14 +18,17 @@ from ltbench.errors import ContractError, DivergedError, InputError, Interrupted
 from ltbench.method import Method
 from ltbench.models.assemble import assemble, build_extra
 from ltbench.models.build import Wanted
+from ltbench.models.grouped import can_group, forward_of
 from ltbench.models.network import ExpertNetwork
 from ltbench.models.pretrained import PretrainedFile, start_from_file
 from ltbench.protocol.protocol import Recipe
 from ltbench.request import View, sampler_exponent
 from ltbench.seeds import generator, seed_for
 from ltbench.settings import identity_of
+from ltbench.train.arithmetic import IEEE, tf32, tf32_flags
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
-from ltbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ltbench.train.checkpoint import NOT_RECORDED, Progress, load_checkpoint, save_checkpoint
+from ltbench.train.compiling import compiled
 from ltbench.train.divided_step import DividedStep
 from ltbench.train.division import divide
 from ltbench.train.feature_start import begin_on_features
@@ -36,7 +40,8 @@ from ltbench.train.phases import PhaseSpan, phase_spans
 from ltbench.train.precision import check_precision
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import phase_rate
-from ltbench.train.step import GraphedStep, Step, compiled
+from ltbench.train.speed import PLAIN, Speed
+from ltbench.train.step import GraphedStep, Step
 from ltbench.train.streamed import Streamed, StreamedFeed
 from ltbench.train.team import ALONE, Team
 
@@ -63,8 +68,8 @@ class TrainingJob:
     seed: int
     device: torch.device
     precision: str = "float32"
-    compile: bool = False
-    cuda_graph: bool = False
+    speed: Speed = PLAIN
+    """As asked for; what has nothing to work on in this network is left out."""
     folder: Path | None = None
     before: tuple[Method[Any], ...] = ()
     """The methods of the networks that it starts from, oldest first."""
@@ -82,10 +87,11 @@ class TrainingJob:
     team: Team = ALONE
     """The processes that train together; the first one reports and writes."""
 
-    def feed(self) -> Feed:
+    def feed(self, *, one_kernel: bool = False) -> Feed:
+        """one_kernel: crop, flip, rotation and normalisation of a batch are compiled into one."""
         if isinstance(self.images, FeatureRows):
             return FeatureFeed(self.images, self.seed, self.device)
-        rest = (self.recipe, self.mean, self.std, self.seed, self.device)
+        rest = (self.recipe, self.mean, self.std, self.seed, self.device, one_kernel)
         if isinstance(self.images, Streamed):
             return StreamedFeed(self.images, *rest)
         return ResidentFeed(self.images, *rest)
@@ -100,6 +106,26 @@ class Hooks:
 
 
 def train(
+    job: TrainingJob, hooks: Hooks, environment: dict[str, Any]
+) -> tuple[ExpertNetwork, Progress]:
+    """As :func:`_train`, with TF32 set: PyTorch's default, or never where ``precision`` says so."""
+    with tf32(convolutions=job.precision != IEEE):
+        if job.device.type == "cuda":
+            environment = environment | cuda_facts()
+        return _train(job, hooks, environment)
+
+
+def cuda_facts() -> dict[str, Any]:
+    """What decides the last bits on a GPU besides its name: told with the environment."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    return {
+        "tf32": tf32_flags(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "deterministic": deterministic or torch.backends.cudnn.deterministic,
+    }
+
+
+def _train(
     job: TrainingJob, hooks: Hooks, environment: dict[str, Any]
 ) -> tuple[ExpertNetwork, Progress]:
     """Trains to the last epoch, resuming from the folder's checkpoint where there is one.
@@ -126,9 +152,10 @@ def train(
     extra = build_extra(job.method, network, seed_for("build", job.seed))
     spans = _spans(job)
     if not spans:  # there may be no weight at all that an optimiser could have
-        return network, Progress(environments=[environment])
+        return network, Progress(environments=[{**environment, **PLAIN.facts()}])
     parts = Parts(network, extra)
-    optimizer = _optimizer(parts, job.recipe, job.device)
+    speed = job.speed.where(groupable=can_group(network), moves=_moves(job))
+    optimizer = _optimizer(parts, job.recipe, job.device, in_tensor=speed.cuda_graph)
     progress = Progress()
     # The first process first: it puts a damaged file aside.
     for rank in range(job.team.size):
@@ -136,9 +163,14 @@ def train(
             progress = load_checkpoint(job.folder, job.trial, network, optimizer, extra) or progress
         job.team.wait()
     check_agreed(job.team, progress)
+    environment = {**environment, **speed.facts()}
+    refused = progress.not_recorded  # by the process before, which told so
+    if speed.cuda_graph and speed.gives_up and refused:
+        speed = dataclasses.replace(speed, cuda_graph=False)
+        environment |= {"cuda_graph": False, NOT_RECORDED: refused}
     if environment not in progress.environments:
         progress.environments.append(environment)
-    loop = _Loop(job, hooks, network, parts, optimizer, progress)
+    loop = _Loop(job, hooks, network, parts, optimizer, progress, speed)
     try:
         for span in spans:
             if span.start + span.epochs <= progress.epochs_done:
@@ -187,8 +219,18 @@ def _reset_heads(job: TrainingJob, network: ExpertNetwork, span: PhaseSpan) -> N
         begin_on_features(network, job.images, job.labels, len(job.method.counts), job.init)
 
 
-def _optimizer(parts: Parts, recipe: Recipe, device: torch.device) -> torch.optim.SGD:
-    """``scale`` of a group: its learning rate over that of the rest."""
+def _moves(job: TrainingJob) -> bool:
+    """Whether the recipe moves pixels and does no more to them, so that one kernel can do it."""
+    recipe = job.recipe
+    plain = not isinstance(job.images, FeatureRows) and not recipe.augment
+    return plain and bool(recipe.crop_padding or recipe.flip or recipe.rotation)
+
+
+def _optimizer(
+    parts: Parts, recipe: Recipe, device: torch.device, *, in_tensor: bool
+) -> torch.optim.SGD:
+    """``scale`` of a group: its learning rate over that of the rest. in_tensor: rates are tensors on the
+    device, which a recorded step reads anew each time."""
     groups: list[nn.Parameter] | list[dict[str, Any]] = parts.parameters
     if recipe.head_lr is not None or parts.undecayed:
         scale = 1.0 if recipe.head_lr is None else recipe.head_lr / recipe.lr
@@ -199,6 +241,10 @@ def _optimizer(parts: Parts, recipe: Recipe, device: torch.device) -> torch.opti
             {"params": parts.undecayed, "scale": scale, "weight_decay": 0.0},
         ]
         groups = [group for group in every if group["params"]]
+    if in_tensor:
+        listed = groups if groups and isinstance(groups[0], dict) else [{"params": groups}]
+        # One for each group, float32 as fused SGD asks for.
+        groups = [{**g, "lr": torch.tensor(recipe.lr, device=device)} for g in listed]
     return torch.optim.SGD(
         groups,
         lr=recipe.lr,
@@ -207,6 +253,16 @@ def _optimizer(parts: Parts, recipe: Recipe, device: torch.device) -> torch.opti
         weight_decay=recipe.weight_decay,
         fused=device.type in ("cpu", "cuda"),
     )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """``lr`` for every group, times its ``scale``; into the tensor where the rate is one."""
+    for group in optimizer.param_groups:
+        rate = lr * group.get("scale", 1.0)
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 _Pair: TypeAlias = tuple[Ticket, Ticket | None]
@@ -224,16 +280,18 @@ class _Loop:
         parts: Parts,
         optimizer: torch.optim.SGD,
         progress: Progress,
+        speed: Speed,
     ) -> None:
         self.job, self.hooks, self.network, self.parts = job, hooks, network, parts
         self.optimizer, self.progress = optimizer, progress
         self.batches: list[slice] = []
         self.shares: list[slice] = []
-        self.feed: Feed = job.feed()
+        self.feed: Feed = job.feed(one_kernel=speed.compiled_augmentation)
         self.division = divide(job.recipe, job.team.size, job.accumulate)
+        forward = forward_of(network, grouped=speed.grouped_experts)
         made = (
             network,
-            compiled(network) if job.compile else network.with_features,
+            compiled(forward) if speed.compile else forward,
             optimizer,
             job.method,
             self.feed,
@@ -242,7 +300,7 @@ class _Loop:
         )
         step = Step(*made) if self.division.whole else DividedStep(*made, self.division, job.team)
         self.plain_step = step
-        self.step = GraphedStep(step) if job.cuda_graph else step
+        self.step = GraphedStep(step, gives_up=speed.gives_up) if speed.cuda_graph else step
         self.saved_epoch = progress.epochs_done
         self.saved_at = time.monotonic()
         self.saving = 0.0  # seconds that the last checkpoint took
@@ -255,6 +313,7 @@ class _Loop:
             lr = phase_rate(self.job.recipe, span.phase, epoch - span.start, span.epochs)
             loss = self._epoch(span, epoch, lr)
             seconds = self.before + time.monotonic() - self.began
+            self._tell_refusal()
             record = {"epoch": epoch + 1, "loss": loss, "lr": lr, "seconds": round(seconds, 4)}
             self.progress.finish_epoch(epoch, seconds)
             self.progress.history.append(record)
@@ -263,6 +322,13 @@ class _Loop:
             if self._stops() and epoch + 1 < self.job.recipe.epochs:
                 self._checkpoint(force=True)
                 raise InterruptedRun(f"stopped after epoch {epoch + 1} of {self.job.recipe.epochs}")
+
+    def _tell_refusal(self) -> None:
+        """Where steps could not be recorded, the record says so instead of what was tried."""
+        if isinstance(self.step, GraphedStep) and self.step.refused:
+            told = {"cuda_graph": False, NOT_RECORDED: self.step.refused}
+            self.progress.environments[-1] = self.progress.environments[-1] | told
+            self.step = self.plain_step
 
     def _freeze(self, span: PhaseSpan) -> None:
         self.parts.learn(span.phase)
@@ -308,8 +374,7 @@ class _Loop:
         if span.phase.second is not None:
             orders.append(self._order(sampler_exponent(span.phase.second), epoch, "second"))
             second = self._tickets(orders[1], span.phase.views[:1], epoch, "second")
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group.get("scale", 1.0)
+        set_rate(self.optimizer, lr)
         progress = epoch / job.recipe.epochs
         losses: list[Tensor] = []
         if self.progress.step:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ltbench.errors import ContractError
+from ltbench.errors import ContractError, describe
 from ltbench.method import Images, Method, Seen, overrides
 from ltbench.models.network import ExpertNetwork
 from ltbench.train.feed import Feed
@@ -154,30 +154,34 @@ class GraphedStep:
     """The same step, recorded once per situation and replayed: one launch instead of hundreds.
 
     A situation is whatever a recording fixes: the shapes of what it is given (the last batch of an
-    epoch is smaller), the learning rate (eight values in 200 epochs), what the loss takes from ``progress``
-    (:meth:`ltbench.method.Method.loss_stage`) and the phase. The first steps of each run eagerly, so
-    that no step is lost or repeated. What ``Method.draw`` drew is copied in like the images. A loss
+    epoch is smaller), what the loss takes from ``progress`` (:meth:`ltbench.method.Method.loss_stage`) and
+    the phase. Learning rates lie in tensors that a replay reads anew. The first steps of each run eagerly,
+    so that no step is lost or repeated. What ``Method.draw`` drew is copied in like the images. A loss
     that draws random numbers itself is never recorded: a replay would repeat them.
+
+    A step that waits for the device, or chooses by values, cannot be recorded. Nothing of it has run
+    then: with ``gives_up`` this one and all others are eager, and :attr:`refused` says why; without,
+    :class:`ContractError` is raised.
     """
 
-    def __init__(self, step: Step) -> None:
-        self.step = step
+    def __init__(self, step: Step, *, gives_up: bool = False) -> None:
+        self.step, self.gives_up = step, gives_up
         self._recorded: dict[_Situation, _Recorded] = {}
         self.samples = False
         """Whether the loss was seen to draw random numbers, so that every step stays eager."""
+        self.refused = ""
 
     def new_phase(self) -> None:
         """Forgets recordings: other weights learn, or the optimiser's state was cleared."""
         self._recorded.clear()
 
     def __call__(self, given: Given, progress: float, rng: torch.Generator) -> Tensor:
-        if self.samples:
+        if self.samples or self.refused:
             return self.step(given, progress, rng)
-        rates = tuple(group["lr"] for group in self.step.optimizer.param_groups)
         stage = self.step.method.loss_stage(progress)
-        if any((key.rates, key.stage) != (rates, stage) for key in self._recorded):
+        if any(key.stage != stage for key in self._recorded):
             self._recorded.clear()  # the earlier ones do not come back: their memory is freed
-        key = _Situation(rates, stage, given.shapes())
+        key = _Situation(stage, given.shapes())
         if key not in self._recorded:
             self._recorded[key] = _Recorded(CudaGraph(), given)
         return self._advance(self._recorded[key], given, progress, rng)
@@ -198,13 +202,27 @@ class GraphedStep:
             return loss
         if recorded.loss is None:
             self.step.optimizer.zero_grad(set_to_none=True)  # gradients belong to the recording
-            recorded.loss = recorded.graph.record(work)
+            try:
+                recorded.loss = recorded.graph.record(work)
+            except RuntimeError as error:
+                self._refuse(error)
+                return self.step(given, progress, rng)
         recorded.graph.replay()
         return recorded.loss.clone()
 
+    def _refuse(self, error: RuntimeError) -> None:
+        """Gives up recording, if it may. Only CUDA raises RuntimeErrors here; ours are none."""
+        why = describe(error)
+        if not self.gives_up:
+            raise ContractError(
+                f"method {self.step.method.name!r}: its step cannot be recorded as a CUDA graph ({why}); "
+                "--speed plain trains it"
+            ) from error
+        self.refused = why
+        self._recorded.clear()
+
 
 class _Situation(NamedTuple):
-    rates: tuple[float, ...]
     stage: Hashable
     shapes: tuple[tuple[object, ...], ...]
 
@@ -251,8 +269,3 @@ def check_mixed(mixed: object, first: Images, method: Method[Any]) -> None:
     if not fits or targets not in ((batch,), (batch, len(method.counts))):
         got = f"pixels {tuple(mixed.pixels.shape)}, targets {targets}"
         raise ContractError(f"method {method.name!r}: mix returned {got}; {expected}")
-
-
-def compiled(network: ExpertNetwork) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Images to logits and features through torch.compile: the same function up to rounding."""
-    return torch.compile(network.with_features)

@@ -83,8 +83,9 @@ class StreamedFeed(Normalising):
         std: Tensor,
         seed: int,
         device: torch.device,
+        one_kernel: bool = False,
     ) -> None:
-        super().__init__(recipe, images.image_size, mean, std, seed, device)
+        super().__init__(recipe, images.image_size, mean, std, seed, device, one_kernel)
         self.images = images
         self._loaders: dict[tuple[str, ...], _Loader] = {}
 

@@ -176,7 +176,7 @@ WRONG_OPTIONS = {
     "--set data.subset=1,01": r"must differ from one another",
     "--jobs 0": r"jobs = 0 must be a whole number of at least 1",
     "--jobs x": r"'--jobs'",
-    "--precision x": r"'--precision'.*'float32', 'bf16'",
+    "--precision x": r"'--precision'.*'float32', 'tf32', 'bf16'",
     "--mode x": r"'--mode'.*'clean', 'augmented'",
     "--device tpu": r"device 'tpu' must be one of auto, cpu, cuda, mps",
     "--device cpu:x": r"device 'cpu:x'",

@@ -63,7 +63,25 @@ def parse_trial(root: Node) -> Trial:
         carried=parse_carried(root.get("carried_prior")),
         encoder=parse_encoder(data.get("encoder")) if data else None,
         images_fingerprint=optional_text(data, "images_fingerprint") if data else "",
+        arithmetic=_arithmetic(environment) if environment else "",
     )
+
+
+def _arithmetic(environment: Node) -> str:
+    """What float32 meant there. Records of a GPU that tell no more were trained as PyTorch does."""
+    device, told = optional_text(environment, "device"), environment.get("tf32")
+    if told is not None:
+        allowed = [
+            name.replace("_", " ")
+            for name in ("convolutions", "matrix_products")
+            if told.at(name).boolean()
+        ]
+        return f"TF32 in {' and '.join(allowed)}" if allowed else "float32 without TF32"
+    if not device:
+        return ""
+    if device in ("cpu", "mps"):
+        return "float32 without TF32"
+    return "TF32 in convolutions"  # PyTorch's default, which was never changed
 
 
 def parse_failure(root: Node) -> Failure:

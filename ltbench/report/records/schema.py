@@ -243,6 +243,8 @@ class Trial:
     """What made the frozen features it was trained on; None for images."""
     images_fingerprint: str = ""
     """Of the training images that these features were made of; empty for images, or untold."""
+    arithmetic: str = ""
+    """What float32 meant where it was trained; empty where the record does not tell."""
 
     @property
     def members(self) -> int:

@@ -208,6 +208,9 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
         values = sorted({getattr(e.trial, what) for e in evaluations} - {""})
         if len(values) > 1:
             notes.append(f"trained with more than one {what}: {', '.join(values)}")
+    arithmetics = sorted({e.trial.arithmetic for e in evaluations} - {""})
+    if len(arithmetics) > 1 and evaluations[0].precision != "bf16":
+        notes.append(f"trained in more than one arithmetic: {', '.join(arithmetics)}")
     if any(e.trial.training.origin == "imported" for e in evaluations):
         notes.append(
             "rows marked (imported) were scored from logits of models trained elsewhere, whose "

@@ -24,7 +24,7 @@ FULL = Request(
     loaders=3,
     processes=2,
     accumulate=4,
-    compile=True,
+    speed="grouped+compile",
     plugins=("a b.py", "c.toml"),
     overrides={"recipe.epochs": 5, "test.ratios": (2, 2.5), "test.permuted.ratios": "50"},
     mode="augmented",
@@ -41,7 +41,7 @@ def test_everything_that_was_asked_for_is_repeated() -> None:
         *("--set", "recipe.epochs=5", "--set", "test.ratios=2,2.5"),
         *("--set", "test.permuted.ratios=50", "--data-dir", str(here / "im ages")),
         *("--device", "cpu", "--precision", "bf16", "--jobs", "2", "--loaders", "3"),
-        *("--processes", "2", "--accumulate", "4", "--compile"),
+        *("--processes", "2", "--accumulate", "4", "--speed", "grouped+compile"),
         *("--mode", "augmented", "--arrival", "batch:64", "--arrival", "single"),
         *("--plugin", str(here / "a b.py"), "--plugin", str(here / "c.toml")),
     )

@@ -15,6 +15,7 @@ from ltbench.errors import InterruptedRun
 from ltbench.train.loop import Hooks, TrainingJob
 from tests.unit.train.conftest import COUNTS
 from tests.unit.train.test_hooks import equal, run
+from tests.unit.train.test_step import GRAPH
 from tests.unit.train.test_step import graphs as graphs  # a fixture
 
 MakeJob = Callable[..., TrainingJob]
@@ -73,7 +74,7 @@ def test_a_recorded_training_has_the_bits_of_the_eager_one(
     make_job: MakeJob, graphs: list[Any], row: str
 ) -> None:
     eager = run(job(make_job, row, epochs=24))
-    recorded = run(job(make_job, row, epochs=24, cuda_graph=True))
+    recorded = run(job(make_job, row, epochs=24, speed=GRAPH))
     assert equal(eager[0], recorded[0])
     assert sum(graph.replayed for graph in graphs) > 40
 

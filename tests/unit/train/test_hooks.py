@@ -16,6 +16,7 @@ from ltbench.train.checkpoint import Progress
 from ltbench.train.loop import Hooks, TrainingJob, train
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import phase_rate
+from ltbench.train.speed import Speed
 from tests.unit.train.test_step import graphs as graphs  # a fixture
 
 MakeJob = Callable[..., TrainingJob]
@@ -127,7 +128,9 @@ def test_a_recorded_training_has_the_bits_of_the_eager_one(
     """Randomness is drawn outside and copied in: nothing stays eager."""
     constant = type("Constant", (Everything,), {"loss_stage": lambda self, progress: 0})
     jobs = [
-        make_job(constant(COUNTS, NoHyper()), epochs=24, batch_size=4, cuda_graph=graph)
+        make_job(
+            constant(COUNTS, NoHyper()), epochs=24, batch_size=4, speed=Speed(cuda_graph=graph)
+        )
         for graph in (False, True)
     ]
     eager, recorded = run(jobs[0]), run(jobs[1])

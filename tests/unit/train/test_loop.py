@@ -24,6 +24,7 @@ from ltbench.train.checkpoint import FILE, Progress
 from ltbench.train.loop import Hooks, TrainingJob, resolved_recipe, train
 from ltbench.train.sampler import epoch_order
 from ltbench.train.schedule import learning_rate
+from ltbench.train.speed import PLAIN
 
 MakeJob = Callable[..., TrainingJob]
 STAGES = (
@@ -70,7 +71,7 @@ def test_training_lowers_the_loss_and_records_every_epoch(make_job: MakeJob) -> 
     assert progress.history == seen
     assert [record["epoch"] for record in seen] == list(range(1, 13))
     assert seen[-1]["loss"] < 0.8 * seen[0]["loss"]
-    assert progress.environments == [{"host": "here"}]
+    assert progress.environments == [{"host": "here", **PLAIN.facts()}]
 
 
 @pytest.mark.parametrize("method", ["ce", "balanced-softmax", "ride", "sade"])
@@ -291,7 +292,7 @@ def test_environments_are_collected_once_each(make_job: MakeJob) -> None:
         with pytest.raises(InterruptedRun):
             train(job, stop_after(1), {"host": host})
     _, progress = train(job, Hooks(), {"host": "a"})
-    assert progress.environments == [{"host": "a"}, {"host": "b"}]
+    assert [each["host"] for each in progress.environments] == ["a", "b"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "other trial"])

@@ -13,6 +13,7 @@ from ltbench.errors import InterruptedRun
 from ltbench.models.build import build_network
 from ltbench.train.loop import Hooks, TrainingJob
 from tests.unit.train.test_hooks import equal, run
+from tests.unit.train.test_step import GRAPH
 from tests.unit.train.test_step import graphs as graphs  # a fixture
 
 MakeJob = Callable[..., TrainingJob]
@@ -36,7 +37,7 @@ def test_a_recorded_training_has_the_bits_of_the_eager_one(
 ) -> None:
     eager = run(job(make_job, name, epochs=16, batch_size=6))
     assert not graphs
-    recorded = run(job(make_job, name, epochs=16, batch_size=6, cuda_graph=True))
+    recorded = run(job(make_job, name, epochs=16, batch_size=6, speed=GRAPH))
     assert equal(eager[0], recorded[0])
     assert [e["loss"] for e in eager[1].history] == [e["loss"] for e in recorded[1].history]
     assert sum(graph.replayed for graph in graphs) > 15  # nothing was left eager

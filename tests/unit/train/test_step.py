@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ltbench.errors import ContractError, InterruptedRun
 from ltbench.train import step as module
+from ltbench.train.checkpoint import FILE
 from ltbench.train.loop import Hooks, TrainingJob, train
+from ltbench.train.speed import Speed
 
 MakeJob = Callable[..., TrainingJob]
+GRAPH = Speed(cuda_graph=True)
 
 
 class StandIn:
@@ -69,7 +73,7 @@ def test_a_recorded_training_has_the_bits_of_the_eager_one(
 ) -> None:
     eager = run(make_job(method, epochs=20))
     assert not graphs
-    recorded = run(make_job(method, epochs=20, cuda_graph=True))
+    recorded = run(make_job(method, epochs=20, speed=GRAPH))
     assert equal(eager[0], recorded[0])
     assert eager[1] == recorded[1]
     assert sum(graph.replayed for graph in graphs) > 20
@@ -82,16 +86,69 @@ def test_strong_augmentation_is_recorded_with_its_draws(
 ) -> None:
     monkeypatch.setattr("ltbench.train.strong._chooses_rows", lambda device: False)
     eager = run(make_job("ce", epochs=8, augment="autoaugment+cutout"))
-    recorded = run(make_job("ce", epochs=8, augment="autoaugment+cutout", cuda_graph=True))
+    recorded = run(make_job("ce", epochs=8, augment="autoaugment+cutout", speed=GRAPH))
     assert equal(eager[0], recorded[0])
     assert eager[1] == recorded[1]
     assert sum(graph.replayed for graph in graphs) > 4
 
 
-def test_a_new_learning_rate_is_recorded_anew(make_job: MakeJob, graphs: list[StandIn]) -> None:
-    """Warm-up of one epoch, full rate, two milestones: three rates, two batch sizes each."""
-    run(make_job("ce", epochs=20, warmup_epochs=1, cuda_graph=True))
-    assert len(graphs) == 6
+@pytest.mark.parametrize("head_lr", [None, 0.02])
+def test_a_new_learning_rate_needs_no_new_recording(
+    make_job: MakeJob, graphs: list[StandIn], head_lr: float | None
+) -> None:
+    """Warm-up of four epochs and two milestones: six rates (of heads others), and two batch sizes."""
+    settings = {"epochs": 24, "warmup_epochs": 4, "head_lr": head_lr}
+    eager, told = train(make_job("sade", **settings), Hooks(), {})
+    network, progress = train(make_job("sade", **settings, speed=GRAPH), Hooks(), {})
+    assert len({record["lr"] for record in told.history}) == 6
+    assert told.history[0]["lr"] == progress.history[0]["lr"]  # a number, not a tensor
+    assert len(graphs) == 2
+    assert equal(eager.state_dict(), network.state_dict())
+
+
+def test_rates_in_tensors_change_no_checkpoint(make_job: MakeJob, graphs: list[StandIn]) -> None:
+    """What an eager process left is gone on with by recorded steps, and the other way round."""
+    whole = run(make_job("ce", epochs=6))[0]
+    for first, second in ((GRAPH, Speed()), (Speed(), GRAPH)):
+        done: list[int] = []
+        hooks = Hooks(lambda record, done=done: done.append(1), lambda done=done: len(done) >= 3)  # type: ignore[misc]
+        with pytest.raises(InterruptedRun):
+            train(make_job("ce", epochs=6, store=True, speed=first), hooks, {})
+        job = make_job("ce", epochs=6, store=True, speed=second)
+        assert job.folder is not None
+        assert equal(whole, run(job)[0])
+        (job.folder / FILE).unlink()
+
+
+class Refusing(StandIn):
+    """As CUDA where a step waits for the device while it is recorded."""
+
+    def record(self, work: Callable[[], Tensor]) -> Tensor:
+        raise RuntimeError(
+            "CUDA error: operation not permitted when stream is capturing\nmore of it"
+        )
+
+
+def test_a_step_that_cannot_be_recorded_stays_eager_and_the_record_says_why(
+    make_job: MakeJob, graphs: list[StandIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CudaGraph", Refusing)
+    eager = run(make_job("ce", epochs=12))
+    job = make_job("ce", epochs=12, speed=Speed(cuda_graph=True, gives_up=True))
+    network, progress = train(job, Hooks(), {})
+    assert equal(eager[0], network.state_dict())
+    (environment,) = progress.environments
+    assert environment["cuda_graph"] is False
+    why = "RuntimeError: CUDA error: operation not permitted when stream is capturing"
+    assert environment["cuda_graph_refused"] == why
+
+
+def test_who_asked_for_recordings_by_name_is_told_that_there_are_none(
+    make_job: MakeJob, graphs: list[StandIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CudaGraph", Refusing)
+    with pytest.raises(ContractError, match=r"'ce': its step cannot be recorded .* --speed plain"):
+        run(make_job("ce", epochs=12, speed=GRAPH))
 
 
 def test_a_new_stage_of_the_loss_is_recorded_anew(
@@ -106,12 +163,12 @@ def test_a_new_stage_of_the_loss_is_recorded_anew(
     toy.replace = halved_late
     settings = {"epochs": 6, "batch_size": 3, "milestones": (0.99,)}
     eager = run(make_job(toy, **settings))
-    recorded = run(make_job(toy, **settings, cuda_graph=True))
+    recorded = run(make_job(toy, **settings, speed=GRAPH))
     assert equal(eager[0], recorded[0])
     assert len(graphs) == 6
     # A method that names a stage wrongly would train on with the recorded loss: the test can fail.
     monkeypatch.setattr(type(toy), "loss_stage", lambda self, progress: 0)
-    assert not equal(eager[0], run(make_job(toy, **settings, cuda_graph=True))[0])
+    assert not equal(eager[0], run(make_job(toy, **settings, speed=GRAPH))[0])
 
 
 def test_a_loss_that_samples_is_never_recorded(
@@ -122,7 +179,7 @@ def test_a_loss_that_samples_is_never_recorded(
 
     toy.replace = noisy
     eager = run(make_job(toy, epochs=6))
-    recorded = run(make_job(toy, epochs=6, cuda_graph=True))
+    recorded = run(make_job(toy, epochs=6, speed=GRAPH))
     assert equal(eager[0], recorded[0])
     assert [graph.work for graph in graphs] == [None]
 
@@ -131,7 +188,7 @@ def test_a_recording_keeps_no_batch_of_the_caller(
     make_job: MakeJob, graphs: list[StandIn], toy: Any
 ) -> None:
     """Losses are cloned: the tensor that a replay fills is filled again by the next."""
-    losses = run(make_job(toy, epochs=12, cuda_graph=True))[1]
+    losses = run(make_job(toy, epochs=12, speed=GRAPH))[1]
     assert len(set(losses)) == 12
 
 
@@ -140,6 +197,6 @@ def test_a_recording_keeps_no_batch_of_the_caller(
 def test_real_cuda_graphs_train_like_eager_steps(make_job: MakeJob, method: str) -> None:
     device = torch.device("cuda")
     eager = run(make_job(method, epochs=20, device=device))
-    recorded = run(make_job(method, epochs=20, device=device, cuda_graph=True))
+    recorded = run(make_job(method, epochs=20, device=device, speed=GRAPH))
     for name, expected in eager[0].items():
         assert torch.allclose(recorded[0][name], expected, atol=1e-4, rtol=1e-3), name
