@@ -5,8 +5,8 @@
 A life is a small study in an empty folder with an empty cache: images are decoded, two methods trained,
 views rendered, logits stored, rows evaluated, and a report written. At a random moment SIGKILL meets the
 command, the worker or all of their processes; the same command follows, until the study is done. Then
-everything that has to be equal is compared with the study that nobody disturbed, bit for bit. Each kill is a line of
-``kills.jsonl``: the next piece goes on after it.
+everything that has to be equal is compared with the study that nobody disturbed, bit for bit. Each kill
+is a line of ``kills.jsonl``: the next piece goes on after it.
 
 Moments are drawn in two ways, in turn: uniform over the time that the command takes, and within a phase,
 found by the files that it is writing, so that short phases are met as often as long ones.
@@ -195,7 +195,7 @@ def storm(
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Goes on with the storm in ``folder`` until ``kills`` are done or ``seconds`` have passed, at the end
-    of a life; what came of it so far. Raises ``AssertionError`` where a life ends otherwise than undisturbed."""
+    of a life; what came of it so far. Raises ``AssertionError`` where a life ends otherwise."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     calm = folder / "calm.json"

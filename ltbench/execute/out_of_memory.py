@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ltbench.errors import InputError
 from ltbench.execute.job import Job
 from ltbench.train.division import divide
+from ltbench.train.speed import parse_speed
 
 _WORDS = re.compile(
     r"DefaultCPUAllocator: (can't allocate|not enough) memory|not enough memory: you tried to allocate"
@@ -56,8 +57,8 @@ def needs_less(job: Job, *, trained: bool) -> str:
 def _training(job: Job) -> Iterator[str]:
     settings, recipe = job.settings, job.protocol.recipe_for(job.training)
     parts = _next_parts(job)
-    if settings.cuda_graph:
-        yield "no --cuda-graph (then --accumulate is possible)"
+    if "graph" in parse_speed(settings.speed):
+        yield "--speed auto (then --accumulate is possible)"
     elif parts:
         yield f"--accumulate {parts} (it keeps the batch of {recipe.batch_size})"
     elif recipe.norm_batch is None and recipe.batch_size % 2 == 0:

@@ -11,7 +11,14 @@ from functools import cached_property
 from ltbench.report.records.bias import BiasEstimate
 from ltbench.report.records.latest import duplicate_notes, latest, order
 from ltbench.report.records.names import digest, distribution_order
-from ltbench.report.records.schema import Distribution, Draw, Evaluation, Failure, Training
+from ltbench.report.records.schema import (
+    Diagnostics,
+    Distribution,
+    Draw,
+    Evaluation,
+    Failure,
+    Training,
+)
 from ltbench.report.rows.summary import Summary, mean_of, summarise
 from ltbench.trial.endings import ENDINGS
 
@@ -93,6 +100,27 @@ class Row:
 
     def n_draws(self, distribution: str) -> set[int]:
         return {len(found.draws) for found in self.results.get(distribution, {}).values()}
+
+    @cached_property
+    def diagnostics(self) -> tuple[tuple[str, int, Diagnostics], ...]:
+        """(test set, seed, what its strategy told) of every draw that has it."""
+        return tuple(
+            (name, seed, draw.diagnostics)
+            for name, by_seed in self.results.items()
+            for seed, distribution in by_seed.items()
+            for draw in distribution.draws
+            if draw.diagnostics is not None
+        )
+
+    def told_where(self, fact: Callable[[Diagnostics], bool]) -> list[tuple[str, int]]:
+        """Test set and seed of the draws whose diagnostics have ``fact``; kept, every table asks."""
+        if fact not in self._told:
+            self._told[fact] = [(name, seed) for name, seed, d in self.diagnostics if fact(d)]
+        return self._told[fact]
+
+    @cached_property
+    def _told(self) -> dict[Callable[[Diagnostics], bool], list[tuple[str, int]]]:
+        return {}
 
     def failure_text(self) -> str:
         """``"1/3 diverged"``: of all seeds that were tried, those that have no result."""

@@ -43,16 +43,10 @@ def detail_notes(section: Section, rows: Sequence[Row]) -> list[str]:
 
 
 def _notes(section: Section, row: Row, facts: Sequence[tuple[str, Fact]]) -> list[str]:
-    found = [
-        (name, seed, draw.diagnostics)
-        for name, by_seed in row.results.items()
-        for seed, distribution in by_seed.items()
-        for draw in distribution.draws
-        if draw.diagnostics is not None
-    ]
+    found = row.diagnostics
     notes = []
     for text, fact in facts:
-        hits = [(name, seed) for name, seed, told in found if fact(told)]
+        hits = row.told_where(fact)
         if hits:
             names = [test.short for test in section.test_sets if test.name in {n for n, _ in hits}]
             seeds = counted(len({s for _, s in hits}), len({s for _, s, _ in found}), "seed")
