@@ -54,7 +54,7 @@ def test_f20_members_that_leave_the_folder_are_not_followed(
         info = hostile(kind, outside)
         tar.addfile(info, io.BytesIO(b"evil") if info.size else None)
     known(monkeypatch, path)
-    with pytest.raises(DataError, match="lacks .*train"):
+    with pytest.raises(DataError, match=r"lacks .*train"):
         open_data(CONFIG, path.parent)
     assert not outside.exists()
 
@@ -79,7 +79,7 @@ def test_f18_an_archive_cut_short_is_one_line(
     path = tmp_path / "mine" / ARCHIVES["cifar100"].filename
     write_archive(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DataError, match="wrong checksum, expected md5 .*, got "):
+    with pytest.raises(DataError, match=r"wrong checksum, expected md5 .*, got "):
         open_data(CONFIG, path.parent)
     known(monkeypatch, path)
     with pytest.raises(DataError, match="is not a readable archive") as caught:

@@ -13,7 +13,7 @@ PAGE = FOLDER.parents[1] / "docs" / "reliability.md"
 FAULTS = range(1, 26)
 
 
-def tests() -> dict[int, set[str]]:
+def named_tests() -> dict[int, set[str]]:
     """By fault the names ``test_x.py::test_fNN_y`` of functions at the top of the files."""
     found: dict[int, set[str]] = {}
     for path in sorted(FOLDER.glob("test_*.py")):
@@ -41,11 +41,11 @@ def test_every_fault_has_a_row_and_no_other() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_row_names_the_tests_of_its_fault(fault: int) -> None:
-    named, there = table().get(fault, []), tests().get(fault, set())
+    named, there = table().get(fault, []), named_tests().get(fault, set())
     assert there, f"no test in tests/faults is called test_f{fault:02}_..."
     assert len(named) == len(set(named))
     assert set(named) == there
 
 
 def test_no_test_is_of_a_fault_that_is_not_listed() -> None:
-    assert set(tests()) <= set(FAULTS)
+    assert set(named_tests()) <= set(FAULTS)
