@@ -47,12 +47,15 @@ def path_from(path: Path, folder: Path) -> str:
     return Path(found).as_posix()
 
 
-def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
+def write_atomically(
+    path: Path, write: Callable[[Path], None], *, durable: bool = True, needed: int = 0
+) -> None:
     """Calls ``write`` on a temporary name in the same folder, syncs it and renames it to ``path``, where
     :func:`guarded` lets it.
 
     Not ``durable``: without waiting for the disk, for files that are easily made again.
-    Raises :class:`LtbenchError` naming the file where the disk is full.
+    needed: the bytes that will be written, where they are known before. Raises :class:`LtbenchError`
+    naming the file and these bytes where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -71,7 +74,8 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if _is_disk_full(error):
-            raise LtbenchError(f"no space left on the disk while writing {path}") from error
+            told = f"; {needed:,} bytes are needed" if needed else ""
+            raise LtbenchError(f"no space left on the disk while writing {path}{told}") from error
         raise
 
 
@@ -98,7 +102,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
-    write_atomically(path, lambda temporary: _write(temporary, content), durable=durable)
+    write_atomically(
+        path, lambda temporary: _write(temporary, content), durable=durable, needed=len(content)
+    )
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -12,7 +12,6 @@ from functools import partial
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ltbench.data.cache import cache_root
@@ -28,10 +27,9 @@ from ltbench.evaluate.view_images import (
 )
 from ltbench.evaluate.view_processes import render_missing
 from ltbench.features.dataset import FeatureDataset
-from ltbench.files import write_atomically
 from ltbench.protocol.protocol import ViewsConfig
 from ltbench.train.infer import Inference
-from ltbench.trial.tensor_file import Pieces, read_tensors, write_pieces
+from ltbench.trial.tensor_file import Pieces, read_tensors, write_pieces, write_sealed
 from ltbench.trial.trial import content_hash
 
 Report = Callable[[str, int, int], None]
@@ -84,7 +82,7 @@ class ViewLogits:
 
         if not is_large(2 * count, *self._shape):
             logits = torch.stack([inference(side, count, told, bf16=bf16) for side in sides])
-            write_atomically(path, lambda temporary: save_file({"logits": logits}, temporary))
+            write_sealed(path, {"logits": logits})
             return logits
         shape = (2, count, *self._shape)
         parts = (
@@ -92,7 +90,7 @@ class ViewLogits:
             for side in sides
             for part in logits_in_pieces(inference, side, count, told, bf16=bf16, most=_MOST_HALF)
         )
-        write_pieces(path, {"logits": Pieces(shape, torch.float16, parts)})
+        write_pieces(path, {"logits": Pieces(shape, torch.float16, parts)}, sealed=True)
         return read_tensors(path)["logits"]
 
     def _sides(self, k: int) -> list[Read]:

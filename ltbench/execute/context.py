@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ltbench.backbone import ChosenBackbone
@@ -23,14 +22,13 @@ from ltbench.execute.features import with_dim
 from ltbench.execute.job import Job, trial_folder
 from ltbench.execute.lineage import Ancestry, Training, ancestry
 from ltbench.features.dataset import FeatureDataset
-from ltbench.files import write_atomically
 from ltbench.method import Method
 from ltbench.models.chosen import chosen_backbone
 from ltbench.protocol.protocol import DataConfig, Protocol
 from ltbench.registry import Plugin, Registries, load_registries
 from ltbench.task import Task, build_task
 from ltbench.trial.environment import resolve_device
-from ltbench.trial.tensor_file import read_tensors
+from ltbench.trial.tensor_file import read_tensors, write_sealed
 from ltbench.trial.trial import Trial
 
 Emit = Callable[[dict[str, Any]], None]
@@ -126,7 +124,7 @@ def now() -> str:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    write_atomically(path, lambda temporary: save_file(tensors, temporary))
+    write_sealed(path, tensors)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

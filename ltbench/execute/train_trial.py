@@ -173,7 +173,7 @@ def _store_logits(
             yield part
 
     whole = {name: Pieces.whole(logits) for name, logits in holdout.items()}
-    write_pieces(path, {"logits": Pieces(shape, torch.float32, parts()), **whole})
+    write_pieces(path, {"logits": Pieces(shape, torch.float32, parts()), **whole}, sealed=True)
     return holdout.get("holdout")
 
 

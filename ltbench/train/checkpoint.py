@@ -85,7 +85,11 @@ def save_checkpoint(
     if keep_last and (folder / FILE).exists():
         ask_guards(folder)
         (folder / FILE).replace(folder / PREVIOUS)
-    write_atomically(folder / FILE, lambda path: save_file(tensors, path, metadata=header))
+    write_atomically(
+        folder / FILE,
+        lambda path: save_file(tensors, path, metadata=header),
+        needed=sum(tensor.nbytes for tensor in tensors.values()),
+    )
 
 
 def _modules(network: nn.Module, extra: nn.Module | None) -> dict[str, nn.Module]:

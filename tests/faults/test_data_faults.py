@@ -140,7 +140,7 @@ def fails(server: Server, archive: Archive, cache: Path, *texts: str) -> None:
     assert not describe(CONFIG).ready
 
 
-def test_wrong_checksum(archive: Archive, server: Server, cache: Path) -> None:
+def test_f18_wrong_checksum(archive: Archive, server: Server, cache: Path) -> None:
     middle = len(server.body) // 2
     flipped = bytes([server.body[middle] ^ 1])
     server.body = server.body[:middle] + flipped + server.body[middle + 1 :]
@@ -148,31 +148,31 @@ def test_wrong_checksum(archive: Archive, server: Server, cache: Path) -> None:
     fails(server, archive, cache, "wrong checksum", f"expected md5 {archive.md5}, got {got}")
 
 
-def test_web_page(archive: Archive, server: Server, cache: Path) -> None:
+def test_f18_web_page(archive: Archive, server: Server, cache: Path) -> None:
     server.body = b"\n <!DOCTYPE html><html>please log in</html>"
     fails(server, archive, cache, "web page")
 
 
-def test_truncated(archive: Archive, server: Server, cache: Path) -> None:
+def test_f18_truncated(archive: Archive, server: Server, cache: Path) -> None:
     size = len(server.body)
     server.announced, server.body = size, server.body[: size // 2]
     fails(server, archive, cache, "the connection ended early")
 
 
-def test_empty_answer_and_error_status(archive: Archive, server: Server, cache: Path) -> None:
+def test_f18_empty_answer_and_error_status(archive: Archive, server: Server, cache: Path) -> None:
     server.body = b""
     fails(server, archive, cache, "wrong checksum", "(0 bytes)")
     server.status, server.requests = 404, 0
     fails(server, archive, cache, "HTTP Error 404")
 
 
-def test_no_server(archive: Archive, server: Server, cache: Path) -> None:
+def test_f18_no_server(archive: Archive, server: Server, cache: Path) -> None:
     server.shutdown()
     server.server_close()
     fails(server, archive, cache, "refused")
 
 
-def test_other_kinds_of_address_are_refused(
+def test_f18_other_kinds_of_address_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LTBENCH_MIRROR", "file:///etc")
@@ -180,7 +180,7 @@ def test_other_kinds_of_address_are_refused(
         download("https://example.org/passwd", tmp_path / "x", "0" * 32)
 
 
-def test_archive_of_the_user_with_a_wrong_checksum_is_not_opened(tmp_path: Path) -> None:
+def test_f21_archive_of_the_user_with_a_wrong_checksum_is_not_opened(tmp_path: Path) -> None:
     sentinel = tmp_path / "executed"
     folder = tmp_path / "mine"
     write_archive(folder / ARCHIVES["cifar100"].filename, Hostile(sentinel))
@@ -191,7 +191,7 @@ def test_archive_of_the_user_with_a_wrong_checksum_is_not_opened(tmp_path: Path)
     assert not sentinel.exists()
 
 
-def test_hostile_pickle_behind_right_checksums(
+def test_f21_hostile_pickle_behind_right_checksums(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sentinel = tmp_path / "executed"
@@ -221,12 +221,12 @@ def test_hostile_pickle_behind_right_checksums(
         b"\x80\x02]",
     ],
 )
-def test_everything_but_arrays_is_refused(content: bytes) -> None:
+def test_f21_everything_but_arrays_is_refused(content: bytes) -> None:
     with pytest.raises(DataError, match="here is refused, it is not a plain pickle of arrays"):
         load_arrays(content, "here")
 
 
-def test_hostile_object_array_in_the_cache(
+def test_f21_hostile_object_array_in_the_cache(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "mine" / ARCHIVES["cifar100"].filename

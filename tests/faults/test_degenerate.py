@@ -83,7 +83,7 @@ def report_texts(results: Path) -> dict[str, str]:
     return found
 
 
-def test_an_image_folder_from_end_to_end(ltbench: CommandLine, tmp_path: Path) -> None:
+def test_f23_an_image_folder_from_end_to_end(ltbench: CommandLine, tmp_path: Path) -> None:
     """No few-shot class, and a class without test images: n/a, never NaN."""
     counts = {"bar": (40, 6), "circle": (24, 5), "cross": (12, 4), "unseen": (6, 0)}
     write_images(tmp_path / "images", counts)
@@ -123,7 +123,7 @@ def test_an_image_folder_from_end_to_end(ltbench: CommandLine, tmp_path: Path) -
     assert list((results / "report").glob("*/figures/accuracy-per-class.pdf"))
 
 
-def test_groups_without_classes(
+def test_f23_groups_without_classes(
     ltbench_here: CommandLine, quick: list[str], tmp_path: Path
 ) -> None:
     """Every class many-shot, then few-shot, then medium-shot: three variants of one training."""
@@ -163,7 +163,7 @@ def test_groups_without_classes(
         ({"a": (9, 2), "b": (3, 1)}, 2, r"test ratio 2: the smallest class would have no image"),
     ],
 )
-def test_images_that_allow_no_benchmark(
+def test_f23_images_that_allow_no_benchmark(
     counts: dict[str, tuple[int, int]],
     classes: int,
     expected: str,
@@ -179,7 +179,9 @@ def test_images_that_allow_no_benchmark(
     assert not [path for path in results.rglob("*") if path.is_file()]
 
 
-def test_one_image_a_class_and_a_batch_of_one(ltbench_here: CommandLine, tmp_path: Path) -> None:
+def test_f23_one_image_a_class_and_a_batch_of_one(
+    ltbench_here: CommandLine, tmp_path: Path
+) -> None:
     """The smallest that can be: BatchNorm meets a last batch of one image."""
     write_images(tmp_path / "images", {"a": (16, 2), "b": (1, 2)})
     protocol, results = write_protocol(tmp_path, 2), tmp_path / "results"
@@ -192,7 +194,7 @@ def test_one_image_a_class_and_a_batch_of_one(ltbench_here: CommandLine, tmp_pat
     assert ltbench_here("report", "--results", results, "--no-figures").returncode == 0
 
 
-def test_a_damaged_image(ltbench_here: CommandLine, tmp_path: Path) -> None:
+def test_f19_a_damaged_image(ltbench_here: CommandLine, tmp_path: Path) -> None:
     write_images(tmp_path / "images", {"a": (4, 2), "b": (4, 2)})
     (tmp_path / "images" / "train" / "b" / "0.jpg").write_bytes(b"no image")
     protocol, results = write_protocol(tmp_path, 2), tmp_path / "results"

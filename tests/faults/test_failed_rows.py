@@ -46,7 +46,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return [*words, "--results", str(tmp_path / "results")]
 
 
-def test_the_trial_stays_finished_and_the_row_is_tried_again(
+def test_f12_the_trial_stays_finished_and_the_row_is_tried_again(
     asked: list[str], ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
@@ -77,7 +77,7 @@ def test_the_trial_stays_finished_and_the_row_is_tried_again(
     assert "moody" in set(load_results(results).strategy)
 
 
-def test_a_stream_that_fails_is_remembered_apart(
+def test_f12_a_stream_that_fails_is_remembered_apart(
     asked: list[str], ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
     done = ltbench_here(*asked, "--arrival", "batch:64")
@@ -93,7 +93,9 @@ def test_a_stream_that_fails_is_remembered_apart(
     assert not (folder / "failures").exists()
 
 
-def test_a_failed_training_repeats_its_command(ltbench_here: CommandLine, tmp_path: Path) -> None:
+def test_f12_a_failed_training_repeats_its_command(
+    ltbench_here: CommandLine, tmp_path: Path
+) -> None:
     plugin = tmp_path / "bad.py"
     plugin.write_text(
         "from ltbench import Method\n\n"

@@ -94,12 +94,12 @@ def test_a_class_that_is_not_utf8_is_told_with_its_bytes(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux only")
-def test_a_file_that_is_not_utf8_is_read(root: Path) -> None:
+def test_f25_a_file_that_is_not_utf8_is_read(root: Path) -> None:
     (root / "train" / "a" / "0.png").rename(root / "train" / "a" / os.fsdecode(b"\xff.png"))
     assert len(open_data(CONFIG, root).train) == 6
 
 
-def test_one_class_may_be_spelled_in_two_ways(root: Path) -> None:
+def test_f25_one_class_may_be_spelled_in_two_ways(root: Path) -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     (root / "train" / "a").rename(root / "train" / composed)
     (root / "test" / "a").rename(root / "test" / decomposed)
@@ -121,7 +121,7 @@ def test_two_spellings_in_one_split_are_refused(root: Path) -> None:
     assert r"'cafe\u0301'" in lines[0]
 
 
-def test_names_are_shown_safely() -> None:
+def test_f25_names_are_shown_safely() -> None:
     assert shown("caf\u00e9") == "caf\u00e9"
     assert shown(os.fsdecode(b"caf\xe9")) == r"caf\xe9"
     assert shown("a\nb\x1b[31m") == r"a\nb\x1b[31m"
@@ -211,7 +211,7 @@ def spoil(root: Path) -> None:
         os.mkfifo(train / "a" / "pipe.png")
 
 
-def test_check_lists_everything_at_once(
+def test_f19_check_lists_everything_at_once(
     root: Path, ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
     spoil(root)
@@ -235,7 +235,7 @@ def test_check_lists_everything_at_once(
     assert re.search(r"Error: \d+ things are wrong with the data of .*p\.toml", done.stderr)
 
 
-def test_a_run_says_one_line_with_the_count(
+def test_f19_a_run_says_one_line_with_the_count(
     root: Path, ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
     for number in range(7):
@@ -339,7 +339,7 @@ def test_check_counts_classes_and_test_sets(
     assert "warning: these images do not give what the protocol asks for: " in done.stdout
 
 
-def test_each_bad_file_has_the_reason_of_the_decoder(root: Path) -> None:
+def test_f19_each_bad_file_has_the_reason_of_the_decoder(root: Path) -> None:
     for suffix in ("jpg", "png", "bmp"):
         whole = save(root / "train" / "a" / f"cut.{suffix}").read_bytes()
         (root / "train" / "a" / f"cut.{suffix}").write_bytes(whole[: len(whole) * 3 // 4])

@@ -116,7 +116,7 @@ def calm(
 
 
 @pytest.mark.parametrize("name", DEATHS)
-def test_killed_in_each_phase(
+def test_f01_killed_in_each_phase(
     name: str,
     calm: Path,
     plugins: tuple[Path, Path],

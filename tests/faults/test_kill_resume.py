@@ -146,7 +146,7 @@ def calm(ltbench: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path
     return results
 
 
-def test_sigkill_then_the_same_command(
+def test_f01_sigkill_then_the_same_command(
     calm: Path, start: Start, ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
     """F1: everything is killed; the claim of the dead is free at once."""
@@ -172,7 +172,7 @@ def test_sigkill_then_the_same_command(
     check_clean(results)
 
 
-def test_killed_parent_then_ctrl_c_then_sigterm(
+def test_f04_killed_parent_then_ctrl_c_then_sigterm(
     calm: Path, start: Start, ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
     """F4, and workers without a parent; each run continues where the last one was stopped."""
@@ -267,7 +267,7 @@ def die_at(start: Start, tmp_path: Path) -> Callable[[str], Path]:
     return run
 
 
-def test_death_within_the_writing_of_a_checkpoint(
+def test_f02_death_within_the_writing_of_a_checkpoint(
     die_at: Callable[[str], Path], calm: Path, ltbench_here: CommandLine
 ) -> None:
     """F2: the one before is used, and the half one removed."""
@@ -283,7 +283,7 @@ def test_death_within_the_writing_of_a_checkpoint(
     check_clean(results)
 
 
-def test_death_between_logits_and_record(
+def test_f03_death_between_logits_and_record(
     die_at: Callable[[str], Path], calm: Path, ltbench_here: CommandLine
 ) -> None:
     """F3: the trial is finalised from its last checkpoint, without training; F5: not from one with
@@ -315,7 +315,7 @@ def test_death_between_logits_and_record(
     assert outcome(spoilt, "ce") == outcome(calm, "ce")
 
 
-def test_death_between_two_evaluations(
+def test_f03_death_between_two_evaluations(
     die_at: Callable[[str], Path], calm: Path, ltbench_here: CommandLine
 ) -> None:
     """F3: what is there stays, is counted whole, and only the rest is done."""
@@ -336,7 +336,7 @@ def test_death_between_two_evaluations(
     assert outcome(results, "ce") == outcome(calm, "ce")
 
 
-def test_a_lost_record_comes_back_from_nothing(
+def test_f03_a_lost_record_comes_back_from_nothing(
     calm: Path, ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
     """F3, the worst case: no trial.json, no checkpoint. Its evaluations count for nothing."""
@@ -389,7 +389,7 @@ def without_flock(folder: Path, environment: dict[str, str], code: str) -> dict[
 
 
 @pytest.mark.parametrize("locks", [True, False], ids=["flock", "no flock"])
-def test_two_runs_on_one_folder(
+def test_f09_two_runs_on_one_folder(
     start: Start, environment: dict[str, str], tmp_path: Path, locks: bool
 ) -> None:
     """F9, F10: each trial is trained once; the second run waits for what the first one holds."""
@@ -417,7 +417,7 @@ def test_two_runs_on_one_folder(
 
 
 @pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP"])
-def test_without_file_locks_a_killed_run_holds_nothing(
+def test_f10_without_file_locks_a_killed_run_holds_nothing(
     start: Start,
     environment: dict[str, str],
     ltbench: CommandLine,
@@ -450,7 +450,7 @@ def test_without_file_locks_a_killed_run_holds_nothing(
     assert "1 finished" in ltbench("status", "--results", results, env=env).stdout
 
 
-def test_ctrl_c_while_waiting_for_another(
+def test_f04_ctrl_c_while_waiting_for_another(
     start: Start, calm: Path, tmp_path: Path, ltbench_here: CommandLine
 ) -> None:
     """A trial that another host holds: it is named, and nobody has to wait."""
@@ -476,7 +476,7 @@ def test_ctrl_c_while_waiting_for_another(
     assert (folder / ".claim.lock").read_bytes() == other.to_bytes()
 
 
-def test_status_repeats_the_command_of_an_interrupted_trial(
+def test_f04_status_repeats_the_command_of_an_interrupted_trial(
     start: Start, ltbench_here: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With every path quoted and absolute, so that it continues from any folder."""
@@ -508,7 +508,7 @@ def test_status_repeats_the_command_of_an_interrupted_trial(
     assert "go on with" not in ltbench_here("status", "--results", results).stdout
 
 
-def test_a_stop_in_the_middle_of_an_epoch(start: Start, tmp_path: Path) -> None:
+def test_f04_a_stop_in_the_middle_of_an_epoch(start: Start, tmp_path: Path) -> None:
     """F4 where the last checkpoint is old: the epoch is finished and kept."""
     plugin, results = tmp_path / "slow.py", tmp_path / "results"
     plugin.write_text(SLOW)
@@ -525,7 +525,7 @@ def test_a_stop_in_the_middle_of_an_epoch(start: Start, tmp_path: Path) -> None:
         assert json.loads(file.metadata()["progress"])["epochs_done"] == 3
 
 
-def test_the_second_ctrl_c_ends_at_once(start: Start, tmp_path: Path) -> None:
+def test_f04_the_second_ctrl_c_ends_at_once(start: Start, tmp_path: Path) -> None:
     plugin, results, step = tmp_path / "slow.py", tmp_path / "results", tmp_path / "0.00"
     plugin.write_text(SLOW)
     words = [*ASKED, "--methods", "slow", "--plugin", str(plugin), "--results", str(results)]
@@ -540,7 +540,7 @@ def test_the_second_ctrl_c_ends_at_once(start: Start, tmp_path: Path) -> None:
     wait_for(lambda: not any(map(is_running, workers)), seconds=10)
 
 
-def test_a_worker_that_hangs_ends_with_its_parent(start: Start, tmp_path: Path) -> None:
+def test_f09_a_worker_that_hangs_ends_with_its_parent(start: Start, tmp_path: Path) -> None:
     plugin, results, step = tmp_path / "slow.py", tmp_path / "results", tmp_path / "0.00"
     plugin.write_text(SLOW)
     words = [*ASKED, "--methods", "slow", "--plugin", str(plugin), "--results", str(results)]

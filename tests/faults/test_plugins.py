@@ -245,7 +245,7 @@ def failure_lines(done: CompletedProcess[str]) -> dict[str, str]:
     return dict(found)
 
 
-def test_the_others_run(bad: tuple[Path, CompletedProcess[str]]) -> None:
+def test_f12_the_others_run(bad: tuple[Path, CompletedProcess[str]]) -> None:
     folder, done = bad
     assert done.returncode == 1
     frame = load_results(folder / "results")
@@ -255,7 +255,7 @@ def test_the_others_run(bad: tuple[Path, CompletedProcess[str]]) -> None:
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_one_clear_line(name: str, bad: tuple[Path, CompletedProcess[str]]) -> None:
+def test_f12_one_clear_line(name: str, bad: tuple[Path, CompletedProcess[str]]) -> None:
     folder, done = bad
     line = failure_lines(done)[name]
     assert re.search(LINES[name], line), line
@@ -268,7 +268,7 @@ def test_one_clear_line(name: str, bad: tuple[Path, CompletedProcess[str]]) -> N
         assert line.rpartition(";")[0][:40] in log.read_text()
 
 
-def test_bad_strategies_name_themselves(bad: tuple[Path, CompletedProcess[str]]) -> None:
+def test_f14_bad_strategies_name_themselves(bad: tuple[Path, CompletedProcess[str]]) -> None:
     folder, done = bad
     line = failure_lines(done)["ce"]
     wanted = r"ce\+backwards: strategy 'backwards' with method 'ce' returned scores"
@@ -284,7 +284,9 @@ TRAINING_FAILS = [*BAD[:10]]
 
 
 @pytest.mark.parametrize("name", TRAINING_FAILS)
-def test_records_of_failed_trainings(name: str, bad: tuple[Path, CompletedProcess[str]]) -> None:
+def test_f12_records_of_failed_trainings(
+    name: str, bad: tuple[Path, CompletedProcess[str]]
+) -> None:
     folder = folder_of(bad[0] / "results", name)
     record = json.loads((folder / "failed.json").read_text())
     assert record["status"] == ("diverged" if name in DIVERGES else "failed")
@@ -297,7 +299,7 @@ def test_records_of_failed_trainings(name: str, bad: tuple[Path, CompletedProces
 
 
 @pytest.mark.parametrize("name", ["wrong-prediction", "nan-prediction", "wrong-bias"])
-def test_a_bad_prediction_leaves_the_training(
+def test_f14_a_bad_prediction_leaves_the_training(
     name: str, bad: tuple[Path, CompletedProcess[str]]
 ) -> None:
     """The training is sound and kept; not a single row is scored."""
@@ -307,7 +309,7 @@ def test_a_bad_prediction_leaves_the_training(
     assert not list(folder.glob("evaluations/*.json"))
 
 
-def test_status_and_report_tell(copied: Path, ltbench_here: CommandLine) -> None:
+def test_f16_status_and_report_tell(copied: Path, ltbench_here: CommandLine) -> None:
     done = ltbench_here("status", "--results", copied)
     assert done.returncode == 0
     states = {line.split()[1]: line.split()[3] for line in done.stdout.splitlines()[1:-1]}
@@ -323,7 +325,7 @@ def test_status_and_report_tell(copied: Path, ltbench_here: CommandLine) -> None
     assert not re.search(r"\b(nan|inf)\b", table.read_text().replace("nan-loss", ""))
 
 
-def test_the_next_run_retries_only_what_failed(
+def test_f12_the_next_run_retries_only_what_failed(
     copied: Path,
     bad: tuple[Path, CompletedProcess[str]],
     ltbench_here: CommandLine,
@@ -418,7 +420,7 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-def test_installed_packages(
+def test_f11_installed_packages(
     with_packages: dict[str, str], quick: list[str], tmp_path: Path
 ) -> None:
     """F11 and F15 through entry points: listed with the reason, refused by name, others run."""
@@ -468,7 +470,7 @@ def test_installed_packages(
     assert record["training"]["origin"] == "good_package 1.2 (good_package:Mine)"
 
 
-def test_a_name_from_two_files(ltbench_here: CommandLine, tmp_path: Path) -> None:
+def test_f15_a_name_from_two_files(ltbench_here: CommandLine, tmp_path: Path) -> None:
     for name in ("one.py", "two.py"):
         (tmp_path / name).write_text(GOOD.replace("NAME", "twice"))
     files = ["--plugin", tmp_path / "one.py", "--plugin", tmp_path / "two.py"]

@@ -90,7 +90,7 @@ def assert_like(one: Scene, other: Scene) -> None:
     assert torch.allclose(one.losses(), other.losses(), rtol=1e-4)
 
 
-def test_two_processes_are_stopped_and_train_like_one(
+def test_f04_two_processes_are_stopped_and_train_like_one(
     one: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two = Scene(tmp_path, monkeypatch)
@@ -108,7 +108,7 @@ def test_two_processes_are_stopped_and_train_like_one(
     assert "processes" not in one.record()["environment"]
 
 
-def test_a_killed_process_ends_the_trial_and_another_number_continues(
+def test_f01_a_killed_process_ends_the_trial_and_another_number_continues(
     one: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = Scene(tmp_path, monkeypatch)
