@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: demo test test-slurm test-ray docs published lists all-methods peers peers-table bench check format clean
+.PHONY: demo test test-slurm test-ray storm docs published lists all-methods peers peers-table bench check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -54,6 +54,11 @@ peers: $(PEERS)/installed
 
 peers-table: $(PEERS)/installed
 	$(PEERS)/bin/python -m pytest tests/peers --write-table
+
+# 200 kills at random moments, the same command after each, and the same bits; in pieces of nine minutes:
+# the same command goes on.
+storm: $(VENV)/installed
+	$(BIN)/python -m benchmarks.storm --kills 200 --seconds 540 --output results/published/reliability/storm.json
 
 # Ours and the published procedure, timed in turn; DATA=FOLDER takes the real CIFAR-100.
 bench: $(VENV)/installed

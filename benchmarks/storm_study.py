@@ -87,11 +87,13 @@ def _lasting(path: Path) -> bytes | None:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Files that only an unfinished piece of work needs; there must be none at the end."""
+    """Files that only an unfinished piece of work needs; there must be none at the end. In the report's
+    folder, as in the cache, several processes may write, and young temporary files stay for an hour."""
     left = {"starts.json", "failed.json", "failure.log", ".claim.lock"}
     return [
         path.relative_to(folder).as_posix()
         for path in (folder / "results").rglob("*")
         if path.is_file()
+        and "report" not in path.relative_to(folder).parts
         and (path.name in left or path.suffix == ".tmp" or path.name.startswith("checkpoint"))
     ]

@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,25 @@ def write_atomically(
             told = f"; {needed:,} bytes are needed" if needed else ""
             raise LtbenchError(f"no space left on the disk while writing {path}{told}") from error
         raise
+
+
+ABANDONED = 3600.0
+"""Seconds without a write after which a temporary file can only be a dead process's."""
+
+
+def sweep_abandoned(paths: Iterable[Path]) -> None:
+    """Removes temporary files that killed writers of ``paths`` left, where several processes may write:
+    one that was touched within :data:`ABANDONED` may be another's, and stays."""
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, known in names.items():
+        for stray in folder.glob(".*.tmp"):
+            if stray.name[1:].rsplit(".", 2)[0] not in known:
+                continue
+            with suppress(OSError):  # its owner finished in this moment
+                if time.time() - stray.stat().st_mtime > ABANDONED:
+                    stray.unlink()
 
 
 def _is_disk_full(error: BaseException) -> bool:

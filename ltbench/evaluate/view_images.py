@@ -36,7 +36,7 @@ from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Dataset, Images
 from ltbench.errors import InputError, LtbenchError
 from ltbench.evaluate.view_crops import pictures
-from ltbench.files import write_atomically
+from ltbench.files import sweep_abandoned, write_atomically
 from ltbench.protocol.protocol import ViewsConfig
 
 VIEWS_VERSION = 1
@@ -112,6 +112,7 @@ def view_pair(
             f"cannot write views to {path.parent}: {error}; "
             "set LTBENCH_CACHE to a folder that can be written"
         ) from error
+    sweep_abandoned([path])  # as large as itself
     stored = _open(path, shape)
     if stored is None:
         raise LtbenchError(f"{path} is damaged right after it was written; is the disk in order?")

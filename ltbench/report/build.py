@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltbench.errors import InputError, nearest
-from ltbench.files import write_atomically
+from ltbench.files import sweep_abandoned, write_atomically
 from ltbench.report.figures.style import Look, looks
 from ltbench.report.page.html import render_html
 from ltbench.report.page.markdown import render_index
@@ -128,6 +128,7 @@ def build_report(
     html = render_html(parts, homeless, records.unreadable, __version__, drawn)
     write_report_text(page, html)
     write_report_text(index, render_index(parts, homeless, records.unreadable, __version__))
+    sweep_abandoned([*files, page, index])
     printer.unreadable(records.unreadable)
     for part in parts:  # once everything is written: the reader of a pipe may leave at any line
         printer.part(part)

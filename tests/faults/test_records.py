@@ -14,7 +14,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from ltbench.errors import InputError, LtbenchError
-from ltbench.files import read_json, write_atomically, write_json, write_text
+from ltbench.files import read_json, sweep_abandoned, write_atomically, write_json, write_text
 
 CommandLine = Callable[..., CompletedProcess[str]]
 METHODS = ["--methods", "ce,balanced-softmax"]
@@ -217,6 +217,20 @@ def test_json_is_standard_and_whole(tmp_path: Path) -> None:
     assert read_json(path)["value"] == 1.5
     with pytest.raises(InputError, match=r"absent\.json is not readable: .*No such file"):
         read_json(tmp_path / "absent.json")
+
+
+def test_f02_what_killed_writers_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    """Of a report or a cache, where another process may be writing now; of nobody else's files."""
+    page = tmp_path / "page.html"
+    page.write_text("whole")
+    old, young = tmp_path / ".page.html.a8s7d6f5.tmp", tmp_path / ".page.html.q1w2e3r4.tmp"
+    others = [tmp_path / ".mine.tmp", tmp_path / ".other.html.a8s7d6f5.tmp", tmp_path / "page.tmp"]
+    for path in (old, young, *others):
+        path.touch()
+    for path in (old, *others):
+        os.utime(path, (1e9, 1e9))
+    sweep_abandoned([page, tmp_path / "absent" / "page.html"])
+    assert sorted(tmp_path.iterdir()) == sorted([page, young, *others])
 
 
 def test_f07_a_full_disk_in_a_run(

@@ -1,0 +1,58 @@
+"""F1: kills at random moments, in short; `make storm` is the long form."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KILLS = 12
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The benchmarks stand beside the package and are not installed."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    yield
+    for name in [n for n in sys.modules if n == "benchmarks" or n.startswith("benchmarks.")]:
+        del sys.modules[name]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes through /proc")
+def test_f01_twelve_kills_at_random_moments(tmp_path: Path) -> None:
+    from benchmarks.storm import storm
+
+    found = storm(tmp_path / "storm", KILLS)
+    assert found["kills"] == sum(found["planned"].values()) == KILLS
+    assert found["files_compared_in_each"] > 30
+    assert len((tmp_path / "storm" / "kills.jsonl").read_text().splitlines()) == KILLS
+
+
+def test_f01_a_life_that_ends_otherwise_is_noticed(tmp_path: Path) -> None:
+    """The storm's own check can fail: one digit of one score, a file that is missing, one left behind."""
+    from benchmarks.storm import check
+    from benchmarks.storm_study import outcome
+
+    place = tmp_path / "results" / "storm" / "ce" / "0-abc" / "evaluations"
+    place.mkdir(parents=True)
+    record = place / "ce+none-1.json"
+    record.write_text(json.dumps({"distributions": {"uniform": {"top1": 81.25}}, "seconds": 1.5}))
+    calm = outcome(tmp_path)
+    record.write_text(json.dumps({"distributions": {"uniform": {"top1": 81.25}}, "seconds": 9.5}))
+    check(tmp_path, calm)
+    (place.parent / "checkpoint.safetensors").touch()
+    with pytest.raises(AssertionError, match="differ from the undisturbed study"):
+        check(tmp_path, calm)
+    with pytest.raises(AssertionError, match="left behind"):
+        check(tmp_path, outcome(tmp_path))
+    (place.parent / "checkpoint.safetensors").unlink()
+    record.write_text(json.dumps({"distributions": {"uniform": {"top1": 81.26}}, "seconds": 1.5}))
+    with pytest.raises(AssertionError, match=r"ce\+none-1\.json"):
+        check(tmp_path, calm)
+    record.unlink()
+    with pytest.raises(AssertionError, match=r"ce\+none-1\.json"):
+        check(tmp_path, calm)
