@@ -64,7 +64,10 @@ def outcome(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        content = _lasting(path) if path.is_file() else None
+        hidden = any(
+            part.startswith(".") for part in path.relative_to(folder).parts
+        )  # half written
+        content = _lasting(path) if path.is_file() and not hidden else None
         if content is not None:
             found[name] = hashlib.sha256(content).hexdigest()
     return found

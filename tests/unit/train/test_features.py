@@ -154,7 +154,9 @@ def test_of_cosine_heads_the_biases_alone_are_not_decayed(head_lr: float | None)
     model = FeatureModel(5, head="cosine", adapter=0.2)
     wanted = job(FeatureRows(rows(60, 5)[None]), model=model, method=method("sade"), recipe=recipe)
     network = trained(wanted)
-    groups = _optimizer(Parts(network, None), recipe, torch.device("cpu")).param_groups
+    groups = _optimizer(
+        Parts(network, None), recipe, torch.device("cpu"), in_tensor=False
+    ).param_groups
     biases = {id(head.bias) for head in network.heads()}
     spared = {id(p) for g in groups if g["weight_decay"] == 0 for p in g["params"]}
     every = [id(p) for g in groups for p in g["params"]]
