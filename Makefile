@@ -7,8 +7,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+OLDEST := .venv-oldest
+NEWEST := .venv-newest
 
-.PHONY: demo test test-slurm test-ray storm docs published lists all-methods peers peers-table bench check format clean
+.PHONY: demo test test-slurm test-ray test-oldest test-newest storm docs published lists all-methods peers peers-table bench check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -29,6 +31,15 @@ test-slurm: $(VENV)/installed-test
 # The tests of trials on Ray, which is installed for them: 260 MB.
 test-ray: $(VENV)/installed-ray
 	$(BIN)/python -m pytest -ra tests/engines/test_ray.py
+
+# The quick tests with the oldest supported version of every dependency, pyproject.toml's lower bounds, and
+# with the newest released ones, whatever this machine's own constraints hold back. Old packages warn of
+# new ones: warnings are shown, not errors.
+test-oldest: $(OLDEST)/installed
+	$(OLDEST)/bin/python -m pytest -n auto --dist loadfile -o filterwarnings=default --quick
+
+test-newest: $(NEWEST)/installed
+	$(NEWEST)/bin/python -m pytest -n auto --dist loadfile -o filterwarnings=default --quick
 
 # The site of docs/, into site/; a warning is an error. Nothing is fetched while it is built.
 docs: $(VENV)/installed-docs
@@ -97,10 +108,21 @@ $(VENV)/installed-docs: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
+$(OLDEST)/installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m venv $(OLDEST)
+	$(BIN)/python tests/lower_bounds.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --editable '.[test]' --constraint $(OLDEST)/constraints.txt
+	touch $@
+
+$(NEWEST)/installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m venv $(NEWEST)
+	PIP_CONSTRAINT=/dev/null $(NEWEST)/bin/python -m pip install --quiet --upgrade --editable '.[test]'
+	touch $@
+
 $(PEERS)/installed: $(BIN)/python pyproject.toml tests/peers/requirements.txt
 	$(BIN)/python -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --editable . --requirement tests/peers/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(OLDEST) $(NEWEST) site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
