@@ -126,13 +126,19 @@ def ltbench(
 @pytest.fixture
 def ltbench_here(
     environment: dict[str, str],
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> CommandLine:
-    """The same in this process, which saves importing torch; trials still have processes."""
+    """The same in this process, which saves importing torch; so are its trials, unless the test is marked
+    ``workers``."""
     from ltbench.cli import main
 
+    if request.node.get_closest_marker("workers") is None:
+        from tests.in_process import without_workers
+
+        without_workers(monkeypatch)
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     (tmp_path / "cwd").mkdir()

@@ -21,9 +21,12 @@ from typing import Any
 import pytest
 
 CommandLine = Callable[..., CompletedProcess[str]]
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/task").exists(), reason="finds the worker processes through /proc"
-)
+pytestmark = [
+    pytest.mark.workers,
+    pytest.mark.skipif(
+        not Path("/proc/self/task").exists(), reason="finds the worker processes through /proc"
+    ),
+]
 
 EPOCHS = 8
 ASKED = ["run", "--protocol", "digits-lt", "--set", f"recipe.epochs={EPOCHS}", "--jobs", "1"]

@@ -34,6 +34,7 @@ from ltbench.execute.run import execute, message_of
 from ltbench.execute.silence import Silence
 
 CommandLine = Callable[..., CompletedProcess[str]]
+pytestmark = pytest.mark.workers
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="finds processes through /proc"
 )

@@ -19,6 +19,7 @@ import pytest
 from ltbench import load_results
 
 CommandLine = Callable[..., CompletedProcess[str]]
+pytestmark = pytest.mark.workers
 
 PLUGINS = '''
 import os, pathlib

@@ -233,6 +233,7 @@ def test_f02_what_killed_writers_left_is_removed_once_it_is_old(tmp_path: Path) 
     assert sorted(tmp_path.iterdir()) == sorted([page, young, *others])
 
 
+@pytest.mark.workers
 def test_f07_a_full_disk_in_a_run(
     results: Path, ltbench_here: CommandLine, quick: list[str], tmp_path: Path
 ) -> None:
