@@ -1,0 +1,69 @@
+"""Trials in this process, one after the other: what tests need whose subject is no process.
+
+A worker takes three seconds to import torch; what it does with a job is the same function.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+
+import torch
+
+from ltbench.execute.engine import Event, Message, Start
+from ltbench.execute.worker import run_message
+
+
+class InProcess:
+    """An engine of one slot. A job runs to its end within :meth:`poll`, its events follow."""
+
+    slots = 1
+    retries = 0
+
+    def __init__(self, start: Start) -> None:
+        self._waiting: deque[Message] = deque()
+        self._stop = threading.Event()
+
+    def submit(self, message: Message) -> None:
+        self._waiting.append(message)
+
+    def poll(self, seconds: float) -> Iterator[tuple[str, Event]]:
+        if not self._waiting:
+            return
+        message = json.loads(json.dumps(dict(self._waiting.popleft())))  # only JSON crosses
+        events: list[Event] = []
+        threads, random = torch.get_num_threads(), torch.random.get_rng_state()
+        message["settings"]["threads"] = 1
+        try:
+            with (
+                open(os.devnull, "w") as nowhere,
+                redirect_stdout(nowhere),  # as a worker: what a plugin prints is no event
+                warnings.catch_warnings(),
+            ):
+                warnings.simplefilter("default")  # a worker has no filters of pytest
+                run_message(
+                    message,
+                    lambda event: events.append(_crossed({"trial": message["trial"], **event})),
+                    self._stop,
+                )
+        finally:
+            torch.set_num_threads(threads)
+            torch.random.set_rng_state(random)
+        for event in events:
+            yield message["trial"], event
+
+    def stop(self, *, now: bool = False) -> None:
+        self._stop.set()
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+
+def _crossed(event: Event) -> Event:
+    told: Event = json.loads(json.dumps(event))
+    return told
