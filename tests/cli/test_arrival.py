@@ -51,6 +51,7 @@ def test_streams_are_added_to_a_finished_trial_and_reported(
     assert (folder / "figures" / "accuracy-over-stream.png").is_file()
 
 
+@pytest.mark.usefixtures("trials_here")
 def test_families_are_evaluated_by_override_and_reported_apart(
     ltbench_here: CommandLine, quick: list[str], tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ class ViewMean(Strategy):
 '''
 
 
+@pytest.mark.usefixtures("trials_here")
 def test_a_strategy_with_views_accumulates(
     ltbench_here: CommandLine, quick: list[str], tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def only(folder: Path, pattern: str) -> Any:
     return json.loads(path.read_text())
 
 
+@pytest.mark.usefixtures("trials_here")
 def test_tune_chooses_on_the_holdout_and_scores_no_test_image(
     ltbench_here: CommandLine, tmp_path: Path, quick: list[str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_tune_chooses_on_the_holdout_and_scores_no_test_image(
     assert load_results(results).empty
 
 
+@pytest.mark.usefixtures("trials_here")
 def test_tune_trains_a_trial_for_each_point_that_training_reads(
     ltbench_here: CommandLine, tmp_path: Path, quick: list[str]
 ) -> None:
@@ -152,6 +154,7 @@ def test_ride_gets_an_oracle_with_a_holdout_and_tent_draw_0(
     assert "uniform" not in again.stdout  # all rows are complete
 
 
+@pytest.mark.usefixtures("trials_here")
 def test_without_a_holdout_ride_has_no_oracle_of_its_own_accord(
     ltbench_here: CommandLine, tmp_path: Path, quick: list[str]
 ) -> None:
@@ -184,6 +187,7 @@ def test_a_strategy_that_lacks_something_is_refused_before_any_work(
     assert not list((tmp_path / "results").glob("*"))
 
 
+@pytest.mark.usefixtures("trials_here")
 def test_tune_searches_the_recipe_on_the_holdout(ltbench_here: CommandLine, tmp_path: Path) -> None:
     results = tmp_path / "results"
     base = ["--protocol", "digits-lt", "--set", "test.draws=2", "--set", "test.ratios=2,5"]
