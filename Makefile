@@ -10,7 +10,8 @@ PEERS := .venv-peers
 OLDEST := .venv-oldest
 NEWEST := .venv-newest
 
-.PHONY: demo test test-slurm test-ray test-oldest test-newest storm docs published lists all-methods peers peers-table bench check format clean
+.PHONY: demo test test-quick test-accuracy test-slurm test-ray test-oldest test-newest storm fuzz mutation docs \
+	published lists all-methods peers peers-table bench check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -18,6 +19,14 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# While something is changed: without the files that tests/seconds.txt names, and it says which.
+test-quick: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n auto --dist loadfile --quick
+
+# Every method trained on the digits, and the accuracy that it must reach.
+test-accuracy: $(VENV)/installed-test
+	$(BIN)/python -m pytest tests/accuracy
 
 # The tests that need a SLURM which runs (`sinfo` answers); where there is none, Debian's packages are
 # installed if that is allowed, and the tests say why they were skipped. LTBENCH_TEST_SLURM_HIGH names a

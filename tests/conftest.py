@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -21,15 +22,57 @@ import ltbench as package
 torch.set_num_threads(1)
 
 # Nor on how busy it is: time is no property of what these tests are about.
-properties.register_profile("ltbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Examples that failed are told, not kept: nothing may be written into the checkout.
+properties.register_profile(
+    "ltbench", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+)
 properties.load_profile("ltbench")
 
 Completed = subprocess.CompletedProcess[str]
 CommandLine = Callable[..., Completed]
 
 
+SECONDS = {
+    name: float(seconds)
+    for seconds, name in (
+        line.split() for line in (Path(__file__).parent / "seconds.txt").read_text().splitlines()
+    )
+}
+"""Measured, of whole files; one that is not there took less than any that is."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="leave out the files of tests/seconds.txt"
+    )
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="in an order drawn from SEED")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Only what is asked for: None leaves it to the other rules."""
+    return True if config.getoption("--quick") and _name(collection_path) in SECONDS else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest file first: the last to start is then a short one. Or any order at all."""
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        items.sort(key=lambda item: -SECONDS.get(_name(item.path), 0.0))
+    else:
+        Random(seed).shuffle(items)
+
+
+def _name(path: Path) -> str:
+    here = Path(__file__).parent
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else ""
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says that the tests on real images ran: a skip is easily overlooked."""
+    """Says that the tests on real images ran: a skip is easily overlooked. And what --quick left out."""
+    if terminalreporter.config.getoption("--quick"):
+        # Of several processes the one that tells has collected nothing itself.
+        terminalreporter.write_line(f"left out by --quick: {', '.join(sorted(SECONDS))}")
     counts = {
         outcome: sum(
             "real_data" in getattr(report, "keywords", ())  # a whole file that is skipped has none

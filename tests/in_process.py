@@ -1,63 +1,80 @@
-"""Trials in a thread of the tests' own process: the same code and the same bits as in a worker, without the
-seconds in which a worker loads torch. For tests whose subject is not the process."""
+"""Trials in this process, one after the other: what tests need whose subject is no process.
+
+A worker takes three seconds to import torch; what it does with a job is the same function.
+"""
 
 from __future__ import annotations
 
-import queue
+import json
+import os
 import threading
+import warnings
+from collections import deque
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 
 import pytest
+import torch
 
 from ltbench.execute.engine import Event, Message, Start
 from ltbench.execute.engines.local import Local
 from ltbench.execute.process import Spare
+from ltbench.execute.worker import run_message
 
 
 class InProcess:
-    """One trial after the other, each in a thread that is new, as a worker's main thread is."""
+    """An engine of one slot. A job runs to its end within :meth:`poll`, its events follow."""
 
     slots = 1
     retries = 0
 
-    def __init__(self) -> None:
-        self._events: queue.Queue[tuple[str, Event]] = queue.Queue()
+    def __init__(self, start: Start) -> None:
+        self._waiting: deque[Message] = deque()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
 
     def submit(self, message: Message) -> None:
-        from ltbench.execute.worker import run_message
-
-        trial = str(message["trial"])
-
-        def work() -> None:
-            run_message(message, lambda event: self._events.put((trial, event)), self._stop)
-
-        self._thread = threading.Thread(target=work)
-        self._thread.start()
+        self._waiting.append(message)
 
     def poll(self, seconds: float) -> Iterator[tuple[str, Event]]:
-        try:
-            yield self._events.get(timeout=seconds)
-        except queue.Empty:
+        if not self._waiting:
             return
+        message = json.loads(json.dumps(dict(self._waiting.popleft())))  # only JSON crosses
+        events: list[Event] = []
+        threads, random = torch.get_num_threads(), torch.random.get_rng_state()
+        message["settings"]["threads"] = 1
+        try:
+            with (
+                open(os.devnull, "w") as nowhere,
+                redirect_stdout(nowhere),  # as a worker: what a plugin prints is no event
+                warnings.catch_warnings(),
+            ):
+                warnings.simplefilter("default")  # a worker has no filters of pytest
+                run_message(
+                    message,
+                    lambda event: events.append(_crossed({"trial": message["trial"], **event})),
+                    self._stop,
+                )
+        finally:
+            torch.set_num_threads(threads)
+            torch.random.set_rng_state(random)
+        for event in events:
+            yield message["trial"], event
 
     def stop(self, *, now: bool = False) -> None:
         self._stop.set()
 
     def close(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
+        self._waiting.clear()
+
+
+def _crossed(event: Event) -> Event:
+    told: Event = json.loads(json.dumps(event))
+    return told
 
 
 def without_workers(patch: pytest.MonkeyPatch) -> None:
-    """Until ``patch`` is undone, trials of the local engine run here."""
-
-    def start(engine: Local, asked: Start) -> InProcess:
-        return InProcess()
-
-    def wanted(spare: Spare, *, wanted: bool) -> None:
-        spare._worker = None
-
-    patch.setattr(Local, "start", start)
-    patch.setattr(Spare, "__init__", wanted)
+    """Until ``patch`` is undone, trials of the local engine run here. Not for tests that edit a plugin
+    between two runs, stop or kill, or whose plugins end the process."""
+    started = Spare.__init__
+    patch.setattr(Spare, "__init__", lambda self, *, wanted: started(self, wanted=False))
+    patch.setattr(Local, "start", lambda self, start: InProcess(start))

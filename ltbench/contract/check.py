@@ -16,7 +16,7 @@ from ltbench.contract.methods import METHOD_PROPERTIES
 from ltbench.contract.protocols import PROTOCOL_PROPERTIES, ProtocolCase
 from ltbench.contract.sources import SourceCase, properties_of
 from ltbench.contract.strategies import STRATEGY_PROPERTIES
-from ltbench.contract.strategy_case import StrategyCase, strategy_cases
+from ltbench.contract.strategy_case import StrategyCase, strategy_cases, told_apart
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.errors import InputError, describe, nearest
 from ltbench.protocol.registry import find_protocols
@@ -124,7 +124,9 @@ def check_strategy(plugin: Plugin[Any], registries: Registries) -> Iterator[Chec
     yield from _checks(plugin.name, STRATEGY_CARD, (card,))
     cases = _tried(lambda: strategy_cases(plugin, registries))
     yield Check(plugin.name, Property(_fits_some_method), ((plugin, cases),))
-    yield from _checks(plugin.name, STRATEGY_PROPERTIES, cases)
+    first, *others = STRATEGY_PROPERTIES  # what it scores, with every method that it fits
+    yield from _checks(plugin.name, (first,), cases)
+    yield from _checks(plugin.name, others, _tried(lambda: told_apart(cases)))
 
 
 def _fits_some_method(case: tuple[Plugin[Any], tuple[Any, ...]]) -> None:
@@ -163,7 +165,7 @@ def _checks(plugin: str, properties: Iterable[Property[C]], cases: Sequence[C]) 
         yield Check(plugin, each, tuple(cases))
 
 
-def _tried(make: Callable[[], list[C]]) -> tuple[C, ...]:
+def _tried(make: Callable[[], Iterable[C]]) -> tuple[C, ...]:
     """Cases need hyper-parameters that can be built; where they cannot, the card says so."""
     try:
         return tuple(make())

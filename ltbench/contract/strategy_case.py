@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -197,3 +197,24 @@ def strategy_cases(
                     for absent in (False, True)
                 ]
     return found
+
+
+def told_apart(cases: Iterable[StrategyCase]) -> tuple[StrategyCase, ...]:
+    """Of the cases whose methods differ for a strategy by their numbers alone, the first.
+
+    A strategy sees of a method: experts, `predict`, whether logits are a posterior's, and the bias. What
+    it keeps, and which order it takes images in, is the same with balanced softmax and with BCL.
+    """
+    found: dict[object, StrategyCase] = {}
+    for case in cases:
+        method, bias = case.method, case.method.bias()
+        seen = (
+            method.architecture().experts,
+            type(method).predict,
+            overrides(method, "posterior"),
+            None if bias is None else bool(bias.any()),
+            method.reference_bias() is None,
+            type(method).uses_class_order,
+        )
+        found.setdefault((seen, case.n, case.absent, case.hyper), case)
+    return tuple(found.values())
