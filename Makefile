@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: demo test test-slurm test-ray docs published lists all-methods peers peers-table bench check format clean
+.PHONY: demo test test-slurm test-ray docs published lists all-methods peers peers-table bench fuzz check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -58,6 +58,11 @@ peers-table: $(PEERS)/installed
 # Ours and the published procedure, timed in turn; DATA=FOLDER takes the real CIFAR-100.
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks $(if $(DATA),--data-dir $(DATA)) --output results/bench.json
+
+# Damaged files of every kind, with other damage in each run; each finding is printed with its example.
+SECONDS ?= 600
+fuzz: $(VENV)/installed-test
+	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

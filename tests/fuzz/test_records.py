@@ -6,14 +6,13 @@ import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import given
 
 import ltbench
 from ltbench.errors import LtbenchError
@@ -24,7 +23,7 @@ from ltbench.report.decide import decide
 from ltbench.report.diff import compare_trials
 from ltbench.trial.asked_code import FILE as ASKED
 
-from .mutations import budget, damaged_json, must_end, numbers_replaced
+from .mutations import budget, damaged_json, must_end
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "digits-lt"
 
@@ -51,7 +50,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for source in (
         ensemble,
         *(PUBLISHED / "ce").glob("0-*"),
-        *(PUBLISHED / member["training"] / f"{member['seed']}-{member['trial']}" for member in members),
+        *(
+            PUBLISHED / member["training"] / f"{member['seed']}-{member['trial']}"
+            for member in members
+        ),
     ):
         target = root / "digits-lt" / source.parent.name / source.name
         (target / "evaluations").mkdir(parents=True, exist_ok=True)
@@ -139,13 +141,30 @@ def test_a_damaged_record_is_told_in_lines(name: str, results: Path, tmp_path: P
     (path, *_) = sorted(results.glob(FILES[name]))
     valid = json.loads(path.read_text())
 
-    @budget(parts=2)
+    @budget(parts=4)
     @given(damaged_json(valid))
     def damaged(content: bytes) -> None:
         with written(path, content):
             read_by_all(results, tmp_path)
 
     damaged()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("ensemble", {"training": {"name": "3*ce"}}),  # cite looked for the members there
+        ("failed row", {"command": None}),
+        ("trial", {"protocol": []}),
+    ],
+)
+def test_what_was_found_stays_fixed(
+    name: str, change: dict[str, Any], results: Path, tmp_path: Path
+) -> None:
+    (path, *_) = sorted(results.glob(FILES[name]))
+    record = {**json.loads(path.read_text()), **change}
+    with written(path, json.dumps(record).encode()):
+        read_by_all(results, tmp_path)
 
 
 def test_the_sound_records_are_read_by_all(results: Path, tmp_path: Path) -> None:
