@@ -84,6 +84,11 @@ storm: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks $(if $(DATA),--data-dir $(DATA)) --output results/bench.json
 
+# Damaged files of every kind, with other damage in each run; each finding is printed with its example.
+SECONDS ?= 600
+fuzz: $(VENV)/installed-test
+	$(BIN)/python -m tests.fuzz $(SECONDS)
+
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 from ltbench.errors import InputError, LtbenchError
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a pair; json.dumps writes whole ones so, too
 _GUARDS: list[tuple[Path, Callable[[], None]]] = []
 
 
@@ -155,9 +157,16 @@ def json_text(value: Any, *, indent: int | None) -> str:
 def read_json(path: Path) -> Any:
     """Raises :class:`InputError` with path and reason where the file is not readable JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+        if _HALF.search(text):  # json.loads takes it, and no file could be written with it
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         raise InputError(f"{path} is not readable: nested too deeply") from None
+    except UnicodeEncodeError as error:
+        half = error.object[error.start].encode("unicode_escape").decode()
+        raise InputError(f"{path} is not readable: {half} is half a character") from None
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} is not readable: {reason}") from error

@@ -21,12 +21,17 @@ import ltbench as package
 # Networks of the tests are tiny, and results must not depend on the machine.
 torch.set_num_threads(1)
 
-# Nor on how busy it is: time is no property of what these tests are about.
-# Examples that failed are told, not kept: nothing may be written into the checkout.
-properties.register_profile(
-    "ltbench", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
-properties.load_profile("ltbench")
+# Nor on how busy it is: time is no property of what these tests are about. `ci` has the same examples in
+# every run; `long` (`make fuzz`) has others in each. What failed is told, not kept: nothing is written into the checkout.
+for _name, _more in {"ci": {"derandomize": True}, "long": {"max_examples": 200}}.items():
+    properties.register_profile(
+        _name,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        **_more,  # type: ignore[arg-type]
+    )
+properties.load_profile("ci")
 
 Completed = subprocess.CompletedProcess[str]
 CommandLine = Callable[..., Completed]

@@ -128,7 +128,7 @@ def _npz(path: Path) -> Arrays:
     try:
         # Opened here: NumPy leaves a file open that is no archive.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            found = {name: file[name] for name in file.files}
     except Exception as error:  # NumPy raises whatever a damaged header or archive leads it to
         if "allow_pickle" in str(error):
             raise DataError(
@@ -136,6 +136,10 @@ def _npz(path: Path) -> Arrays:
             ) from None
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{path} cannot be read: {reason}") from None
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray):  # the bytes of a member that is no .npy file
+            raise DataError(f"{path}: {name!r} is no array")
+    return found
 
 
 def _safetensors(path: Path) -> Arrays:

@@ -73,7 +73,8 @@ def _status(folder: Path, code: CodeSurvey) -> TrialStatus:
     if state in ENDINGS:
         command = store.recorded_command(folder)
     elif failures:
-        command = [str(word) for word in failures[-1].get("command", ())]
+        words = failures[-1].get("command")
+        command = [str(word) for word in words] if isinstance(words, list) else []
     return TrialStatus(
         folder.parent.parent.name,
         folder.parent.name,
@@ -150,7 +151,13 @@ def _state(folder: Path, running: dict[str, Any] | None) -> tuple[str, str]:
             record = store.read_record(folder / store.TRIAL)
         except InputError as error:
             return "unreadable", str(error)
-        variant = str(record.get("protocol", {}).get("variant", ""))
+        protocol = record.get("protocol")
+        if not isinstance(protocol, dict):
+            return (
+                "unreadable",
+                f"{folder / store.TRIAL} is not readable: protocol is not an object",
+            )
+        variant = str(protocol.get("variant", ""))
         imported = "imported" if "imported" in record else ""
         used = f"in use by {holder}" if running is not None else ""
         stale = changed_member(record, folder) if KEY in record else ""

@@ -96,7 +96,9 @@ def build_report(
         printer.unreadable(records.unreadable)
         n = len(records.unreadable)
         first = records.unreadable[0]
-        raise InputError(f"{n} unreadable under {results}, the first: {first.path}: {first.reason}")
+        raise InputError(
+            f"{n} unreadable under {results}, the first: {first.place}: {first.reason}"
+        )
     check_template(template)
     try:
         chosen = _select(records, protocol, results)

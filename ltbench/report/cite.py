@@ -166,7 +166,9 @@ def _methods(evaluation: Evaluation) -> list[str]:
     """The method; of an ensemble those of its members."""
     if not evaluation.trial.members:
         return [evaluation.method]
-    labels = json.loads(evaluation.trial.training.hyper)["members"]
+    labels = json.loads(evaluation.trial.training.hyper).get("members")
+    if not isinstance(labels, list):
+        return [evaluation.method]
     return sorted({str(label).partition("[")[0] for label in labels})
 
 

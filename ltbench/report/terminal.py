@@ -26,7 +26,7 @@ class Printer:
         if found:
             self._line(f"{len(found)} unreadable, not counted:", "bold yellow")
         for bad in found:
-            self._line(f"  {bad.path}: {bad.reason}", "yellow")
+            self._line(f"  {bad.place}: {bad.reason}", "yellow")
 
     def part(self, part: Part) -> None:
         if self._console is None:

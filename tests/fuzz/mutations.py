@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import os
 import re
 import signal
 import zipfile
@@ -19,7 +18,6 @@ from hypothesis import strategies as st
 
 from ltbench.errors import LtbenchError
 
-EXAMPLES = 25
 HANGS = 60  # seconds: far above anything that ends
 
 _RAW = re.compile(r'"@raw:(.*?)@"')
@@ -33,17 +31,9 @@ _ODD_JSON: tuple[Any, ...] = (
 )
 
 
-def budget(test: Callable[..., Any]) -> Callable[..., Any]:
-    """So many examples as a run of all tests can afford, always the same; ``LTBENCH_FUZZ_EXAMPLES``
-    many, always others, in a long run (`make fuzz`)."""
-    many = int(os.environ.get("LTBENCH_FUZZ_EXAMPLES", "0"))
-    chosen = settings(
-        max_examples=many or EXAMPLES,
-        derandomize=not many,
-        database=None,
-        print_blob=False,
-    )
-    return chosen(test)
+def budget(parts: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A quarter of the examples that the profile has; of a slow test a part of that."""
+    return settings(max_examples=max(1, settings().max_examples // 4 // parts))
 
 
 def numbers_replaced(value: Any) -> str:

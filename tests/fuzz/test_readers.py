@@ -16,7 +16,7 @@ from .readers import READERS
 def test_the_file_is_read_or_refused_in_a_line(name: str) -> None:
     reader = READERS[name]
 
-    @budget
+    @budget()
     @given(reader.strategy())
     def damaged(content: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:

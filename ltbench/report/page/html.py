@@ -13,6 +13,7 @@ from ltbench.report.page.links import footnotes, links, note_id, trials_ids
 from ltbench.report.page.markdown import failure_line
 from ltbench.report.page.mix_data import mix_data
 from ltbench.report.page.part import Part
+from ltbench.report.page.policy import policy
 from ltbench.report.page.svg import to_svg
 from ltbench.report.records.read import Unreadable
 from ltbench.report.records.schema import Failure
@@ -51,6 +52,7 @@ def render_html(
         for part in parts
         if part.section is not None
     }
+    style, script = _text("page.css"), "".join(_text(name) for name in _SCRIPTS)
     numbers = count(1)  # of the page's figures: no anchor begins like an id within one
     return template.render(
         parts=[
@@ -67,8 +69,9 @@ def render_html(
         failures=[failure_line(failure) for failure in failures],
         unreadable=unreadable,
         version=ltbench_version,
-        style=_text("page.css"),
-        script="".join(_text(name) for name in _SCRIPTS),
+        policy=policy(style, script),
+        style=style,
+        script=script,
     )
 
 

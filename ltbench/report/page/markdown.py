@@ -47,8 +47,7 @@ def render_index(
     if unreadable:
         lines += ["", "Unreadable, not counted:", ""]
         lines += [
-            f"- {escape_markdown(str(bad.path))}: {escape_markdown(bad.reason)}"
-            for bad in unreadable
+            f"- {escape_markdown(bad.place)}: {escape_markdown(bad.reason)}" for bad in unreadable
         ]
     return "\n".join([*lines, ""])
 

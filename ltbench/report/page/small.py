@@ -25,7 +25,7 @@ def small_svg(svg: str) -> str:
     """One ``<svg>`` element of matplotlib's, without its prologue.
 
     Numbers lose what is not seen, groups that say nothing go, and what all members of a group say
-    stands at the group. Ids become short; those that nothing refers to go.
+    stands at the group. Ids become short; those that nothing refers to go. No ``style`` is left.
     """
     root = fromstring(svg)
     for key in ("width", "height"):  # the page gives it a size
@@ -39,6 +39,7 @@ def small_svg(svg: str) -> str:
     _gather(root)
     _string(root)
     _short_ids(root)
+    _presentation(root)
     root.set("xmlns", "http://www.w3.org/2000/svg")  # for who takes the figure out of the page
     return tostring(root, encoding="unicode").replace(" />", "/>")
 
@@ -139,6 +140,15 @@ def _short_ids(root: Element) -> None:
                 e.set(key, _REFERENCE.sub(lambda m: f"#{used[m[1]]}", value))
         if (name := e.attrib.pop("id", None)) in used:
             e.set("id", used[name])
+
+
+def _presentation(root: Element) -> None:
+    """Rules of a style become attributes: the page's policy lets no style of an element in."""
+    for e in root.iter():
+        for rule in e.attrib.pop("style", "").split(";"):
+            key, colon, value = rule.partition(":")
+            if colon:
+                e.set(key, value)  # over an attribute of the same name, as a style is
 
 
 def _names() -> Iterator[str]:

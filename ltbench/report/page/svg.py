@@ -11,6 +11,7 @@ from ltbench.report.page.small import small_svg
 if TYPE_CHECKING:
     from ltbench.report.figures.drawing import Drawing
 
+_COMMENT = re.compile("<!--.*?-->", re.DOTALL)  # matplotlib's: the texts that it has as glyphs
 _ID = re.compile(r'\sid="([^"]*)"')
 _URL = re.compile(r"""url\((['"]?)#([^)'"]+)\1\)""")
 _HREF = re.compile(r'((?:xlink:)?href=")#([^"]+)"')
@@ -25,7 +26,7 @@ def to_svg(drawing: Drawing, prefix: str) -> str:
     with drawing_settings(svg__hashsalt=prefix, svg__fonttype="path"):
         render(drawing.figure, "svg", buffer)
     text = buffer.getvalue()
-    svg = small_svg(text[text.index("<svg") :])
+    svg = small_svg(_COMMENT.sub("", text[text.index("<svg") :]))
     svg = with_own_ids(svg, prefix)
     return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+
+# Control characters that are no space, and what Unicode will never make a character of.
+_NO_TEXT = re.compile(
+    "[\0-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef"
+    + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
+    + "]"
+)
+
+
+def readable(text: str) -> str:
+    r"""Text that a terminal, XML, HTML and LaTeX take: control characters as ``\x1b``."""
+    if text.isprintable():
+        return text
+    return _NO_TEXT.sub(lambda m: m[0].encode("unicode_escape").decode(), text)
 
 
 class Malformed(ValueError):
@@ -50,7 +65,7 @@ class Node:
         if not isinstance(self.value, dict):
             raise Malformed(f"{self.where or 'the record'} is not an object")
         for key, value in self.value.items():
-            yield key, Node(value, self, key)
+            yield readable(key), Node(value, self, key)
 
     def items(self, length: int | None = None) -> Iterator[Node]:
         """The elements of a list, which must have ``length`` of them where that is given."""
@@ -65,8 +80,7 @@ class Node:
             raise Malformed(f"{self.where} is not a text")
         if not self.value and not empty:
             raise Malformed(f"{self.where} is empty")
-        # A lone surrogate (JSON "\ud800") passes json.loads and fails when a table is written.
-        return self.value.encode("utf-8", "replace").decode("utf-8")
+        return readable(self.value)
 
     def boolean(self) -> bool:
         if not isinstance(self.value, bool):

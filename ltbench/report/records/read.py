@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import msgspec
 
+from ltbench.data.findings import shown
 from ltbench.errors import InputError
 from ltbench.files import read_json
-from ltbench.report.records.checks import Malformed, Node
+from ltbench.report.records.checks import Malformed, Node, readable
 from ltbench.report.records.parse import parse_evaluation, parse_failure, parse_trial
 from ltbench.report.records.schema import Evaluation, Failure, Trial
 from ltbench.report.records.streams import StreamRecord, parse_stream
@@ -35,6 +36,11 @@ class Unreadable:
 
     path: Path
     reason: str
+
+    @property
+    def place(self) -> str:
+        """The path as any text can hold it."""
+        return shown(self.path)
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,7 @@ class _Reader:
         return None
 
     def _refuse(self, path: Path, reason: str) -> None:
-        self.unreadable.append(Unreadable(path, " ".join(reason.split())))
+        self.unreadable.append(Unreadable(path, readable(" ".join(reason.split()))))
 
 
 def _read_trial(path: Path) -> Trial:

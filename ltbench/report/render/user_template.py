@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import extract_tb
 
 from ltbench.errors import InputError
 from ltbench.files import write_text
@@ -29,15 +30,15 @@ def fill_template(
 
     It sees ``sections`` (each with ``section``, ``tables`` and ``by_name``), ``version`` and the
     filters ``printed(digits)``, ``latex_cell(digits)``, ``latex`` and ``markdown``; the fields are listed
-    in docs/plugins/template.md. It runs in a sandbox: it formats what it is given. Raises
-    :class:`InputError` with the line of an error.
+    in docs/plugins/template.md. It runs in a sandbox (:mod:`ltbench.report.render.sandbox`): it
+    formats what it is given and includes no file. Raises :class:`InputError`, one line, with the
+    template's line.
     """
-    from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
-    from jinja2.sandbox import SandboxedEnvironment
+    from jinja2 import StrictUndefined
 
-    environment = SandboxedEnvironment(
-        loader=FileSystemLoader(template.parent), undefined=StrictUndefined, autoescape=False
-    )
+    from ltbench.report.render.sandbox import Sandbox
+
+    environment = Sandbox(undefined=StrictUndefined, autoescape=False)
     environment.filters |= {
         "printed": lambda value, digits=1: printed(value, digits),
         "latex_cell": cell_latex,
@@ -49,15 +50,23 @@ def fill_template(
         for section, tables in shown
     ]
     try:
-        filled = environment.get_template(template.name)
-        text = filled.render(sections=sections, version=__version__)
-    except (TemplateError, UnicodeDecodeError, TypeError, ValueError) as error:
-        line = getattr(error, "lineno", None)
+        source = template.read_text(encoding="utf-8")
+        filled = environment.from_string(source)
+        text = environment.filled(filled, sections=sections, version=__version__)
+    except Exception as error:  # an expression of the template's raises whatever it leads to
+        line = getattr(error, "lineno", None) or _line(error)
         place = f"{template}:{line}" if line else str(template)
-        raise InputError(f"template {place}: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        raise InputError(f"template {place}: {reason}") from error
     name = template.name
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
     path = target / (name if name != template.name else f"filled-{name}")
     write_text(path, text)
     return path
+
+
+def _line(error: BaseException) -> int | None:
+    """Of the template, where it was being filled: jinja2 puts that into the traceback."""
+    steps = [step for step in extract_tb(error.__traceback__) if step.filename == "<template>"]
+    return steps[-1].lineno if steps else None

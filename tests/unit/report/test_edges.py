@@ -23,6 +23,7 @@ from ltbench.report.records.read import read_records
 from ltbench.report.render.latex import render_latex
 from ltbench.report.render.macros import macro_word
 from ltbench.report.render.text import render_markdown
+from ltbench.report.render.user_template import fill_template
 from ltbench.report.rows.sections import Section, build_sections
 from ltbench.report.selection import Selection
 from ltbench.report.statistics.regret import oracles, regret
@@ -238,6 +239,38 @@ def test_template_sees_the_tables(tmp_path: Path) -> None:
         build_report(tmp_path / "r", figures=False, template=template)
     with pytest.raises(InputError, match="is no file"):
         build_report(tmp_path / "r", figures=False, template=tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("{% include 'secret.txt' %}", 1, "no loader"),
+        ("{% extends '/etc/passwd' %}", 1, "no loader"),
+        ("a\n{{ ''.__class__.__mro__ }}", 2, "unsafe"),
+        ("a\n\n{{ 1 / 0 }}", 3, "division by zero"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", 1, "recursion"),
+        ("{{ 9 ** 99999999 }}", 1, "more than"),
+        ("{{ 'x' * 99999999999 }}", 1, "more than"),
+        ("{{ '%99999999999d' % 1 }}", 1, "not allowed"),
+        (
+            "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
+            1,
+            "range",
+        ),
+        ("a\n{% for", 2, "end of template"),
+    ],
+)
+def test_a_template_reads_no_file_and_ends(
+    text: str, line: int, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    template = tmp_path / "mine.txt.jinja"
+    template.write_text(text)
+    with pytest.raises(InputError, match=reason) as refused:
+        fill_template(template, tmp_path, [])
+    assert str(refused.value).startswith(f"template {template}:{line}: ")
+    assert len(str(refused.value).splitlines()) == 1
+    assert not (tmp_path / "mine.txt").exists()
 
 
 def test_parquet_is_the_tidy_frame(tmp_path: Path) -> None:
