@@ -22,7 +22,8 @@ import ltbench as package
 torch.set_num_threads(1)
 
 # Nor on how busy it is: time is no property of what these tests are about. `ci` has the same examples in
-# every run; `long` (`make fuzz`) has others in each. What failed is told, not kept: nothing is written into the checkout.
+# every run; `long` (`make fuzz`) has others in each. What failed is told, not kept: nothing is written into
+# the checkout.
 for _name, _more in {"ci": {"derandomize": True}, "long": {"max_examples": 200}}.items():
     properties.register_profile(
         _name,
