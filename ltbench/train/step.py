@@ -125,7 +125,7 @@ class Graph(Protocol):
     def replay(self) -> None: ...
 
 
-_RECORDING = threading.Lock()
+RECORDING = threading.Lock()
 """One recording at a time in a process: each begins by waiting for the whole device, which is refused while
 another thread records."""
 _SIDE = threading.local()
@@ -159,7 +159,7 @@ class CudaGraph:
         # thread_local: what other threads ask of the device meanwhile does not spoil it.
         mode = "thread_local"
         with (
-            _RECORDING,
+            RECORDING,
             torch.cuda.graph(self._graph, stream=_side_stream(), capture_error_mode=mode),
         ):
             return work()
