@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from benchmarks.material import Material
 from benchmarks.row import Row
 from benchmarks.timing import Spread, seconds_of
+from ltbench.method import Architecture
 from ltbench.models.build import build_network, count_macs
 
 
@@ -33,8 +34,7 @@ def machine_limits() -> dict[str, float]:
 def roofline(row: Row, material: Material, method: str) -> None:
     """Adds to a training row the share of the limit and what sets it."""
     request = material.method(method).architecture()
-    operations = 6 * count_macs("resnet32", 100, request, 32)
-    traffic = 3 * 4 * 2 * _activations(material, method)
+    operations, traffic = operations_of(request), traffic_of(request)
     limits = machine_limits()
     compute = limits["GFLOP/s"] * 1e9 / operations
     memory = limits["GB/s"] * 1e9 / traffic
@@ -50,11 +50,19 @@ def roofline(row: Row, material: Material, method: str) -> None:
     )
 
 
-def _activations(material: Material, method: str) -> int:
+def operations_of(request: Architecture) -> int:
+    """Of one image in a training step of ResNet-32; a multiplication and an addition are two."""
+    return 6 * count_macs("resnet32", 100, request, 32)
+
+
+def traffic_of(request: Architecture, bytes_each: int = 4) -> int:
+    """Bytes of one image's activations in a training step. bytes_each: of a number, 2 for bfloat16."""
+    return 3 * bytes_each * 2 * _activations(request)
+
+
+def _activations(request: Architecture) -> int:
     """Values that convolutions and BatchNorms of one image put out."""
-    network = build_network(
-        "resnet32", 100, material.method(method).architecture(), torch.Generator().manual_seed(0)
-    )
+    network = build_network("resnet32", 100, request, torch.Generator().manual_seed(0))
     total = 0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ltbench.errors import InputError
 from ltbench.protocol.protocol import Protocol
@@ -135,7 +135,7 @@ def run(
     device: str = "auto",
     precision: str = "default",
     jobs: int | None = None,
-    jobs_per_gpu: int | None = None,
+    jobs_per_gpu: int | Literal["auto"] | None = None,
     loaders: int | None = None,
     processes: int = 1,
     accumulate: int = 1,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -110,27 +111,35 @@ class Registries:
     encoders: Registry[Encoder] = field(default_factory=lambda: Registry("encoder"))
 
 
+_LOADING = threading.RLock()
+"""A file is imported by one thread, and the others find its classes."""
+
+
 def load_registries(plugins: Sequence[str] = ()) -> Registries:
     """Everything that can be found, with the ``--plugin`` files ``plugins``.
 
     Raises :class:`InputError` where a file named there cannot be used: it was asked for.
     """
-    return _load(_stamped(plugins))
+    with _LOADING:
+        return _load(_stamped(plugins))
 
 
 def load_sources(plugins: Sequence[str] = ()) -> Registry[DataSource[Any]]:
     """The data sources alone, as in :func:`load_registries`: no method is imported, hence no torch."""
-    return _load_sources(_stamped(plugins))
+    with _LOADING:
+        return _load_sources(_stamped(plugins))
 
 
 def load_backbones(plugins: Sequence[str] = ()) -> Registry[Backbone]:
     """The backbones alone, as in :func:`load_registries`; torch is imported where one is built."""
-    return _load_backbones(_stamped(plugins))
+    with _LOADING:
+        return _load_backbones(_stamped(plugins))
 
 
 def load_encoders(plugins: Sequence[str] = ()) -> Registry[Encoder]:
     """The encoders alone, as in :func:`load_registries`; their libraries are imported where one is loaded."""
-    return _load_encoders(_stamped(plugins))
+    with _LOADING:
+        return _load_encoders(_stamped(plugins))
 
 
 def _stamped(plugins: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,22 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions alone
+    """A whole number, or the word ``auto``."""
+
+    name = "N|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        if value == "auto":
+            return "auto"
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
+
+
 def results_option(function: F) -> F:
     return click.option(
         "--results",
@@ -140,8 +156,10 @@ def training_options(function: F) -> F:
             ),
             click.option(
                 "--jobs-per-gpu",
-                type=int,
-                help="Trials side by side on each GPU; one small network leaves most of it idle.",
+                type=NumberOrAuto(),
+                metavar="N|auto",
+                help="Trials side by side on each GPU, as processes; one small network leaves most of it "
+                "idle. auto: up to five, as threads of one process (not yet measured on a GPU).",
             ),
             click.option(
                 "--loaders",

@@ -88,7 +88,7 @@ def _execute(
     mixes: tuple[Path, ...],
     mixed_recipe: bool,
     jobs: int | None,
-    jobs_per_gpu: int | None,
+    jobs_per_gpu: int | str | None,
     loaders: int | None,
     processes: int,
     accumulate: int,

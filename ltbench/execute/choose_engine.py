@@ -19,7 +19,7 @@ GROUP = "ltbench.engines"
 """Entry points of other packages."""
 
 _OWN = {
-    "local": ("ltbench.execute.engines.local", "Local", ""),
+    "local": ("ltbench.execute.engines.here", "Local", ""),
     "ray": ("ltbench.execute.engines.ray", "Ray", "ray"),
     "slurm": ("ltbench.execute.engines.slurm", "Slurm", "submitit"),
 }

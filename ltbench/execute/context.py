@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,6 +97,9 @@ class TrialContext:
             raise InterruptedRun(f"stopped during {stage}")
 
 
+_OPENING = threading.Lock()
+
+
 @lru_cache(maxsize=2)
 def _open_data(config: DataConfig, data_dir: str | None, plugins: tuple[str, ...]) -> Splits:
     folder = Path(data_dir) if data_dir else None
@@ -103,8 +107,10 @@ def _open_data(config: DataConfig, data_dir: str | None, plugins: tuple[str, ...
 
 
 def _open_task(protocol: Protocol, data_dir: str | None, plugins: tuple[str, ...]) -> Task:
-    """A worker runs many trials on one data set: the images are opened once."""
-    return build_task(protocol, _open_data(protocol.data, data_dir, plugins))
+    """A worker runs many trials on one data set, maybe in threads: the images are opened once."""
+    with _OPENING:
+        splits = _open_data(protocol.data, data_dir, plugins)
+    return build_task(protocol, splits)
 
 
 def _normalisation(task: Task) -> tuple[Tensor, Tensor]:

@@ -65,12 +65,12 @@ class LeavableEngine(Protocol):
 
 @dataclass(frozen=True)
 class Sharing:
-    """What a plan asks of an engine. jobs, jobs_per_gpu: as asked for; trials: unfinished ones;
-    device: the word that was asked for; memory: bytes that the largest trial takes, 0: usual;
-    processes: that train each trial together, each on a GPU of its own where there are GPUs."""
+    """What a plan asks of an engine. jobs, jobs_per_gpu (a number or ``auto``): as asked for; trials:
+    unfinished ones; device: the word that was asked for; memory: bytes that the largest trial takes, 0:
+    usual; processes: that train each trial together, each on a GPU of its own where there are GPUs."""
 
     jobs: int | None
-    jobs_per_gpu: int | None
+    jobs_per_gpu: int | str | None
     trials: int
     device: str
     memory: int = 0
@@ -88,7 +88,7 @@ class Start:
     results: Path
     seconds: float
     spare: Spare | None = None
-    jobs_per_gpu: int | None = None
+    jobs_per_gpu: int | str | None = None
 
 
 class EngineSettings(Protocol):

@@ -123,6 +123,9 @@ def free_caches() -> None:
     if torch is None:
         return
     if torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+        from ltbench.train.step import RECORDING
+
+        with RECORDING:  # of another thread: it would be spoiled
+            torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
         torch.mps.empty_cache()

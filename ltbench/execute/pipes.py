@@ -32,10 +32,14 @@ class Commands:
         leave()  # the parent is gone: nobody waits for results
 
 
+_WRITING = threading.Lock()
+
+
 def writer(events: TextIO, trial: str) -> Callable[[Event], None]:
     def emit(event: Event) -> None:
         try:
-            events.write(json.dumps({"trial": trial, **event}) + "\n")
+            with _WRITING:  # of trials that are threads
+                events.write(json.dumps({"trial": trial, **event}) + "\n")
         except BrokenPipeError:
             leave()  # the parent is gone, which is no failure of the trial
 

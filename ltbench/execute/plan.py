@@ -25,7 +25,7 @@ from ltbench.execute.draft import (
     with_parents,
 )
 from ltbench.execute.engine import EngineSettings
-from ltbench.execute.engines.local import Local
+from ltbench.execute.engines.here import Local
 from ltbench.execute.estimate import (
     Estimate,
     KnownSeconds,
@@ -101,7 +101,7 @@ class Plan:
     """A line for each method that ``all`` does not stand for here."""
     engine: EngineSettings = field(default_factory=Local)
     detach: bool = False
-    jobs_per_gpu: int | None = None
+    jobs_per_gpu: int | str | None = None
     trackers: Kinds = field(default_factory=dict)
 
 

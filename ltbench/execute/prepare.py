@@ -24,7 +24,7 @@ from ltbench.execute.job import Settings
 from ltbench.execute.plan import Plan, make_plan
 from ltbench.execute.plugin_hint import resolve_with_hint
 from ltbench.execute.request import Request
-from ltbench.execute.resources import visible_gpus
+from ltbench.execute.resources import AUTO, visible_gpus
 from ltbench.execute.time_limit import limit_seconds
 from ltbench.execute.tracking import choose_trackers
 from ltbench.names import Row, parse_rows
@@ -35,7 +35,7 @@ from ltbench.registry import Registries, Registry, load_backbones, load_registri
 from ltbench.resolve.rows import ResolvedRow
 from ltbench.shift.arrival import parse_arrival
 from ltbench.train.arithmetic import PRECISIONS, stored_precision
-from ltbench.train.speed import check_compiler, check_speed, resolve_speed
+from ltbench.train.speed import check_compiler, check_speed, parse_speed, resolve_speed
 from ltbench.trial.environment import bf16_is_native, resolve_device
 
 MODES = ("clean", "augmented")
@@ -57,7 +57,7 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
             raise InputError(f"{name} {value!r} must be one of: {', '.join(allowed)}")
     for name, number in (
         ("jobs", request.jobs),
-        ("jobs per GPU", request.jobs_per_gpu),
+        ("jobs per GPU", None if request.jobs_per_gpu == AUTO else request.jobs_per_gpu),
         ("processes", request.processes),
         ("accumulate", request.accumulate),
     ):
@@ -79,6 +79,8 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
     kind = engine.device(request.device)
     if kind != "cuda" and request.jobs_per_gpu is not None:
         raise InputError(f"--jobs-per-gpu needs a CUDA device; this run uses {device}")
+    if request.jobs_per_gpu == AUTO:
+        _check_threads(request, timeout)
     precision = stored_precision(request.precision, kind)
     check_speed(request.speed, kind, divided=_divides(request))
     if engine.here:
@@ -138,6 +140,26 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
             "float32 here"
         )
     return plan
+
+
+def _check_threads(request: Request, timeout: float) -> None:
+    """Of trials that are threads of one process. Raises :class:`InputError`, one line."""
+    if request.engine != "local":
+        raise InputError(f"--jobs-per-gpu auto is for the local engine, not for {request.engine!r}")
+    compiles = parse_speed(request.speed) & {"compile", "augment"}
+    given = [
+        (
+            f"--speed {request.speed}",
+            bool(compiles),
+            "compilers are not for several threads at once",
+        ),
+        ("--timeout", bool(timeout), "a thread cannot be ended"),
+    ]
+    for option, asked, why in given:
+        if asked:
+            raise InputError(
+                f"--jobs-per-gpu auto and {option} do not go together ({why}); give --jobs-per-gpu a number"
+            )
 
 
 def _divides(request: Request) -> str:

@@ -23,7 +23,7 @@ class Request:
     device: str = "auto"
     precision: str = "default"
     jobs: int | None = None
-    jobs_per_gpu: int | None = None
+    jobs_per_gpu: int | str | None = None
     loaders: int | None = None
     """Processes beside each trial that open streamed images; None: ``LTBENCH_LOADERS``, by the device."""
     speed: str = "auto"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ltbench.execute.context import Emit, TrialContext
 from ltbench.execute.early_views import rendered_early
@@ -37,6 +38,11 @@ def run_ensemble(context: EnsembleContext) -> None:
 
 def run_trial(context: TrialContext) -> None:
     """Skips what is finished; a row that fails is told at the end. The caller holds the trial's claim."""
+    evaluate(context, TrialFiles(context, trained(context)))
+
+
+def trained(context: TrialContext) -> dict[str, Any]:
+    """Trains unless that is done; the record. The caller holds the trial's claim."""
     store.sweep_temporaries(context.folder)
     record = store.finished_trial(context.folder)
     if record is None:
@@ -44,7 +50,7 @@ def run_trial(context: TrialContext) -> None:
             record = train_trial(context)
     else:
         store.clear_attempt(context.folder)  # what a kill right after the record left
-    evaluate(context, TrialFiles(context, record))
+    return record
 
 
 def evaluate(context: TrialContext, files: OutputFiles) -> None:

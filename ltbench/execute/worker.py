@@ -58,19 +58,25 @@ def load() -> None:
 
 
 def run_message(
-    message: Mapping[str, Any], emit: Callable[[Event], None], stop: threading.Event
+    message: Mapping[str, Any],
+    emit: Callable[[Event], None],
+    stop: threading.Event,
+    *,
+    evaluates: bool = True,
 ) -> None:
     """Runs one trial to its end, in whatever process or thread of an engine this is.
 
     message: a job and its folder as JSON; emit: told every event, a final one last; stop: set by
-    whoever wants a checkpoint and the end. Raises nothing: what goes wrong is an event.
+    whoever wants a checkpoint and the end; evaluates: its rows too. Raises nothing: what goes wrong is an
+    event.
     """
     import torch
 
+    from ltbench.execute.context import TrialContext
     from ltbench.execute.job import Job
     from ltbench.execute.out_of_memory import free_caches, let_go
     from ltbench.execute.ranks import train_together
-    from ltbench.execute.run_trial import run_job
+    from ltbench.execute.run_trial import run_job, trained
     from ltbench.trial import store
     from ltbench.trial.running import noted
 
@@ -90,7 +96,10 @@ def run_message(
                     job = Job.from_json(message)
                     if job.settings.processes > 1:
                         train_together(job, message, tell, should_stop)
-                    run_job(job, tell, should_stop)
+                    if evaluates:
+                        run_job(job, tell, should_stop)
+                    else:
+                        trained(TrialContext(job, tell, should_stop))
                 last: Event = {"event": "done"}
             except InterruptedRun:
                 last = {"event": "interrupted"}

@@ -12,6 +12,7 @@ from ltbench.errors import ContractError
 from ltbench.method import Method, overrides
 from ltbench.models.build import Wanted, build_network
 from ltbench.models.network import ExpertNetwork
+from ltbench.seeds import everybodys_generator
 
 
 def assemble(
@@ -41,8 +42,7 @@ def build_extra(method: Method[Any], network: ExpertNetwork, seed: int) -> nn.Mo
     if not overrides(method, "build"):
         return None
     device = next(network.parameters()).device
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with everybodys_generator(seed):
         extra = method.build(network)
     if extra is not None and not isinstance(extra, nn.Module):
         raise ContractError(

@@ -12,6 +12,7 @@ from ltbench.models.frozen import Adapter
 from ltbench.models.heads import CosineHead, LinearHead
 from ltbench.models.network import ExpertNetwork
 from ltbench.registry import load_backbones
+from ltbench.seeds import everybodys_generator
 
 Wanted = str | ChosenBackbone
 """The name of a backbone that is installed or shipped, or a chosen one."""
@@ -27,8 +28,7 @@ def build_network(
     that builds something else.
     """
     chosen = _chosen(backbone)
-    with torch.random.fork_rng(devices=[]):  # layer constructors draw from the global generator
-        torch.default_generator.manual_seed(generator.initial_seed())
+    with everybodys_generator(generator.initial_seed()):  # layer constructors draw from it
         network = _built(chosen, classes, request)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

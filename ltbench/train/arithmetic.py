@@ -6,7 +6,9 @@ which must not be mixed: ``fp32_precision`` from torch 2.9 on, ``allow_tf32`` be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,13 +55,16 @@ def tf32_flags() -> dict[str, bool]:
 
 @contextmanager
 def tf32(*, convolutions: bool, matrix_products: bool = False) -> Iterator[None]:
-    """Within, TF32 is allowed as said; what it was before is restored. Elsewhere than on CUDA no effect."""
-    before = tf32_flags()
-    _set(convolutions, matrix_products)
+    """Within, TF32 is allowed as said; what it was before is restored. Elsewhere than on CUDA no effect.
+
+    The flags are those of the process. So threads that want the same go on together, and one that wants
+    something else waits until they are out: of trials that are threads none computes with another's flags.
+    """
+    undo = _TURNS.take(convolutions, matrix_products)
     try:
         yield
     finally:
-        _set(**before)
+        undo()
 
 
 def _set(convolutions: bool, matrix_products: bool) -> None:
@@ -77,3 +82,59 @@ def _set(convolutions: bool, matrix_products: bool) -> None:
             owner.fp32_precision = "tf32" if wanted else "ieee"
         else:
             owner.allow_tf32 = wanted
+
+
+class _Turns:
+    """Who is within :func:`tf32`: threads of one setting at a time, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
+        self._inside: Counter[int] = Counter()
+        """How often each thread is."""
+        self._setting: object = None
+        self._before: dict[str, bool] = {}
+
+    def take(self, convolutions: bool, matrix_products: bool) -> Callable[[], None]:
+        """Waits for the turn and sets the flags; what is returned ends it."""
+        me, wanted = threading.get_ident(), (convolutions, matrix_products)
+        with self._changed:
+            nested = me in self._inside
+            if nested:  # it waits for no one who waits for it
+                self._changed.wait_for(lambda: wanted == self._setting or len(self._inside) == 1)
+            else:
+                self._wait_in_line(wanted)
+            if not self._inside:
+                self._before = tf32_flags()
+            outer, flags = self._setting, tf32_flags()
+            other = nested and wanted != outer
+            # Nobody joins a thread that is within two settings.
+            self._setting = (wanted, object()) if other else wanted
+            self._inside[me] += 1
+            _set(*wanted)
+
+        def leave() -> None:
+            with self._changed:
+                self._inside[me] -= 1
+                if not self._inside[me]:
+                    del self._inside[me]
+                if other:
+                    self._setting = outer
+                    _set(**flags)
+                elif not self._inside:
+                    _set(**self._before)
+                self._changed.notify_all()
+
+        return leave
+
+    def _wait_in_line(self, wanted: tuple[bool, bool]) -> None:
+        ticket = object()
+        self._queue.append(ticket)
+        self._changed.wait_for(
+            lambda: self._queue[0] is ticket and (not self._inside or wanted == self._setting)
+        )
+        self._queue.popleft()
+        self._changed.notify_all()
+
+
+_TURNS = _Turns()

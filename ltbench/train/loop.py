@@ -108,11 +108,11 @@ class Hooks:
 def train(
     job: TrainingJob, hooks: Hooks, environment: dict[str, Any]
 ) -> tuple[ExpertNetwork, Progress]:
-    """As :func:`_train`, with TF32 set: PyTorch's default, or never where ``precision`` says so."""
-    with tf32(convolutions=job.precision != IEEE):
-        if job.device.type == "cuda":
+    """As :func:`_train`, telling what decides the last bits on a GPU."""
+    if job.device.type == "cuda":
+        with tf32(convolutions=job.precision != IEEE):
             environment = environment | cuda_facts()
-        return _train(job, hooks, environment)
+    return _train(job, hooks, environment)
 
 
 def cuda_facts() -> dict[str, Any]:
@@ -311,7 +311,9 @@ class _Loop:
         for epoch in range(max(span.start, self.progress.epochs_done), span.start + span.epochs):
             self.began, self.before = time.monotonic(), self.progress.seconds_within
             lr = phase_rate(self.job.recipe, span.phase, epoch - span.start, span.epochs)
-            loss = self._epoch(span, epoch, lr)
+            # PyTorch's default, or never. Between epochs other trials of this process have their turn.
+            with tf32(convolutions=self.job.precision != IEEE):
+                loss = self._epoch(span, epoch, lr)
             seconds = self.before + time.monotonic() - self.began
             self._tell_refusal()
             record = {"epoch": epoch + 1, "loss": loss, "lr": lr, "seconds": round(seconds, 4)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Protocol
 
@@ -124,6 +125,22 @@ class Graph(Protocol):
     def replay(self) -> None: ...
 
 
+RECORDING = threading.Lock()
+"""One recording at a time in a process: each begins by waiting for the whole device, which is refused while
+another thread records."""
+_SIDE = threading.local()
+
+
+def _side_stream() -> torch.cuda.Stream:
+    """Where this thread warms and records, always the same: libraries keep a buffer for each stream, a
+    recorded step goes on using it, and steps of two threads may run at the same time."""
+    device = torch.cuda.current_device()
+    if getattr(_SIDE, "device", None) != device:
+        _SIDE.device, _SIDE.stream = device, torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream: torch.cuda.Stream = _SIDE.stream
+    return stream
+
+
 class CudaGraph:
     """A CUDA graph with memory of its own."""
 
@@ -131,7 +148,7 @@ class CudaGraph:
         self._graph = torch.cuda.CUDAGraph()
 
     def warm(self, work: Callable[[], Tensor]) -> Tensor:
-        side, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
+        side, current = _side_stream(), torch.cuda.current_stream()
         side.wait_stream(current)
         with torch.cuda.stream(side):
             result = work()
@@ -139,7 +156,12 @@ class CudaGraph:
         return result
 
     def record(self, work: Callable[[], Tensor]) -> Tensor:
-        with torch.cuda.graph(self._graph):
+        # thread_local: what other threads ask of the device meanwhile does not spoil it.
+        mode = "thread_local"
+        with (
+            RECORDING,
+            torch.cuda.graph(self._graph, stream=_side_stream(), capture_error_mode=mode),
+        ):
             return work()
 
     def replay(self) -> None:

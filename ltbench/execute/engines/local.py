@@ -11,48 +11,22 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
-from ltbench.execute.engine import Event, Message, Sharing, Start
+from ltbench.execute.engine import Event, Message
 from ltbench.execute.leftovers import end_session, left_by_trials
 from ltbench.execute.oom_kills import likely_reason, oom_kills
 from ltbench.execute.process import Spare, WorkerProcess, start_worker
-from ltbench.execute.resources import gpus_of_workers, share
+from ltbench.execute.resources import gpus_of_workers
 from ltbench.progress import duration
-from ltbench.trial.environment import resolve_device
 
 _LOADING = 600.0
 """Seconds that a worker may take until it holds its trial, whose time limit begins then."""
 _PATIENCE = 10.0
 """Seconds for a worker to end by itself."""
 _KEPT = "what it stored stays, and the same command goes on from there"
-
-
-@dataclass(frozen=True)
-class Local:
-    """``--engine local``, the default; it has no settings."""
-
-    here: ClassVar[bool] = True
-    detachable: ClassVar[bool] = False
-    limits_time: ClassVar[bool] = True
-
-    def check(self) -> None:
-        pass
-
-    def device(self, word: str) -> str:
-        return resolve_device(word).type
-
-    def share(self, asked: Sharing) -> tuple[int, int]:
-        device = resolve_device(asked.device)
-        return share(
-            asked.jobs, asked.jobs_per_gpu, asked.trials, device, asked.memory, asked.processes
-        )
-
-    def start(self, start: Start) -> LocalEngine:
-        return LocalEngine(start.jobs, start.spare)
 
 
 class LocalEngine:
@@ -63,14 +37,14 @@ class LocalEngine:
     def __init__(self, slots: int, spare: Spare | None = None) -> None:
         self.slots = slots
         self._spare = spare
-        self._events: _Queue = queue.Queue()
-        self._workers: list[_Worker] = []
+        self._events: Queue = queue.Queue()
+        self._workers: list[Worker] = []
 
     def submit(self, message: Message) -> None:
         idle = next((worker for worker in self._workers if worker.is_idle()), None)
         if idle is None:
             gpu = self._gpu(message["settings"])
-            idle = _Worker(self._events, self._process(gpu), gpu)
+            idle = Worker(self._events, self._process(gpu), gpu)
             self._workers.append(idle)
         idle.start(message)
 
@@ -127,7 +101,7 @@ class LocalEngine:
         spare = self._spare.take() if self._spare is not None and not gpu else None
         return spare or start_worker(gpu)
 
-    def _ended(self, worker: _Worker) -> Event:
+    def _ended(self, worker: Worker) -> Event:
         code = worker.wait()
         self._workers.remove(worker)
         log = worker.last_words()
@@ -140,10 +114,10 @@ class LocalEngine:
         return {"event": "lost", "reason": line, "log": log}
 
 
-class _Worker:
+class Worker:
     """A child process; its events arrive in the shared queue as (worker, event), None at its end."""
 
-    def __init__(self, events: _Queue, started: WorkerProcess, gpu: str) -> None:
+    def __init__(self, events: Queue, started: WorkerProcess, gpu: str) -> None:
         self.gpu = gpu
         self.process, self.errors = started.popen, started.errors
         self.kill = started.kill
@@ -155,7 +129,7 @@ class _Worker:
         self.reader = threading.Thread(target=self._read, args=(events,), daemon=True)
         self.reader.start()
 
-    def _read(self, events: _Queue) -> None:
+    def _read(self, events: Queue) -> None:
         assert self.process.stdout is not None
         try:
             for line in self.process.stdout:
@@ -221,4 +195,4 @@ class _Worker:
         self.errors.close()
 
 
-_Queue = queue.Queue[tuple[_Worker, dict[str, Any] | None]]
+Queue = queue.Queue[tuple[Worker, dict[str, Any] | None]]

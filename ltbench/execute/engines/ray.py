@@ -116,7 +116,7 @@ class RayEngine:
 
     def __init__(self, settings: Ray, start: Start) -> None:
         self.settings, self.slots, self.retries = settings, start.jobs, settings.retries
-        self._per_gpu = start.jobs_per_gpu or 1
+        self._per_gpu = int(start.jobs_per_gpu or 1)
         names = [name.strip() for name in settings.environment.split(",") if name.strip()]
         self._cluster: Cluster = (
             join_cluster(settings.address, names)

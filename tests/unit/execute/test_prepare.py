@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def request(methods: str = "ce", protocol: str = "cifar100-lt", **changes: Any) 
         ("ce", {"loaders": 257}, "loaders = 257 must be a whole number from 0 to 256"),
         ("ce", {"loaders": True}, "loaders = True must be a whole number from 0 to 256"),
         ("ce", {"jobs_per_gpu": 2}, "--jobs-per-gpu needs a CUDA device; this run uses cpu"),
+        ("ce", {"jobs_per_gpu": "auto"}, "--jobs-per-gpu needs a CUDA device; this run uses cpu"),
+        ("ce", {"jobs_per_gpu": "many"}, "jobs per GPU = 'many' must be a whole number"),
         ("ce", {"speed": "graph"}, "--speed graph needs a CUDA device; this run uses cpu"),
         ("ce", {"speed": "fast"}, "speed 'fast' must be auto, plain, or some of graph"),
         ("ce", {"processes": 0}, "processes = 0 must be a whole number of at least 1"),
@@ -187,3 +190,22 @@ def test_a_batch_that_cannot_be_shared_is_told_before_any_work(option: str) -> N
         InputError, match=f"--{option} 2 cannot share a batch of 128: BatchNorm sees"
     ):
         prepare(request(dry_run=True, **{option: 2}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"engine": "ray=head:6379"}, "auto is for the local engine, not for 'ray=head:6379'"),
+        ({"timeout": "2h"}, "auto and --timeout do not go together .a thread cannot be ended"),
+        ({"speed": "graph+compile"}, "auto and --speed graph.compile do not go together"),
+        ({"speed": "augment"}, "auto and --speed augment do not go together"),
+    ],
+)
+def test_what_threads_of_one_process_cannot_have(changes: dict[str, Any], message: str) -> None:
+    from ltbench.execute.time_limit import limit_seconds
+
+    request = Request("ce", "digits-lt", jobs_per_gpu="auto", **changes)
+    with pytest.raises(InputError, match=message):
+        module._check_threads(request, limit_seconds(request.timeout))
+    plain = replace(request, engine="local", timeout="", speed="graph+grouped")
+    module._check_threads(plain, 0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -56,6 +58,32 @@ def test_memory_limits_trials_side_by_side(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_trials_on_gpus(jobs: int | None, per_gpu: int | None, device: str, expected: int) -> None:
     assert share(jobs, per_gpu, 100, torch.device(device))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "memory", "device", "expected"),
+    [
+        ((140, 140), 0, "cuda", 10),  # five on each of two
+        ((140, 9), 0, "cuda", 4),  # the smallest decides
+        ((140, 9), 0, "cuda:0", 5),
+        ((140, 140), 60 << 30, "cuda", 4),
+        ((2, 2), 0, "cuda", 2),
+    ],
+)
+def test_as_many_trials_as_the_memory_of_a_gpu_holds(
+    gigabytes: tuple[int, int],
+    memory: int,
+    device: str,
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def properties(index: int) -> SimpleNamespace:
+        return SimpleNamespace(total_memory=gigabytes[index] << 30)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    assert share(None, "auto", 100, torch.device(device), memory)[0] == expected
+    assert share(None, "auto", 1, torch.device(device), memory)[0] == 1
+    assert share(3, "auto", 100, torch.device(device), memory)[0] == min(3, 100)
 
 
 def test_workers_are_dealt_out_among_the_gpus_that_may_be_used(

@@ -1,0 +1,1 @@
+"""Training on one GPU, measured by one command: ``python -m benchmarks.gpu``."""
