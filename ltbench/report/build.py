@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltbench.errors import InputError, nearest
-from ltbench.files import sweep_abandoned, write_atomically
+from ltbench.files import sweep_abandoned, write_bytes
 from ltbench.report.figures.style import Look, looks
 from ltbench.report.page.html import render_html
 from ltbench.report.page.markdown import render_index
@@ -226,7 +226,8 @@ def _write_parquet(records: Records, target: Path) -> Path:
 
     path = target / "results.parquet"
     frame = results_frame(records)
-    write_atomically(path, lambda file: frame.to_parquet(file, index=False), durable=False)
+    content = frame.to_parquet(index=False)  # in memory first: a full disk is told what is needed
+    write_bytes(path, content, durable=False)
     return path
 
 

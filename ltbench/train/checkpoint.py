@@ -77,9 +77,11 @@ def save_checkpoint(
         if buffer is not None:
             tensors[f"momentum.{i}"] = buffer.detach().cpu().contiguous()
     tensors |= {f"within.{key}": value for key, value in progress.within.items()}
+    told = progress.to_json()
     header = {
         "trial": trial,
-        "progress": progress.to_json(),
+        "progress": told,
+        "progress_digest": _digest_of(told),
         "digest": _digest(tensors),
     }
     if keep_last and (folder / FILE).exists():
@@ -145,10 +147,17 @@ def _read(folder: Path, name: str, trial: str) -> tuple[Progress, dict[str, Tens
         progress = Progress(**json.loads(header["progress"]), within=within)
         if header["trial"] != trial or header["digest"] != _digest(tensors):
             raise ValueError("contents do not match the header")
+        told = header["progress"]
+        if header.get("progress_digest", _digest_of(told)) != _digest_of(told):  # earlier: none
+            raise ValueError("the progress is not what was written")
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         path.replace(folder / "checkpoint.corrupt")
         return None
     return progress, tensors
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.files import write_atomically
+from ltbench.files import write_bytes
 from ltbench.trial.sparse_counts import Confusion, cells_of, from_cells
 
 SUFFIX = ".npz"
@@ -89,11 +89,9 @@ def write_arrays(path: Path, found: Mapping[str, ClassArrays]) -> None:
     if not np.isnan(thresholds).all():
         arrays |= {"thresholds": thresholds, "at_threshold": at}
 
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-    write_atomically(path, write)
+    content = io.BytesIO()  # small: so that a full disk can be told how much is needed
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, content.getvalue())
 
 
 def read_arrays(path: Path) -> dict[str, ClassArrays]:

@@ -1,4 +1,4 @@
-"""F5: one flipped bit in a file of a finished trial, at places drawn by a seed."""
+"""F5: one flipped bit in each kind of file, at places drawn by a seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ltbench.data.dataset import ArrayDataset
+from ltbench.data.sources import open_data
+from ltbench.errors import DataError
+from ltbench.evaluate.view_images import view_pair
+from ltbench.evaluate.views import ViewLogits
+from ltbench.features.folder import FeatureFolder
+from ltbench.features.header import Encoder, Header, Origin
+from ltbench.features.write import FolderWriter
+from ltbench.protocol.protocol import DataConfig, ViewsConfig
+from ltbench.train.checkpoint import FILE, PREVIOUS, Progress, load_checkpoint, save_checkpoint
+from ltbench.trial.class_arrays import ClassArrays, read_arrays, write_arrays
 
 CommandLine = Callable[..., CompletedProcess[str]]
 SETTINGS = ["--protocol", "digits-lt", "--set", "recipe.epochs=1", "--set", "test.draws=2"]
@@ -75,3 +91,142 @@ def test_f05_a_bit_of_a_record_leaves_the_other_trials(
         json.loads(path.read_bytes())
     except ValueError:
         assert file == "history.jsonl" or re.search(re.escape(str(path)), done.stdout)
+
+
+# -- the other kinds of files, in this process ---------------------------------------------------
+
+
+def network(value: float) -> tuple[nn.Linear, torch.optim.SGD]:
+    net = nn.Linear(3, 2)
+    nn.init.constant_(net.weight, value)
+    nn.init.constant_(net.bias, value)
+    return net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+
+def test_f05_a_bit_of_a_checkpoint_is_noticed_wherever_it_is(tmp_path: Path) -> None:
+    """The one before is used and the damaged kept; else the bit was one that says nothing."""
+    trial, noticed, folder = "0123456789ab", 0, tmp_path
+    for epoch in (1, 2):
+        net, optimizer = network(float(epoch))
+        progress = Progress(epoch, [{"epoch": epoch, "loss": 1.5}], seconds=12.25 * epoch)
+        save_checkpoint(folder, trial, net, optimizer, progress, keep_last=True)
+    whole = {name: (folder / name).read_bytes() for name in (FILE, PREVIOUS)}
+    for seed in range(60):
+        (folder / "checkpoint.corrupt").unlink(missing_ok=True)
+        for name, content in whole.items():
+            (folder / name).write_bytes(content)
+        flip(folder / FILE, seed)
+        net, optimizer = network(0.0)
+        read = load_checkpoint(folder, trial, net, optimizer)
+        assert read is not None
+        corrupt = (folder / "checkpoint.corrupt").exists()
+        epoch = 1 if corrupt else 2
+        noticed += corrupt
+        assert (read.epochs_done, read.seconds) == (epoch, 12.25 * epoch)
+        assert read.history == [{"epoch": epoch, "loss": 1.5}]
+        assert net.weight.unique().tolist() == net.bias.unique().tolist() == [float(epoch)]
+    assert noticed > 50
+
+
+def test_f05_a_bit_of_class_arrays_makes_no_other_numbers(tmp_path: Path) -> None:
+    rng = np.random.RandomState(0)
+    one = ClassArrays("{}", 2, rng.randint(0, 9, (5, 5)), rng.rand(5), rng.rand(5))
+    path, noticed = tmp_path / "row.npz", 0
+    for seed in range(60):
+        write_arrays(path, {"uniform": one})
+        flip(path, seed)
+        try:
+            (read,) = read_arrays(path).values()
+        except ValueError:
+            noticed += 1
+            continue
+        assert np.array_equal(np.asarray(read.confusion), one.confusion)
+        assert np.array_equal(read.auroc, one.auroc)
+        assert np.array_equal(read.average_precision, one.average_precision)
+    assert noticed > 30
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("file", ["train-images", "test-labels"])
+def test_f05_a_bit_of_the_cached_images_makes_them_anew(
+    file: str, cache: Path, tmp_path: Path
+) -> None:
+    rng = np.random.RandomState(0)
+    for place in ("train/a", "train/b", "test/a", "test/b"):
+        folder = tmp_path / "data" / place
+        folder.mkdir(parents=True)
+        Image.fromarray(rng.randint(0, 256, (8, 8, 3)).astype(np.uint8)).save(folder / "0.png")
+    config = DataConfig(source="image-folder", classes=2, image_size=8)
+    first = open_data(config, tmp_path / "data")
+    before = first.train.read([0, 1]), first.test.labels.copy()
+    (path,) = cache.glob(f"datasets/*/{file}.npy")
+    whole = path.read_bytes()
+    for seed in range(3):
+        flip(path, seed, 128)
+        again = open_data(config, tmp_path / "data")
+        assert np.array_equal(again.train.read([0, 1]), before[0])
+        assert np.array_equal(again.test.labels, before[1])
+        assert path.read_bytes() == whole
+
+
+def pictures() -> ArrayDataset:
+    images = np.random.RandomState(0).randint(0, 256, (6, 3, 8, 8)).astype(np.uint8)
+    return ArrayDataset(images, np.arange(6) % 2, ("a", "b"))
+
+
+def test_f05_a_bit_of_cached_views_makes_them_anew(cache: Path) -> None:
+    before = np.array(view_pair(pictures(), ViewsConfig(), 0))
+    (path,) = cache.glob("views/*/pair0.npy")
+    whole = path.read_bytes()
+    for seed in range(4):
+        flip(path, seed, 128)
+        assert np.array_equal(view_pair(pictures(), ViewsConfig(), 0), before)
+        assert path.read_bytes() == whole
+
+
+def test_f05_a_bit_of_cached_view_logits_makes_them_anew(cache: Path) -> None:
+    asked: list[int] = []
+
+    def infer(read: Callable[..., np.ndarray], count: int, *_: object, bf16: bool) -> Tensor:
+        asked.append(count)
+        return torch.tensor(read(slice(0, count))).float().mean((1, 2, 3)).reshape(-1, 1, 1)
+
+    def logits() -> Tensor:
+        def quiet(what: str, done: int, total: int) -> None: ...
+
+        made = ViewLogits(lambda: infer, "d", pictures(), ViewsConfig(), quiet, (1, 1))  # type: ignore[arg-type, return-value]
+        return made(0).clone()
+
+    before = logits()
+    assert torch.equal(logits(), before)
+    assert asked == [6, 6]  # both sides, once
+    (path,) = cache.glob("view-logits/*/pair0.safetensors")
+    for seed in range(3):
+        flip(path, seed, numbers_of(path))
+        assert torch.equal(logits(), before)
+    assert asked == [6, 6] * 4
+
+
+def test_f05_a_bit_of_features_is_told_by_their_digests(tmp_path: Path) -> None:
+    """By `ltbench data check`, which reads all of them; a run opens them as they are."""
+    header = Header(
+        Encoder("test:tiny"), 4, source=Origin("test"), class_names=("a", "b"), whole_pool=True
+    )
+    writer = FolderWriter(tmp_path)
+    split = {"clean": torch.rand(6, 4), "labels": torch.arange(6) % 2, "row": torch.arange(6)}
+    for name in ("train", "test"):
+        writer.file(f"{name}.safetensors", {k: v.clone() for k, v in split.items()})
+    writer.finish(header)
+    FeatureFolder(tmp_path).verify()
+    path = tmp_path / "test.safetensors"
+    whole = path.read_bytes()
+    for seed in range(6):
+        flip(path, seed, numbers_of(path))
+        with pytest.raises(DataError, match=r"test\.safetensors"):
+            FeatureFolder(tmp_path).verify()
+        path.write_bytes(whole)

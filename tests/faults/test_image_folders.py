@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 from ltbench.data.findings import DataProblems, shown
 from ltbench.data.sources import describe, open_data
 from ltbench.errors import DataError
+from ltbench.protocol.file import load_protocol_config
 from ltbench.protocol.protocol import DataConfig
 
 CommandLine = Callable[..., CompletedProcess[str]]
@@ -349,3 +351,87 @@ def test_f19_each_bad_file_has_the_reason_of_the_decoder(root: Path) -> None:
     for line in lines:
         reason = "of no known image format" if "page" in line else "runcated"
         assert reason in line, line
+
+
+LISTS = """
+name = "mine"
+version = "1.0"
+title = "Mine"
+[data]
+source = "lists"
+path = "data"
+classes = 2
+image_size = 8
+mean = [0.5, 0.5, 0.5]
+std = [0.2, 0.2, 0.2]
+lists.train = { file = "train.txt" }
+lists.test = { file = "test.txt", sha256 = "DIGEST" }
+[train]
+profile = "all"
+[recipe]
+epochs = 1
+batch_size = 4
+lr = 0.1
+"""
+
+
+@pytest.fixture
+def lists(root: Path, tmp_path: Path) -> Path:
+    for split in ("train", "test"):
+        lines = [f"{split}/{c}/{i}.png {k}" for k, c in enumerate("ab") for i in range(3)]
+        (root / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    digest = hashlib.sha256((root / "test.txt").read_bytes()).hexdigest()
+    protocol = tmp_path / "lists.toml"
+    protocol.write_text(LISTS.replace("DIGEST", digest))
+    return protocol
+
+
+def asked(protocol: Path, tmp_path: Path) -> list[list[str | Path]]:
+    results = ["--results", tmp_path / "results"]
+    run = ["run", "--methods", "ce", "--protocol", protocol, *results]
+    return [["data", "check", protocol], run]
+
+
+def test_f19_a_list_of_another_version_is_refused(
+    lists: Path, root: Path, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    (root / "test.txt").write_text("test/a/0.png 0\ntest/b/0.png 1\n")
+    for words in asked(lists, tmp_path):
+        done = ltbench_here(*words)
+        assert done.returncode == 2
+        assert "test.txt is another list than the protocol's: its SHA-256 is" in done.stderr
+    assert not (tmp_path / "results").exists() or not any((tmp_path / "results").iterdir())
+
+
+def test_f19_files_of_a_list_that_are_missing_are_counted_with_the_first_five(
+    lists: Path, root: Path, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    for path in (root / "train").rglob("*.png"):
+        path.unlink()
+    first = ", ".join(f"train/{name}.png" for name in ("a/0", "a/1", "a/2", "b/0", "b/1"))
+    for words in asked(lists, tmp_path):
+        done = ltbench_here(*words)
+        assert done.returncode == 2
+        told = done.stdout + done.stderr
+        assert "6 of 6 files are not below" in told
+        assert f"{first}, ..." in told
+        assert "b/2.png" not in told
+
+
+def test_f19_images_beyond_the_lists_change_nothing(lists: Path, root: Path) -> None:
+    config = load_protocol_config(str(lists)).data
+    before = open_data(config, root)
+    save(root / "train" / "a" / "extra.png")
+    after = open_data(config, root, thorough=True)
+    assert after.train.fingerprint == before.train.fingerprint
+    assert len(after.train) == 6
+
+
+def test_f19_more_images_in_a_folder_are_another_data_set(root: Path) -> None:
+    """Told apart by its fingerprint, so that no trial goes on with them."""
+    before = open_data(CONFIG, root)
+    save(root / "train" / "a" / "extra.png")
+    after = open_data(CONFIG, root)
+    assert len(after.train) == 7
+    assert after.train.fingerprint != before.train.fingerprint
+    assert after.test.fingerprint == before.test.fingerprint

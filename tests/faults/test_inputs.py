@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,38 @@ def test_f15_names_that_are_no_names_of_folders(
     words = ["run", "--methods", name, "--protocol", "digits-lt", "--plugin", plugin]
     done = ltbench_here(*words, "--results", tmp_path / "deep" / "results")
     refused(done, r"mine\.py.* is not usable")
+    assert files(tmp_path) == before
+
+
+STRATEGY = """
+from ltbench import Strategy
+class Mine(Strategy):
+    name, title = {name!r}, "mine"
+    def adapt(self, test, train, *, rng=None):
+        raise AssertionError("not asked")
+"""
+BAD_NAMES = ["../x", "a/b", "CON", "x" * 300, "gr\u00f6\u00dfe"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+@pytest.mark.parametrize("kind", ["protocol", "strategy", "ensemble"])
+def test_f15_of_protocols_strategies_and_ensembles_too(
+    kind: str, name: str, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    results = ["--results", tmp_path / "deep" / "results"]
+    words = ["run", "--methods", "ce", "--protocol"]
+    if kind == "strategy":
+        (tmp_path / "mine.py").write_text(STRATEGY.format(name=name), encoding="utf-8")
+        words += ["digits-lt", "--plugin", tmp_path / "mine.py"]
+    else:
+        lines = {
+            "protocol": f"name = {json.dumps(name)}\n",
+            "ensemble": f'name = "mine"\n[ensembles]\n{json.dumps(name)} = "ce,focal"\n',
+        }
+        (tmp_path / "p.toml").write_text('extends = "digits-lt"\n' + lines[kind], encoding="utf-8")
+        words.append(tmp_path / "p.toml")
+    before = files(tmp_path)
+    refused(ltbench_here(*words, *results), r"is not usable")
     assert files(tmp_path) == before
 
 
@@ -113,3 +146,62 @@ def test_f24_other_conditions_are_apart_footnoted_and_refused_by_strict(
     assert all("not merged with" in text and what in text for text in texts)
     with pytest.raises(InputError, match=f"--strict: .* differ in .*{what}"):
         build_report(tmp_path, figures=False, strict=True)
+
+
+def change(record: Path, **values: object) -> None:
+    known = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps(known | values), encoding="utf-8")
+
+
+def main_table(folder: Path) -> str:
+    (section,) = build_report(folder, figures=False).sections
+    return (section / "tables" / "main.md").read_text(encoding="utf-8")
+
+
+def test_f24_other_code_is_told_and_refused_by_strict(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for seed, digest in enumerate(["a" * 12, "a" * 12, "b" * 12]):
+        created = f"2025-01-0{seed + 1}T00:00:00+00:00"
+        results.add("mine", seed, flat(90 if digest[0] == "a" else 50), method_digest=digest)
+        (trial,) = tmp_path.glob(f"toy-lt/mine/{seed}-*")
+        (row,) = (trial / "evaluations").glob("*.json")
+        change(row, created=created)
+    text = main_table(tmp_path)
+    assert (
+        "only its current code bbbbbbbb is shown, not code aaaaaaaa (2 records of seeds 0, 1"
+        in text
+    )
+    assert "50.0" in text
+    assert "90.0" not in text
+    with pytest.raises(InputError, match=r"--strict: .*only its current code bbbbbbbb is shown"):
+        build_report(tmp_path, figures=False, strict=True)
+
+
+def test_f24_other_versions_of_ltbench_are_told_and_refused_by_strict(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for seed, version in enumerate(["0.1.0", "0.2.0"]):
+        row = results.add("ce", seed, flat(50))
+        environment = {"device": "cpu", "torch": "2.6.0", "ltbench": version}
+        change(row.parent.parent / "trial.json", environment=environment)
+    assert "more than one version of ltbench: 0.1.0, 0.2.0" in main_table(tmp_path)
+    with pytest.raises(InputError, match=r"--strict: .*more than one version of ltbench"):
+        build_report(tmp_path, figures=False, strict=True)
+
+
+def test_f24_rows_with_fewer_seeds_say_so(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for seed in range(4):
+        results.add("ce", seed, flat(50))
+        if seed < 3:
+            results.add("focal", seed, flat(60))
+    assert "the seeds (n = 3 to 4)" in main_table(tmp_path)
+
+
+def test_f24_a_gpu_and_a_cpu_in_one_table_are_named(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for seed, device in enumerate(["cpu", "NVIDIA H200"]):
+        row = results.add("ce", seed, flat(50))
+        environment = {"device": device, "torch": "2.6.0", "ltbench": "0.1.0"}
+        change(row.parent.parent / "trial.json", environment=environment)
+    told = "trained in more than one arithmetic: TF32 in convolutions, float32 without TF32"
+    assert told in main_table(tmp_path)

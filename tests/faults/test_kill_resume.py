@@ -391,17 +391,13 @@ def without_flock(folder: Path, environment: dict[str, str], code: str) -> dict[
     return {**EVERY_EPOCH, "PYTHONPATH": path, "FLOCK": code}
 
 
-@pytest.mark.parametrize("locks", [True, False], ids=["flock", "no flock"])
-def test_f09_two_runs_on_one_folder(
-    start: Start, environment: dict[str, str], tmp_path: Path, locks: bool
-) -> None:
-    """F9, F10: each trial is trained once; the second run waits for what the first one holds."""
+def two_runs(start: Start, env: dict[str, str], tmp_path: Path, locks: bool) -> Path:
+    """Each trial is trained once; the second run waits for what the first one holds. Its folder."""
     plugin, results = tmp_path / "slow.py", tmp_path / "results"
     plugin.write_text(SLOW)
     short = (word.replace(f"epochs={EPOCHS}", "epochs=3") for word in ASKED)
     words = [*short, "--methods", "slow", "--plugin", str(plugin)]
-    env = {} if locks else without_flock(tmp_path, environment, "ENOSYS")
-    env |= {"STEP": f"{tmp_path}/", "PAUSE": "0.25"}
+    env = env | {"STEP": f"{tmp_path}/", "PAUSE": "0.25"}
     runs = [start(*words, "--results", str(results), env=env) for _ in range(2)]
     for run in runs:
         assert run.process.wait(90) == 0, run.text()
@@ -417,6 +413,25 @@ def test_f09_two_runs_on_one_folder(
     check_clean(results)
     assert not list(results.rglob(".claim*"))
     assert all(("file locks do not work in" in text) != locks for text in texts)
+    return folder
+
+
+def test_f09_two_runs_on_one_folder(start: Start, tmp_path: Path) -> None:
+    two_runs(start, {}, tmp_path, locks=True)
+
+
+def test_f10_two_runs_without_file_locks(
+    start: Start, environment: dict[str, str], ltbench: CommandLine, tmp_path: Path
+) -> None:
+    """Whoever comes second keeps nothing of its own: the bits are those of one run alone."""
+    env = without_flock(tmp_path, environment, "ENOSYS")
+    folder = two_runs(start, env, tmp_path, locks=False)
+    alone = ["--methods", "slow", "--plugin", tmp_path / "slow.py", "--results", tmp_path / "alone"]
+    short = (word.replace(f"epochs={EPOCHS}", "epochs=3") for word in ASKED)
+    done = ltbench(*short, *alone, env={"STEP": f"{tmp_path}/", "PAUSE": "0"})
+    assert done.returncode == 0, done.stderr
+    assert outcome(tmp_path / "results", "slow") == outcome(tmp_path / "alone", "slow")
+    assert folder.name == folder_of(tmp_path / "alone", "slow").name
 
 
 @pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP"])

@@ -11,10 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
 
+from ltbench import files
+from ltbench.data.dataset import ArrayDataset
 from ltbench.errors import InputError, LtbenchError
+from ltbench.evaluate.view_images import view_pair
 from ltbench.files import read_json, sweep_abandoned, write_atomically, write_json, write_text
+from ltbench.protocol.protocol import ViewsConfig
+from ltbench.report.build import _write_parquet
+from ltbench.report.records.read import read_records
+from ltbench.trial.class_arrays import ClassArrays, write_arrays
+from tests.unit.report.builder import Results, flat
 
 CommandLine = Callable[..., CompletedProcess[str]]
 METHODS = ["--methods", "ce,balanced-softmax"]
@@ -77,17 +86,17 @@ def test_f06_a_damaged_trial_record(damage: str, results: Path, ltbench_here: Co
 def test_f06_run_makes_damaged_trials_anew(
     results: Path, ltbench_here: CommandLine, quick: list[str]
 ) -> None:
-    files = {
+    damaged = {
         the_file(results, "ce/0-*/trial.json"): "empty",
         the_file(results, "balanced-softmax/0-*/trial.json"): "cut",
     }
     before = {path: path.read_bytes() for path in results.rglob("*.safetensors")}
-    for file, damage in files.items():
+    for file, damage in damaged.items():
         file.write_text(DAMAGE[damage][0])
     done = ltbench_here("run", *METHODS, *quick, "--results", results)
     assert done.returncode == 0
     assert done.stdout.count("trained in") == 2
-    for file in files:
+    for file in damaged:
         assert json.loads(file.read_text())["status"] == "finished"
     assert {path: path.read_bytes() for path in results.rglob("*.safetensors")} == before
     done = ltbench_here("report", "--results", results, "--no-figures", "--strict")
@@ -178,6 +187,40 @@ def test_f07_a_full_disk_leaves_no_half_file(before: bytes | None, tmp_path: Pat
     assert len(str(caught.value).splitlines()) == 1
     left = {p.name: p.read_bytes() for p in path.parent.iterdir()}
     assert left == ({} if before is None else {"record.json": before})
+
+
+@pytest.mark.parametrize("kind", ["class arrays", "parquet", "views"])
+def test_f07_the_bytes_needed_are_told(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a disk that is full when the file is synced; views: nothing is left in the cache."""
+
+    def fsync(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def no_room(path: Path, content: bytes) -> None:
+        path.write_bytes(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path))
+    if kind == "parquet":
+        Results(tmp_path).add("ce", 0, flat(50))
+    monkeypatch.setattr(os, "fsync", fsync)
+    images = np.zeros((5, 3, 8, 8), np.uint8)
+    test = ArrayDataset(images, np.zeros(5, np.int64), ("a", "b"))
+    square = ClassArrays("{}", 1, np.eye(5, dtype=np.int64), np.ones(5), np.ones(5))
+    if kind == "parquet":  # never synced: it is easily made again
+        monkeypatch.setattr(files, "_write", no_room)
+    write: dict[str, Callable[[], object]] = {
+        "class arrays": lambda: write_arrays(tmp_path / "row.npz", {"uniform": square}),
+        "parquet": lambda: _write_parquet(read_records(tmp_path), tmp_path),
+        "views": lambda: view_pair(test, ViewsConfig(), 0),
+    }
+    name = {"class arrays": "row.npz", "parquet": "results.parquet", "views": "pair0.npy"}[kind]
+    needed = "1,920" if kind == "views" else r"\d[\d,]+"
+    with pytest.raises(LtbenchError, match=f"{re.escape(name)}; {needed} bytes are needed"):
+        write[kind]()
+    assert not [p for p in tmp_path.rglob("*") if name in p.name]
 
 
 def test_f07_a_full_disk_while_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

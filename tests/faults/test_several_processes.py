@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,9 @@ from ltbench.execute.job import trial_folder
 from ltbench.execute.prepare import prepare
 from ltbench.execute.request import Request
 from ltbench.execute.worker import run_message
+from ltbench.trial.claim import BusyError, claim
+from ltbench.trial.claim_file import CLAIM
+from ltbench.trial.holder import SILENCE, Holder
 
 OVERRIDES = {"recipe.epochs": 3, "recipe.norm_batch": 16, "test.draws": 2, "test.ratios": (2,)}
 
@@ -38,7 +45,9 @@ class Scene:
 
         monkeypatch.setattr(ranks, "start_worker", noted)
 
-    def run(self, processes: int, kill: bool = False, stop: bool = False) -> list[dict[str, Any]]:
+    def run(
+        self, processes: int, kill: bool = False, stop: bool = False, threads: int = 0
+    ) -> list[dict[str, Any]]:
         request = Request(
             "focal", "digits-lt", seeds=(0,), results=self.results, device="cpu", jobs=1,
             overrides=OVERRIDES, processes=processes,
@@ -48,7 +57,7 @@ class Scene:
         self.folder = trial_folder(planned.job.settings, planned.trial)
         self.folder.mkdir(parents=True, exist_ok=True)
         message = json.loads(json.dumps({**planned.job.to_json(), "folder": str(self.folder)}))
-        message["settings"]["threads"] = processes
+        message["settings"]["threads"] = threads or processes
         events: list[dict[str, Any]] = []
         asked = threading.Event()
 
@@ -90,6 +99,27 @@ def assert_like(one: Scene, other: Scene) -> None:
     assert torch.allclose(one.losses(), other.losses(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_f09_what_a_dead_process_held_is_free(place: str, tmp_path: Path) -> None:
+    """Of this machine at once; of another host once its last sign of life is old, not before."""
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    changes = {"pid": done.pid, "token": "gone"}
+    if place == "elsewhere":
+        changes |= {"host": "node7", "machine": "another"}
+    lease = tmp_path / CLAIM
+    lease.write_bytes(dataclasses.replace(Holder.here(), **changes).to_bytes())
+    if place == "elsewhere":
+        with pytest.raises(BusyError) as busy, claim(tmp_path):
+            pass
+        assert "on node7" in str(busy.value.holder)
+        then = time.time() - SILENCE - 5
+        os.utime(lease, (then, then))
+    with claim(tmp_path) as held:
+        assert Holder.from_bytes(lease.read_bytes()) == held.holder
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_f04_two_processes_are_stopped_and_train_like_one(
     one: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,3 +159,16 @@ def test_f01_a_killed_process_ends_the_trial_and_another_number_continues(
     assert record["resumed_elsewhere"]
     assert [e.get("processes", 1) for e in record["environments"]] == [2, 1]
     assert_like(one, scene)
+
+
+def test_f25_threads_are_recorded_and_change_rounding_alone(
+    one: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four may sum in another order than one."""
+    four, before = Scene(tmp_path, monkeypatch), torch.get_num_threads()
+    try:
+        assert four.run(1, threads=4)[-1]["event"] == "done"
+    finally:
+        torch.set_num_threads(before)
+    assert [scene.record()["environment"]["threads"] for scene in (one, four)] == [1, 4]
+    assert_like(one, four)

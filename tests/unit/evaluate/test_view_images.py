@@ -222,13 +222,33 @@ def _pickle(path: Path) -> None:
 def test_damaged_file_is_made_anew(cache: Path, damage: Callable[[Path], object]) -> None:
     expected = np.array(view_pair(dataset(), CIFAR, 0))
     (path,) = files(cache)
+    size = path.stat().st_size
     path.unlink()
     np.save(path, expected)  # a new file: the old one may still be mapped
-    size = path.stat().st_size
     damage(path)
     assert np.array_equal(view_pair(dataset(), CIFAR, 0), expected)
     assert path.stat().st_size == size
     assert files(cache) == [path]
+
+
+def test_a_file_of_before_there_were_checksums_is_read(cache: Path) -> None:
+    expected = np.array(view_pair(dataset(), CIFAR, 0))
+    (path,) = files(cache)
+    path.unlink()
+    np.save(path, expected)
+    before = path.read_bytes()
+    assert np.array_equal(view_pair(dataset(), CIFAR, 0), expected)
+    assert path.read_bytes() == before
+
+
+def test_numbers_are_compared_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    view_pair(dataset(), CIFAR, 0)
+
+    def crc32(*arguments: object) -> int:
+        raise AssertionError("compared again")
+
+    monkeypatch.setattr(view_images.zlib, "crc32", crc32)
+    view_pair(dataset(), CIFAR, 0)
 
 
 def test_an_interrupted_build_leaves_nothing(cache: Path) -> None:
