@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from ltbench.execute.engine import Event, Message, Start
-from ltbench.execute.engines.local import Local
+from ltbench.execute.engines.here import Local
 from ltbench.execute.process import Spare
 from ltbench.execute.worker import run_message
 
