@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: demo test test-slurm test-ray docs published lists all-methods peers peers-table bench check format clean
+.PHONY: demo test test-slurm test-ray docs published lists all-methods peers peers-table bench mutation check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/ltbench run --methods ce,balanced-softmax,logit-adjustment,ride,sade --protocol digits-lt
@@ -58,6 +58,12 @@ peers-table: $(PEERS)/installed
 # Ours and the published procedure, timed in turn; DATA=FOLDER takes the real CIFAR-100.
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks $(if $(DATA),--data-dir $(DATA)) --output results/bench.json
+
+# Small faults put into a copy of the code that makes numbers, and whether a test notices: a piece of
+# LIMIT seconds; the same again goes on. Score and survivors stand at the end.
+LIMIT ?= 540
+mutation: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutation --limit $(LIMIT)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
