@@ -50,8 +50,12 @@ class Mutant:
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """All of a module, in the order of its nodes; docstrings and annotations are left alone."""
+    """All of a module, in the order of its nodes; docstrings and annotations are left alone.
+
+    What reads the same afterwards, such as ``return None``, is no fault.
+    """
     number = 0
+    plain = ast.unparse(ast.parse(source))
     nodes = list(ast.walk(ast.parse(source)))
     skipped = _skipped(nodes)
     for place, node in enumerate(nodes):
@@ -62,15 +66,15 @@ def mutants(source: str) -> Iterator[Mutant]:
             own = list(ast.walk(tree))[place]
             before = ast.unparse(own)
             change(own)
+            if (faulty := ast.unparse(tree)) == plain:
+                continue
             told = f"{before} -> {ast.unparse(own)}"
-            yield Mutant(
-                number, getattr(node, "lineno", 0), operator, told[:160], ast.unparse(tree)
-            )
+            yield Mutant(number, getattr(node, "lineno", 0), operator, told[:160], faulty)
             number += 1
 
 
 def _skipped(nodes: list[ast.AST]) -> set[int]:
-    """Annotations, docstrings, and imports."""
+    """Annotations and docstrings."""
     roots: list[ast.AST] = []
     for node in nodes:
         roots += [part for name in ("annotation", "returns") if (part := getattr(node, name, None))]
@@ -104,7 +108,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, Callable[..., None]]]:
         )
     elif isinstance(node, ast.If | ast.IfExp | ast.While):
         yield "not", lambda n: setattr(n, "test", ast.UnaryOp(ast.Not(), n.test))
-    elif isinstance(node, ast.Slice):
+    elif isinstance(node, ast.Slice) and (node.lower or node.upper):
         yield "slice bounds", lambda n: setattr(n, "lower" if n.lower else "upper", None)
     elif isinstance(node, ast.Return) and node.value is not None:
         yield "return", lambda n: setattr(n, "value", ast.Constant(None))
