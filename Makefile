@@ -60,10 +60,10 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks $(if $(DATA),--data-dir $(DATA)) --output results/bench.json
 
 # Small faults put into a copy of the code that makes numbers, and whether a test notices: a piece of
-# LIMIT seconds; the same again goes on. Score and survivors stand at the end.
+# LIMIT seconds; the same again goes on. Score and survivors stand at the end; RECORD=1 writes the record.
 LIMIT ?= 540
 mutation: $(VENV)/installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutation --limit $(LIMIT)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutation --limit $(LIMIT) $(if $(RECORD),--record)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

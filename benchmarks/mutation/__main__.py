@@ -2,8 +2,8 @@
 
 A fixed random sample of faults, each written into a copy of ``ltbench`` in a temporary folder and met
 by the tests of its module (``tests.json``). The same command goes on behind finished mutants, and meets
-survivors again once their tests have changed. Whoever has met all writes the record with ``--record``;
-reasons of survivors are written into it by hand and stay.
+survivors again once their tests have changed. Once all are met ``--record`` writes the record, with
+the reasons of survivors that stand in ``reasons.json``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from benchmarks.mutation.operators import Mutant
 from benchmarks.mutation.record import RECORD, write
@@ -62,41 +61,58 @@ def _parts(picked: Picked, jobs: int) -> list[Picked]:
 
 
 def _piece(part: Picked, tests: Mapping, output: Path, end: float) -> None:
+    """Those that no test has met first, then survivors whose tests have changed."""
+    known, statuses = _statuses(output), _results(part, tests, output)
+    left = [pair for pair, status in zip(part, statuses, strict=True) if status is None]
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_of_ltbench(Path(folder))
-        sound: set[str] = set()
-        for (name, mutant), known in zip(part, _results(part, tests, output), strict=True):
-            if known is not None:
-                continue
+        for name, mutant in sorted(left, key=lambda p: known.get(key(*_fault(p))) == "survived"):
             if time.monotonic() > end:
                 break
-            if name not in sound:
-                status = meet(copy, name, (ROOT / name).read_text("utf-8"), tests[name])
-                if status != "survived":
+            plain = (ROOT / name).read_text("utf-8")
+            sound = key(name, plain, tests[name])
+            if known.get(sound) != "survived":
+                known[sound] = meet(copy, name, plain, tests[name])
+                if known[sound] != "survived":
                     told = (copy / "told.txt").read_text("utf-8", "replace")
-                    sys.exit(f"the tests of {name} fail without any fault ({status}):\n{told}")
-                sound.add(name)
-            begun = time.monotonic()
+                    sys.exit(f"the tests of {name} fail without any fault:\n{told}")
+                _add(output, [sound], "survived")
             status = meet(copy, name, mutant.source, tests[name])
-            line = {
-                "key": key(name, mutant.source, tests[name] if status == "survived" else None),
-                "status": status,
-                "seconds": round(time.monotonic() - begun, 1),
-            }
-            with output.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            keys = [key(name, mutant.source, None)]
+            if status == "survived":
+                keys.append(key(name, mutant.source, tests[name]))
+            _add(output, keys, status)
+
+
+def _fault(pair: tuple[str, Mutant]) -> tuple[str, str, None]:
+    return pair[0], pair[1].source, None
+
+
+def _add(output: Path, keys: list[str], status: str) -> None:
+    with output.open("a", encoding="utf-8") as file:
+        for each in keys:
+            file.write(json.dumps({"key": each, "status": status}) + "\n")
+
+
+def _statuses(output: Path) -> dict[str, str]:
+    """By key, the last line of each."""
+    if not output.exists():
+        return {}
+    lines = map(json.loads, output.read_text("utf-8").splitlines())
+    return {line["key"]: line["status"] for line in lines}
 
 
 def _results(picked: Picked, tests: Mapping, output: Path) -> list[str | None]:
-    """The status of each, None where it is not met yet."""
-    lines: list[dict[str, Any]] = (
-        [json.loads(x) for x in output.read_text("utf-8").splitlines()] if output.exists() else []
-    )
-    known = {line["key"]: line["status"] for line in lines}
-    return [
-        known.get(key(name, m.source, None)) or known.get(key(name, m.source, tests[name]))
-        for name, m in picked
-    ]
+    """The status of each, None where it is not met yet: once killed is killed; a survivor counts under
+    the tests that there are now."""
+    known = _statuses(output)
+    found = []
+    for name, mutant in picked:
+        status = known.get(key(name, mutant.source, None))
+        if status in (None, "survived", "broken"):
+            status = known.get(key(name, mutant.source, tests[name]))
+        found.append(status)
+    return found
 
 
 def _tell(picked: Picked, results: list[str | None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 from benchmarks.mutation.operators import Mutant
 from benchmarks.mutation.sample import ROOT, SEED
@@ -12,7 +13,7 @@ RECORD = ROOT / "results/published/reliability/mutation.json"
 
 
 def write(picked: list[tuple[str, Mutant]], results: list[str | None], of: int) -> None:
-    """Keeps the reasons that stand in the file already; a survivor without one has an empty one."""
+    """Reasons are those of ``reasons.json``; a survivor without one stops it."""
     if None in results or "broken" in results:
         sys.exit("not all of the sample has been met: run it again without --record")
     reasons = _reasons()
@@ -21,7 +22,10 @@ def write(picked: list[tuple[str, Mutant]], results: list[str | None], of: int) 
         entry = {"file": name, "line": mutant.line, "operator": mutant.operator}
         entry |= {"change": mutant.change, "status": status}
         if status == "survived":
-            entry["reason"] = reasons.get((name, mutant.change, mutant.operator), "")
+            reason = reasons.get((name, mutant.operator, mutant.change))
+            if reason is None:
+                sys.exit(f"{name}:{mutant.line} survived ({mutant.change}), without a reason")
+            entry["reason"] = reason
         entries.append(entry)
     counts = {s: results.count(s) for s in ("killed", "timeout", "survived")}
     head = {"seed": SEED, "of": of, "mutants": len(picked), **counts}
@@ -34,7 +38,6 @@ def write(picked: list[tuple[str, Mutant]], results: list[str | None], of: int) 
 
 
 def _reasons() -> dict[tuple[str, str, str], str]:
-    if not RECORD.exists():
-        return {}
-    each = json.loads(RECORD.read_text("utf-8"))["each"]
-    return {(e["file"], e["change"], e["operator"]): e.get("reason", "") for e in each}
+    """By file, operator and change."""
+    each = json.loads((Path(__file__).parent / "reasons.json").read_text("utf-8"))
+    return {(e["file"], e["operator"], e["change"]): e["reason"] for e in each}

@@ -10,8 +10,9 @@ from ltbench.report.records.schema import Training
 from ltbench.report.rows.rows import Row
 from ltbench.report.statistics import images
 from ltbench.report.statistics.binned import rank_bins
+from ltbench.report.statistics.combined import _share
 from ltbench.report.statistics.comparison import tied_with_best
-from ltbench.report.statistics.components import components
+from ltbench.report.statistics.components import Components, components
 from ltbench.report.statistics.images import image_intervals, resampled_hits
 from ltbench.report.statistics.mix import SEEDS_APART, FixedRow, difference
 from ltbench.report.statistics.strata import RowBits
@@ -101,3 +102,10 @@ def test_freedom_of_images_over_classes_of_unlike_size_is_satterthwaites() -> No
     flat = components(np.ones((4, 16)), sizes)
     assert flat is not None
     assert (flat.image_freedom, flat.variance, flat.p) == (13, 0, 0)
+
+
+def test_the_share_of_the_images_is_that_of_their_own_part() -> None:
+    """Of a variance 2 + 4 - 1; the images' mean square holds the rest, too."""
+    assert _share(Components(50.0, 2.0, 4.0, 1.0, 3, 9.0)) == pytest.approx(3 / 5)
+    assert _share(Components(50.0, 2.0, 0.5, 1.0, 3, 9.0)) == 0
+    assert _share(Components(50.0, 0.0, 0.0, 0.0, 3, 9.0)) == 0
