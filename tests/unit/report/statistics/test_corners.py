@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -15,6 +18,7 @@ from ltbench.report.statistics.comparison import tied_with_best
 from ltbench.report.statistics.components import Components, components
 from ltbench.report.statistics.images import image_intervals, resampled_hits
 from ltbench.report.statistics.mix import SEEDS_APART, FixedRow, difference
+from ltbench.report.statistics.regret import oracles
 from ltbench.report.statistics.strata import RowBits
 
 ROW = Row("ce", "ce", Training("ce", "{}", "1", ""))
@@ -109,3 +113,26 @@ def test_the_share_of_the_images_is_that_of_their_own_part() -> None:
     assert _share(Components(50.0, 2.0, 4.0, 1.0, 3, 9.0)) == pytest.approx(3 / 5)
     assert _share(Components(50.0, 2.0, 0.5, 1.0, 3, 9.0)) == 0
     assert _share(Components(50.0, 0.0, 0.0, 0.0, 3, 9.0)) == 0
+
+
+def test_of_several_oracles_of_a_trial_the_plain_one_counts_and_of_equal_ones_the_last() -> None:
+    def oracle(strategy_params: str, label: str, accuracy: str, **changes: object) -> Any:
+        known = {"uses_true_prior": True, "strategy": "oracle", "bias_kind": "closed-form"}
+        return SimpleNamespace(
+            **{**known, **changes},
+            strategy_params=strategy_params,
+            method_params="",
+            label=label,
+            trial=SimpleNamespace(trial="t"),
+            distributions=[SimpleNamespace(name="uniform", accuracy=accuracy)],
+        )
+
+    def chosen(*evaluations: Any) -> str:
+        rows: Any = [SimpleNamespace(evaluations=[each]) for each in evaluations]
+        return str(getattr(oracles(rows)["t"]["uniform"], "accuracy", None))
+
+    plain, changed = oracle("", "a", "plain"), oracle("combine=x", "a", "changed")
+    assert chosen(changed, plain) == chosen(plain, changed) == "plain"
+    assert chosen(plain, oracle("", "a", "later")) == "later"
+    assert chosen(plain, oracle("", "a", "unsure", bias_kind="reference")) == "plain"
+    assert chosen(plain, oracle("", "a", "other", strategy="em")) == "plain"
