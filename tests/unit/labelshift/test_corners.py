@@ -16,6 +16,7 @@ from ltbench.labelshift.confusion import ClassifierHyper, _crossing, moments, pr
 from ltbench.labelshift.expert_weights import WeightsHyper
 from ltbench.labelshift.newton import Local, maximise
 from ltbench.labelshift.posterior import LogPosterior
+from ltbench.labelshift.simulated import smallest_k
 from ltbench.labelshift.tilt import fit_tilt
 from ltbench.strategy import OptimizerSettings, Source, UnlabelledTest
 
@@ -143,3 +144,13 @@ def test_negative_weights_are_clipped_and_the_rest_normalised() -> None:
     assert adapted.diagnostics == {"clipped": 1, "failed": False}
     assert adapted.prior is not None
     np.testing.assert_allclose(adapted.prior, [0, 0.5, 0.5], atol=1e-7)
+
+
+def test_the_least_k_exceeds_its_tolerance_and_does_not_only_reach_it() -> None:
+    logits = torch.tensor([[3.0, 2.0, 1.0]] * 4)
+    labels, weights = torch.tensor([0, 1, 1, 2]), torch.ones(4)
+    assert (
+        smallest_k(logits, labels, weights, 0.25) == 2
+    )  # one of four is first: just the tolerance
+    assert smallest_k(logits, labels, weights, 0.24) == 1
+    assert smallest_k(logits, labels, weights, 0.75) == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ltbench.errors import InputError
-from ltbench.protocol.protocol import TestConfig
+from ltbench.protocol.protocol import PermutedConfig, TestConfig
 from ltbench.shift.sizes import is_balanced
 from ltbench.shift.testset import TestSet
 from ltbench.shift.testsets import plan_test_sets
@@ -86,3 +86,16 @@ def test_of_many_missing_classes_five_are_named(missing: int, more: str) -> None
     assert told in str(caught.value)
     _, left = planned([0] * missing + [7] * 3, ratios=(), mixes={"m": {str(c): 1.0 for c in asked}})
     assert left["m"] == f"it gives a share to classes without test images: {named}{more}"
+
+
+def test_three_classes_have_orders_besides_forward_and_backward_two_have_none() -> None:
+    permuted = PermutedConfig(ratios=(4.0,), number=2)
+    found, _ = planned([16, 16, 16], ratios=(), permuted=permuted)
+    assert sorted(found) == ["permuted4-0", "permuted4-1", "uniform"]
+    with pytest.raises(InputError, match="at least three classes"):
+        planned([16, 16], ratios=(), permuted=permuted)
+
+
+def test_of_several_classes_that_lack_images_the_first_is_named() -> None:
+    with pytest.raises(InputError, match=r"class 1 has 9 test images, 19 are asked for"):
+        planned([20, 9, 8], ratios=(1.05,), max_count=20)
