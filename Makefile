@@ -89,6 +89,12 @@ SECONDS ?= 600
 fuzz: $(VENV)/installed-test
 	$(BIN)/python -m tests.fuzz $(SECONDS)
 
+# Small faults put into a copy of the code that makes numbers, and whether a test notices: a piece of
+# LIMIT seconds; the same again goes on. Score and survivors stand at the end; RECORD=1 writes the record.
+LIMIT ?= 540
+mutation: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutation --limit $(LIMIT) $(if $(RECORD),--record)
+
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
