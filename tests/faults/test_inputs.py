@@ -205,3 +205,37 @@ def test_f24_a_gpu_and_a_cpu_in_one_table_are_named(tmp_path: Path) -> None:
         change(row.parent.parent / "trial.json", environment=environment)
     told = "trained in more than one arithmetic: TF32 in convolutions, float32 without TF32"
     assert told in main_table(tmp_path)
+
+
+def test_f21_plugin_files_that_nobody_named_are_not_run(
+    ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    """In the current folder, beside a plugin that is named, in the results and with the images."""
+    sentinel = tmp_path / "ran"
+    evil = f"open({str(sentinel)!r}, 'w').close()\n"
+    results = tmp_path / "results"
+    Results(results).add("ce", 0, flat(50))
+    (tmp_path / "data").mkdir()
+    named = tmp_path / "named.py"
+    named.write_text(
+        "from ltbench import Method\n"
+        "class Named(Method):\n"
+        "    name, title = 'named', 'is asked for'\n"
+        "    def loss(self, logits, targets, *, progress, rng=None):\n"
+        "        return logits.sum()\n"
+    )
+    names = ("evil.py", "torch.py", "sitecustomize.py", "conftest.py", "ltbench_plugin.py")
+    for folder in (tmp_path / "cwd", tmp_path, results, results / "digits-lt", tmp_path / "data"):
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (folder / name).write_text(evil)
+    asked = ["--protocol", "digits-lt", "--results", results]
+    plugin = ["--plugin", named]
+    assert "named" in ltbench_here("list", "methods", *plugin).stdout
+    assert ltbench_here("status", "--results", results).returncode == 0
+    assert ltbench_here("report", "--results", results, "--no-figures").returncode == 0
+    done = ltbench_here("run", "--methods", "named", *asked, *plugin, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert not sentinel.exists()
+    ltbench_here("list", "methods", "--plugin", tmp_path / "evil.py")
+    assert sentinel.exists()  # the file can run: only naming it does
