@@ -143,7 +143,7 @@ def prepare_joint(
 def _check_options(wanted: Sequence[Wanted], request: Request) -> None:
     for option, given in (
         ("--mode", request.mode != "clean"),
-        ("--precision", request.precision != "float32"),
+        ("--precision", request.precision != "default"),
         ("--arrival", bool(request.arrivals)),
     ):
         if given:
