@@ -247,7 +247,7 @@ def plan_trials(
     Returns one row per trial: ``protocol, variant, training, seed, state`` (finished, interrupted,
     failed, new, or unknown where the images are not here), ``complete`` (nothing is left to do),
     ``rows`` (how many are evaluated on it, references included), ``labels`` (theirs, by commas),
-    ``seconds`` and ``bytes`` (rough estimates of what is left), ``trial`` (hash, empty where
+    ``seconds`` and ``bytes`` (estimates of what is left), ``trial`` (hash, empty where
     unknown) and ``folder``. Raises :class:`ValueError` for wrong input.
     """
     from ltbench.imported.split_request import split_request

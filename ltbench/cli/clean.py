@@ -40,7 +40,7 @@ def command(results: Path, yes: bool, cache: bool, other_code: bool, compact: bo
 
     Finished records, logits and weights stay, and so does whatever is running or interrupted. Only
     --other-code lists results, too: those of code that is not the one asked for last.
-    Caches are made again when needed; downloaded archives are not touched.
+    Caches are made again when needed; downloaded archives and measured speeds are not touched.
     --compact removes nothing: it lists and rewrites the records that take more room than they need.
     """
     if compact and other_code:

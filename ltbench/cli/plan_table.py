@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from ltbench.execute.estimate import gpu_step
+from ltbench.execute.estimate import gpu_step, told_basis
 from ltbench.execute.plan import Plan
 from ltbench.execute.study import PlannedPart
 from ltbench.progress import duration
@@ -42,9 +42,10 @@ def print_plan(plan: Plan, console: Console, *, part: str = "") -> None:
         console.print(f"note: {note}", markup=False)
     seconds = sum(planned.estimate.seconds for planned in plan.trials) / max(1, plan.jobs)
     size = sum(planned.estimate.bytes for planned in plan.trials)
+    basis = told_basis([planned.estimate for planned in plan.trials])
     if seconds:
         console.print(
-            f"to do: about {duration(seconds)} and {size / 1e6:.0f} MB (a rough estimate), "
+            f"to do: about {duration(seconds)} and {size / 1e6:.0f} MB ({basis}), "
             f"{plan.jobs} at a time",
             markup=False,
             highlight=False,
@@ -58,9 +59,10 @@ def print_study_total(planned: Sequence[PlannedPart], console: Console) -> None:
     trials = sum(not trial.complete for part in planned for trial in part.plan.trials)
     jobs = max(part.plan.jobs for part in planned)
     device = planned[0].plan.trials[0].job.settings.device
+    basis = told_basis([trial.estimate for part in planned for trial in part.plan.trials])
     told = (
         f"about {duration(seconds)} and {size / 1e6:.0f} MB on this machine ({device}, up to {jobs} "
-        "at a time; a rough estimate of training and views, strategies that fit a prior come on top)"
+        f"at a time; {basis}; views are counted, strategies that fit a prior come on top)"
         if seconds
         else "nothing is left but the report"
     )

@@ -18,7 +18,7 @@ from ltbench.trial.class_arrays import arrays_path
 from ltbench.trial.class_values import values_path
 
 _DERIVED = ("view-logits", "views", "datasets")
-"""Folders of the cache that are made again on demand; downloads are not among them."""
+"""Folders of the cache that are made again on demand; downloads and measured speeds are not among them."""
 _KEPT = (store.TRIAL, store.LOGITS, store.WEIGHTS)
 """Whatever else is said, these stay, unless the trial is of other code and that was asked for."""
 OTHER_CODE = "other code"

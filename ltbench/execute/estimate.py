@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -10,6 +11,7 @@ from pathlib import Path
 from ltbench.backbone import ChosenBackbone
 from ltbench.evaluate.large_logits import is_large
 from ltbench.execute.job import Settings
+from ltbench.execute.measured_rates import MeasuredRates
 from ltbench.method import Architecture
 from ltbench.models.build import network_cost
 from ltbench.models.chosen import chosen_backbone
@@ -36,14 +38,25 @@ _NETWORK_PASSES = 36  # forward passes over the test images: 12 CIFAR sets, two 
 _STRATEGY_SECONDS = 12.0  # stability over all draws of eleven distributions of CIFAR size
 
 
+SIBLING, MACHINE, ROUGH = "sibling", "machine", "rough"
+_BASES = {
+    SIBLING: "measured on finished trials of it",
+    MACHINE: "measured on this machine",
+    ROUGH: "a rough estimate",
+}
+"""How a training's time is known: by a finished trial beside it, by trainings of its kind that this machine
+has done (:mod:`ltbench.execute.measured_rates`), by the constants above."""
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds and bytes still to come. ``measured``: from a finished trial of the same training.
-    ``h200``: seconds of training alone by :func:`gpu_step`, None where other steps were measured."""
+    """Seconds and bytes still to come. ``basis``: what those of the training stand on, ``sibling``,
+    ``machine`` or ``rough``; empty where nothing is trained. ``h200``: seconds of training alone by
+    :func:`gpu_step`, None where other steps were measured."""
 
     seconds: float
     bytes: int
-    measured: bool
+    basis: str
     h200: float | None = None
 
 
@@ -99,9 +112,13 @@ def estimate_trial(
     settings: Settings,
     device: str,
     known_seconds: KnownSeconds = _known_seconds,
+    rates: MeasuredRates | None = None,
+    *,
+    streamed: bool = False,
 ) -> Estimate:
     """device: where it will run, ``cpu``, ``cuda`` or ``mps``, which need not be here; known_seconds:
-    as :func:`seconds_once` gives it, where there are many trials."""
+    as :func:`seconds_once` gives it, where there are many trials; rates: None where it will run
+    elsewhere; streamed: whether images are opened one by one."""
     train_size, test_size = sizes
     protocol = trial.protocol
     frozen = protocol.model.backbone == FROZEN
@@ -120,7 +137,6 @@ def estimate_trial(
         size += protocol.views.pairs * (logits if halved else 2 * logits)
     if state == "finished":
         size -= 4 * parameters + logits
-    known = 0.0 if state == "finished" else known_seconds(folder.parent, trial.recipe.epochs)
     steps = trial.recipe.epochs * -(-train_size // trial.recipe.batch_size)
     running = sum(row.first_draw_only for row in rows) * _NETWORK_PASSES
     passes = test_size * (running + (state != "finished") + 2 * protocol.views.pairs * views)
@@ -146,7 +162,27 @@ def estimate_trial(
     h200 = None
     if (protocol.model.backbone, trial.recipe.batch_size) == ("resnet32", 128):
         h200 = (state != "finished") * steps * gpu_step(architecture.experts, graph=True)
-    return Estimate((training if known is None else known) + rest, size, known is not None, h200)
+    if state == "finished":
+        return Estimate(rest, size, "", h200)
+    basis = ROUGH
+    if (known := known_seconds(folder.parent, trial.recipe.epochs)) is not None:
+        training, basis = known, SIBLING
+    elif rates is not None and (
+        rate := rates.of(trial, architecture.experts, settings, streamed=streamed)
+    ):
+        training, basis = train_size * trial.recipe.epochs / rate, MACHINE
+    return Estimate(training + rest, size, basis, h200)
+
+
+def told_basis(estimates: Sequence[Estimate]) -> str:
+    """What the times of trainings to come stand on, in words; that of evaluations is rough anyway."""
+    counts = Counter(estimate.basis for estimate in estimates if estimate.basis)
+    if counts.keys() <= {ROUGH}:
+        return _BASES[ROUGH]
+    if len(counts) == 1:
+        return f"training time {_BASES[next(iter(counts))]}"
+    parts = [f"of {counts[basis]} {words}" for basis, words in _BASES.items() if counts[basis]]
+    return f"training time {', '.join(parts)}"
 
 
 def training_memory(

@@ -40,6 +40,7 @@ from ltbench.execute.features import (
     with_dim,
 )
 from ltbench.execute.job import Job, MemberJob, Settings
+from ltbench.execute.measured_rates import MeasuredRates
 from ltbench.execute.plan_ensembles import Asked, with_ensembles
 from ltbench.execute.tracker import Kinds
 from ltbench.names import Call, Row
@@ -119,12 +120,14 @@ def make_plan(
     sharing: Callable[[int, int], tuple[int, int]],
     device: str,
     left_out: Sequence[str] = (),
+    rates: MeasuredRates | None = None,
 ) -> Plan:
     """Resolves and checks everything before any work.
 
     ``sharing`` says for a number of unfinished trials, and the bytes that the largest takes, how many
     run side by side, with how many threads each; ``device`` where they will run: ``cpu``, ``cuda`` or
     ``mps``. ``left_out``: what is known to be left out of ``all`` already.
+    ``rates``: how fast this machine trains; None where trials run elsewhere.
 
     Every trial also gets a ``none`` row and, where the method's bias is known in closed form or can
     be fitted on a hold-out, an ``oracle`` row: gain and regret need them. Raises
@@ -190,7 +193,9 @@ def make_plan(
     jobs, threads = sharing(sum(not draft.complete for draft in drafts), memory)
     settings = replace(settings, threads=threads)
     known = seconds_once()
-    trials = [_planned(draft, counts, sizes, settings, device, streamed, known) for draft in drafts]
+    trials = [
+        _planned(draft, counts, sizes, settings, device, streamed, known, rates) for draft in drafts
+    ]
     return Plan(protocol, trials, min(jobs, len(trials)), notes, left_out)
 
 
@@ -239,6 +244,7 @@ def _planned(
     device: str,
     streamed: bool,
     known: KnownSeconds,
+    rates: MeasuredRates | None,
 ) -> PlannedTrial:
     wanted, trial = draft.wanted, draft.trial
     with asking(wanted.method):
@@ -272,7 +278,8 @@ def _planned(
     # Nothing is trained for an ensemble but its members, nor for a head that follows from features.
     work = "finished" if members or not phases else state
     estimate = estimate_trial(
-        trial, architecture, draft.pending, sizes, work, folder, settings, device, known
+        *(trial, architecture, draft.pending, sizes, work, folder, settings, device, known, rates),
+        streamed=streamed,
     )
     rows = tuple(wanted.rows)
     after = tuple(member.trial for member in members)

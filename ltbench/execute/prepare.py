@@ -21,6 +21,7 @@ from ltbench.execute.choose_engine import choose_engine
 from ltbench.execute.command import run_command
 from ltbench.execute.engine import Sharing
 from ltbench.execute.job import Settings
+from ltbench.execute.measured_rates import read_rates
 from ltbench.execute.plan import Plan, make_plan
 from ltbench.execute.plugin_hint import resolve_with_hint
 from ltbench.execute.request import Request
@@ -131,7 +132,10 @@ def prepare(request: Request, report: Callable[[str, int, int], None] | None = N
         )
         return engine.share(asked)
 
-    plan = make_plan(rows, protocol, seeds, registries, splits, settings, sharing, kind, left_out)
+    rates = read_rates(torch.device(device)) if engine.here else None
+    plan = make_plan(
+        *(rows, protocol, seeds, registries, splits, settings, sharing, kind, left_out), rates=rates
+    )
     plan.engine, plan.detach = engine, request.detach
     plan.jobs_per_gpu, plan.trackers = request.jobs_per_gpu, trackers
     if request.precision == "bf16" and engine.here and not bf16_is_native(torch.device(device)):

@@ -19,6 +19,7 @@ from ltbench.errors import ContractError
 from ltbench.evaluate.large_logits import is_large, logits_in_pieces, read_images
 from ltbench.execute.context import TrialContext, now, save_tensors
 from ltbench.execute.measured_prior import measured_prior
+from ltbench.execute.measured_rates import add_rate, conditions, is_of_one_piece
 from ltbench.execute.parents import start_weights, teacher_network
 from ltbench.features.dataset import FeatureDataset
 from ltbench.files import write_json, write_text
@@ -89,9 +90,24 @@ def train_trial(context: TrialContext, team: Team = ALONE) -> dict[str, Any]:
     if progress.history:  # nothing is trained for a head that follows from features
         record["final_loss"] = progress.history[-1]["loss"]
     write_json(context.folder / store.TRIAL, record)  # last: its presence means finished
+    _remember_rate(context, job, record)
     store.clear_attempt(context.folder)
     context.emit({"event": "trained", "seconds": progress.seconds})
     return record
+
+
+def _remember_rate(context: TrialContext, job: TrainingJob, record: dict[str, Any]) -> None:
+    """For estimates of later plans; what trained nothing, or in several pieces, tells no rate."""
+    if not is_of_one_piece(record):
+        return
+    asked = conditions(
+        context.trial,
+        job.method.architecture().experts,
+        context.job.settings,
+        context.device,
+        streamed=isinstance(job.images, Streamed),
+    )
+    add_rate(asked, record["cost"]["images_per_second"])
 
 
 def train_share(context: TrialContext, team: Team) -> None:

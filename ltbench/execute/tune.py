@@ -178,7 +178,7 @@ def _training_only(planned: PlannedTrial, recipe: Mapping[str, str]) -> PlannedT
         rows=(),
         job=replace(planned.job, rows=()),
         complete=finished,
-        estimate=Estimate(0.0, 0, True) if finished else planned.estimate,
+        estimate=Estimate(0.0, 0, "") if finished else planned.estimate,
     )
 
 

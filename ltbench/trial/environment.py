@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,20 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@cache
+def processor_name() -> str:
+    """The processor's own name where the system tells it (Linux), else the kind of machine."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        told = ""
+    for line in told.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name" and value.strip():
+            return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def bf16_is_native(device: torch.device) -> bool:

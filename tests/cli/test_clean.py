@@ -57,7 +57,8 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def cache(results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return fill(
         results.parent / "cache",
-        *("datasets/a/x.npy", "views/b/y.npy", "view-logits/c/z", "downloads/cifar.tar.gz", "own"),
+        *("datasets/a/x.npy", "views/b/y.npy", "view-logits/c/z"),
+        *("downloads/cifar.tar.gz", "measured.json", "own"),
     )
 
 
@@ -83,7 +84,7 @@ def test_exactly_this_goes(
     assert before - contents(results) == GONE
     assert not contents(results) - before
     assert not (results / "p/ce/4-eeeeeeeeeeee").exists()
-    assert contents(cache) == {"downloads/cifar.tar.gz", "own"}
+    assert contents(cache) == {"downloads/cifar.tar.gz", "measured.json", "own"}
     assert "1 interrupted trials stay" in done.stdout
     again = ltbench_here("clean", "--results", results, "--yes")
     assert "nothing to remove" in again.stdout
@@ -111,7 +112,7 @@ def test_a_running_trial_and_the_cache_it_may_use_stay(
         done = ltbench_here("clean", "--results", results, "--yes")
         assert contents(running) == before
     assert "1 running trials stay" in done.stdout
-    assert len(contents(cache)) == 5
+    assert len(contents(cache)) == 6
 
 
 def test_what_changes_between_listing_and_removing_stays(results: Path) -> None:
