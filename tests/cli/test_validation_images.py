@@ -83,6 +83,7 @@ def test_a_folder_and_its_table_give_the_same_validation_images(photos: Path) ->
     assert trained.counts.tolist() == [9, 4]  # all of them: nothing is held out of these
 
 
+@pytest.mark.workers  # images change between two runs
 def test_strategies_get_their_logits_and_the_identity_their_fingerprint(
     ltbench_here: CommandLine, photos: Path, tmp_path: Path
 ) -> None:
