@@ -99,7 +99,14 @@ class Row:
         return {e.seed: e for e in self.evaluations}
 
     def n_draws(self, distribution: str) -> set[int]:
-        return {len(found.draws) for found in self.results.get(distribution, {}).values()}
+        return self._n_draws.get(distribution, set())
+
+    @cached_property
+    def _n_draws(self) -> dict[str, set[int]]:
+        return {
+            name: {len(found.draws) for found in by_seed.values()}
+            for name, by_seed in self.results.items()
+        }
 
     @cached_property
     def diagnostics(self) -> tuple[tuple[str, int, Diagnostics], ...]:
@@ -117,6 +124,11 @@ class Row:
         if fact not in self._told:
             self._told[fact] = [(name, seed) for name, seed, d in self.diagnostics if fact(d)]
         return self._told[fact]
+
+    @cached_property
+    def kept(self) -> dict[str, object]:
+        """What statistics keep of the row under a name of theirs, where several tables ask for it."""
+        return {}
 
     @cached_property
     def _told(self) -> dict[Callable[[Diagnostics], bool], list[tuple[str, int]]]:
