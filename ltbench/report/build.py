@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltbench.errors import InputError, nearest
-from ltbench.files import sweep_abandoned, write_bytes
+from ltbench.files import sweep_abandoned
 from ltbench.report.drawn import figure_tasks, overview_folder
 from ltbench.report.figures.style import Look, looks
 from ltbench.report.helpers import affordable, drawn_beside
 from ltbench.report.page.html import render_html
 from ltbench.report.page.markdown import render_index
 from ltbench.report.page.part import Part
-from ltbench.report.page.picture import Picture
+from ltbench.report.page.picture import Picture, save_files
 from ltbench.report.readme import render_readme
 from ltbench.report.records.read import Records, Unreadable, read_records
 from ltbench.report.records.schema import Failure
@@ -112,15 +112,16 @@ def build_report(
     sections = select_rows(with_footnotes(sections), selection)
     overview = build_overview(sections)
     tasks = figure_tasks(sections, overview, drawn) if figures else []
-    with drawn_beside([task for _, task in tasks], affordable(len(tasks))) as pictures:
+    works = [lambda: _parquet(chosen), *(task for _, task in tasks)]
+    with drawn_beside(works, affordable(len(tasks))) as pictures:
         built = [(section, build_tables(section, __version__)) for section in sections]
         check_columns((table for _, tables in built for table in tables), selection)
         shown = [(s, [select_columns(table, selection) for table in tables]) for s, tables in built]
         target = output or results / "report"
         _prepare(target)
-        parquet = _parquet(chosen)
         found: dict[str, list[Picture]] = {}
-        for (folder, _), picture in zip(tasks, pictures.all(), strict=True):
+        parquet, *others = pictures.all()
+        for (folder, _), picture in zip(tasks, others, strict=True):
             found.setdefault(folder, []).extend([] if picture is None else [picture])
     parts = [
         Part(s.folder, s.title, tuple(tables), tuple(found.get(s.folder, ())), s)
@@ -132,8 +133,8 @@ def build_report(
     files: list[Path] = []
     for part in parts:
         files += write_part(part, target, siunitx=siunitx)
-    files.append(target / "results.parquet")
-    write_bytes(files[-1], parquet, durable=False)
+    if parquet is not None:
+        files += save_files(parquet.name, parquet.files, target)
     if template is not None:
         files.append(fill_template(template, target, shown))
     if readme is not None:
@@ -206,13 +207,13 @@ def _unevaluated(records: Records) -> int:
     return sum(trial.trial not in evaluated for trial in records.trials)
 
 
-def _parquet(records: Records) -> bytes:
-    """The tidy frame of :func:`ltbench.load_results`, means over draws; in memory first: a full disk is
-    told what is needed."""
+def _parquet(records: Records) -> Picture | None:
+    """The tidy frame of :func:`ltbench.load_results`, means over draws: no figure, but made beside the
+    tables as they are."""
     from ltbench.report.frames.results import results_frame
 
     content: bytes = results_frame(records).to_parquet(index=False)
-    return content
+    return Picture("results", "", {".parquet": content}, "")
 
 
 def _looks(sections: Sequence[Section]) -> dict[str, Look]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ltbench.report.figures.drawing import Drawing
     from ltbench.report.figures.kind import FigureKind
 
+    Draw = Callable[[], Drawing | None]
+
 
 def figure_tasks(
     sections: Sequence[Section], overview: Overview | None, looks: Mapping[str, Look]
@@ -23,20 +25,21 @@ def figure_tasks(
     from ltbench.report.figures.all import build_figure, figure_kinds
     from ltbench.report.figures.overview import overview_figures
 
-    def of(section: Section, kind: FigureKind) -> Task:
-        return _task(lambda: build_figure(kind, section, looks), section.folder)
+    def of(section: Section, kind: FigureKind) -> Draw:
+        return lambda: build_figure(kind, section, looks)
 
-    tasks = [(s.folder, of(s, kind)) for s in sections for kind in figure_kinds()]
+    draws = [(s.folder, of(s, kind)) for s in sections for kind in figure_kinds()]
     if overview is not None:
         folder = overview_folder(sections)
-        tasks += [(folder, _task(draw, folder)) for draw in overview_figures(overview, looks)]
-    return tasks
+        draws += [(folder, draw) for draw in overview_figures(overview, looks)]
+    # Numbered before it is known which have something to show: no process waits for another.
+    return [(folder, _task(draw, number)) for number, (folder, draw) in enumerate(draws, 1)]
 
 
-def _task(draw: Callable[[], Drawing | None], folder: str) -> Task:
+def _task(draw: Draw, number: int) -> Task:
     def task() -> Picture | None:
         drawing = draw()
-        return None if drawing is None else picture_of(drawing, folder)
+        return None if drawing is None else picture_of(drawing, number)
 
     return task
 

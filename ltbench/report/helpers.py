@@ -23,7 +23,7 @@ from typing import BinaryIO
 from ltbench.report.page.picture import Picture
 
 Task = Callable[[], Picture | None]
-"""Draws one figure; None where there is nothing to show."""
+"""Draws one figure, or makes another file in the shape of one; None where there is nothing to show."""
 
 MOST = 3  # each may come to hold a copy of the records
 PER_HELPER = 4  # figures below which a helper is not worth its start

@@ -28,14 +28,14 @@ class Picture:
     svg: str
 
 
-def picture_of(drawing: Drawing, folder: str) -> Picture:
-    """The same drawing gives the same bytes, whatever else the report has and whoever draws it.
+def picture_of(drawing: Drawing, number: int) -> Picture:
+    """The same drawing gives the same bytes, whoever draws it and when.
 
-    Ids of the SVG begin with where the figure stands: no id of the page begins with an underscore, and
-    no folder has one.
+    Ids of the SVG begin with its ``number`` in the report between underscores, as no other id of the
+    page does.
     """
     files = figure_files(drawing)
-    svg = to_svg(drawing, f"_{folder}_{drawing.name}_")
+    svg = to_svg(drawing, f"_{number}_")
     return Picture(drawing.name, drawing.caption, files, svg)
 
 

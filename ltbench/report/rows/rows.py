@@ -78,9 +78,28 @@ class Row:
     def per_seed(
         self, distribution: str, pick: Callable[[Draw], float | None]
     ) -> dict[int, float | None]:
-        """The mean over draws of what ``pick`` takes from each draw, for every seed."""
+        """The mean over draws of what ``pick`` takes from each draw, for every seed.
+
+        Kept where ``pick`` is a plain function: several tables and figures ask for the same.
+        """
+        if getattr(pick, "__closure__", pick) is not None:
+            return self._means(distribution, pick)
+        key = (distribution, pick)
+        if key not in self._picked:
+            self._picked[key] = self._means(distribution, pick)
+        return self._picked[key]
+
+    def _means(
+        self, distribution: str, pick: Callable[[Draw], float | None]
+    ) -> dict[int, float | None]:
         found = self.results.get(distribution, {})
-        return {s: mean_of(pick(draw) for draw in found[s].draws) for s in sorted(found)}
+        return {s: mean_of([pick(draw) for draw in found[s].draws]) for s in sorted(found)}
+
+    @cached_property
+    def _picked(
+        self,
+    ) -> dict[tuple[str, Callable[[Draw], float | None]], dict[int, float | None]]:
+        return {}
 
     @cached_property
     def _top1(self) -> dict[str, dict[int, float | None]]:

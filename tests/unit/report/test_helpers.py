@@ -64,7 +64,7 @@ def test_a_report_with_helpers_is_the_same_byte_by_byte(
         assert sum(by_helper) > 0
     ids = re.findall(r'\sid="([^"]+)"', found[0][Path("report.html")].decode())
     assert len(ids) == len(set(ids))
-    assert any(name.startswith("_toy-lt_accuracy-over-shift_") for name in ids)
+    assert any(re.match(r"_\d+_", name) for name in ids)
 
 
 @forks
