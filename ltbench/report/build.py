@@ -207,7 +207,7 @@ def _unevaluated(records: Records) -> int:
     return sum(trial.trial not in evaluated for trial in records.trials)
 
 
-def _parquet(records: Records) -> Picture | None:
+def _parquet(records: Records) -> Picture:
     """The tidy frame of :func:`ltbench.load_results`, means over draws: no figure, but made beside the
     tables as they are."""
     from ltbench.report.frames.results import results_frame
