@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltbench.errors import InputError, nearest
-from ltbench.files import sweep_abandoned, write_bytes
+from ltbench.files import sweep_abandoned
+from ltbench.report.drawn import figure_tasks, overview_folder
 from ltbench.report.figures.style import Look, looks
+from ltbench.report.helpers import affordable, drawn_beside
 from ltbench.report.page.html import render_html
 from ltbench.report.page.markdown import render_index
 from ltbench.report.page.part import Part
+from ltbench.report.page.picture import Picture, save_files
 from ltbench.report.readme import render_readme
 from ltbench.report.records.read import Records, Unreadable, read_records
 from ltbench.report.records.schema import Failure
@@ -24,15 +27,12 @@ from ltbench.report.rows.sections import Section, build_sections
 from ltbench.report.rows.strictness import refuse_mixtures, with_footnotes
 from ltbench.report.selection import Selection, check_columns, select_columns, select_rows
 from ltbench.report.tables.all import build_tables
-from ltbench.report.tables.overview import FOLDER, build_overview, overview_table
-from ltbench.report.tables.table import Table
+from ltbench.report.tables.overview import build_overview, overview_table
 from ltbench.report.write import write_part, write_report_text
 from ltbench.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from ltbench.report.figures.drawing import Drawing
 
 
 @dataclass(frozen=True)
@@ -110,17 +110,31 @@ def build_report(
         refuse_mixtures(sections)
     drawn = _looks(sections)  # over all rows: a selection changes no colour
     sections = select_rows(with_footnotes(sections), selection)
-    built = [(section, build_tables(section, __version__)) for section in sections]
-    check_columns((table for _, tables in built for table in tables), selection)
-    shown = [(s, [select_columns(table, selection) for table in tables]) for s, tables in built]
-    target = output or results / "report"
-    _prepare(target)
-    parts = [_part(section, tables, drawn, figures) for section, tables in shown]
-    parts += _overview(sections, drawn, figures)
+    overview = build_overview(sections)
+    tasks = figure_tasks(sections, overview, drawn) if figures else []
+    works = [lambda: _parquet(chosen), *(task for _, task in tasks)]
+    with drawn_beside(works, affordable(len(tasks))) as pictures:
+        built = [(section, build_tables(section, __version__)) for section in sections]
+        check_columns((table for _, tables in built for table in tables), selection)
+        shown = [(s, [select_columns(table, selection) for table in tables]) for s, tables in built]
+        target = output or results / "report"
+        _prepare(target)
+        found: dict[str, list[Picture]] = {}
+        parquet, *others = pictures.all()
+        for (folder, _), picture in zip(tasks, others, strict=True):
+            found.setdefault(folder, []).extend([] if picture is None else [picture])
+    parts = [
+        Part(s.folder, s.title, tuple(tables), tuple(found.get(s.folder, ())), s)
+        for s, tables in shown
+    ]
+    if overview is not None:
+        table, folder = overview_table(overview, __version__), overview_folder(sections)
+        parts.append(Part(folder, table.title, (table,), tuple(found.get(folder, ()))))
     files: list[Path] = []
     for part in parts:
         files += write_part(part, target, siunitx=siunitx)
-    files.append(_write_parquet(chosen, target))
+    if parquet is not None:
+        files += save_files(parquet.name, parquet.files, target)
     if template is not None:
         files.append(fill_template(template, target, shown))
     if readme is not None:
@@ -193,42 +207,13 @@ def _unevaluated(records: Records) -> int:
     return sum(trial.trial not in evaluated for trial in records.trials)
 
 
-def _part(
-    section: Section, tables: Sequence[Table], drawn: Mapping[str, Look], figures: bool
-) -> Part:
-    drawings: Sequence[Drawing] = ()
-    if figures:
-        from ltbench.report.figures.all import build_figures
-
-        drawings = build_figures(section, drawn)
-    return Part(section.folder, section.title, tuple(tables), tuple(drawings), section)
-
-
-def _overview(sections: Sequence[Section], drawn: Mapping[str, Look], figures: bool) -> list[Part]:
-    """Nothing below two data sets with two methods in common."""
-    overview = build_overview(sections)
-    if overview is None:
-        return []
-    drawings: Sequence[Drawing] = ()
-    if figures:
-        from ltbench.report.figures.overview import overview_figures
-
-        drawings = overview_figures(overview, drawn)
-    table = overview_table(overview, __version__)
-    taken = {section.folder.casefold() for section in sections}
-    folder = FOLDER if FOLDER not in taken else f"{FOLDER}-protocols"
-    return [Part(folder, table.title, (table,), tuple(drawings))]
-
-
-def _write_parquet(records: Records, target: Path) -> Path:
-    """The tidy frame of :func:`ltbench.load_results`, means over draws."""
+def _parquet(records: Records) -> Picture:
+    """The tidy frame of :func:`ltbench.load_results`, means over draws: no figure, but made beside the
+    tables as they are."""
     from ltbench.report.frames.results import results_frame
 
-    path = target / "results.parquet"
-    frame = results_frame(records)
-    content = frame.to_parquet(index=False)  # in memory first: a full disk is told what is needed
-    write_bytes(path, content, durable=False)
-    return path
+    content: bytes = results_frame(records).to_parquet(index=False)
+    return Picture("results", "", {".parquet": content}, "")
 
 
 def _looks(sections: Sequence[Section]) -> dict[str, Look]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ltbench.files import write_text
 from ltbench.report.page.markdown import render_page
 from ltbench.report.page.part import Part
+from ltbench.report.page.picture import save_files
 from ltbench.report.render.latex import render_document, render_latex
 from ltbench.report.render.macros import render_macros
 from ltbench.report.render.text import render_csv, render_markdown
@@ -28,12 +29,9 @@ def write_part(part: Part, target: Path, *, siunitx: bool) -> list[Path]:
         texts[stem.with_suffix(".md")] = render_markdown(table)
         texts[stem.with_suffix(".csv")] = render_csv(table)
     files: list[Path] = []
-    if part.drawings:
-        from ltbench.report.figures.drawing import save_figure
-
-        for drawing in part.drawings:
-            files += save_figure(drawing, folder / "figures")
-    shown = [(drawing.name, drawing.caption) for drawing in part.drawings]
+    for picture in part.pictures:
+        files += save_files(picture.name, picture.files, folder / "figures")
+    shown = [(picture.name, picture.caption) for picture in part.pictures]
     texts[folder / "tables" / "macros.tex"] = render_macros(part.tables, part.folder)
     texts[folder / "main.tex"] = render_document(
         part.title,

@@ -20,7 +20,8 @@ from ltbench.errors import InputError, LtbenchError
 from ltbench.evaluate.view_images import view_pair
 from ltbench.files import read_json, sweep_abandoned, write_atomically, write_json, write_text
 from ltbench.protocol.protocol import ViewsConfig
-from ltbench.report.build import _write_parquet
+from ltbench.report.build import _parquet
+from ltbench.report.page.picture import save_files
 from ltbench.report.records.read import read_records
 from ltbench.trial.class_arrays import ClassArrays, write_arrays
 from tests.unit.report.builder import Results, flat
@@ -212,8 +213,8 @@ def test_f07_the_bytes_needed_are_told(
     if kind == "parquet":  # never synced: it is easily made again
         monkeypatch.setattr(files, "_write", no_room)
     write: dict[str, Callable[[], object]] = {
+        "parquet": lambda: save_files("results", _parquet(read_records(tmp_path)).files, tmp_path),
         "class arrays": lambda: write_arrays(tmp_path / "row.npz", {"uniform": square}),
-        "parquet": lambda: _write_parquet(read_records(tmp_path), tmp_path),
         "views": lambda: view_pair(test, ViewsConfig(), 0),
     }
     name = {"class arrays": "row.npz", "parquet": "results.parquet", "views": "pair0.npy"}[kind]

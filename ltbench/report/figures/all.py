@@ -16,9 +16,13 @@ from ltbench.report.rows.sections import Section
 
 def build_figures(section: Section, looks: Mapping[str, Look]) -> list[Drawing]:
     """All figures that have something to show, in the order of the report."""
-    with matplotlib.rc_context(RC):
-        drawings = [kind.draw(section, looks) for kind in figure_kinds()]
+    drawings = [build_figure(kind, section, looks) for kind in figure_kinds()]
     return [drawing for drawing in drawings if drawing is not None]
+
+
+def build_figure(kind: FigureKind, section: Section, looks: Mapping[str, Look]) -> Drawing | None:
+    with matplotlib.rc_context(RC):
+        return kind.draw(section, looks)
 
 
 @cache

@@ -7,9 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, Any, Literal
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,13 +15,8 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from ltbench.files import write_atomically, write_text
 from ltbench.report.figures.style import COLUMN_WIDTH, FONT_SIZE, RC
 from ltbench.report.records.names import digest
-from ltbench.report.render.text import csv_text
-
-if TYPE_CHECKING:
-    pass
 
 DPI = 200
 LONGEST = 54  # characters of a label in a legend of one column
@@ -94,7 +87,7 @@ def drawing_settings(**more: Any) -> Iterator[None]:
         yield
 
 
-def render(figure: Figure, kind: Literal["pdf", "png", "svg"], file: Path | IO[str]) -> None:
+def render(figure: Figure, kind: Literal["pdf", "png", "svg"], file: IO[str] | IO[bytes]) -> None:
     """Writes a figure without date and program, so that the same records give the same file.
 
     ``Figure.savefig`` draws twice, once for the layout; here that is done once for all formats.
@@ -110,19 +103,6 @@ def render(figure: Figure, kind: Literal["pdf", "png", "svg"], file: Path | IO[s
     else:
         figure.dpi = DPI  # the others leave it at 72
         FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
-
-
-def save_figure(drawing: Drawing, folder: Path) -> list[Path]:
-    """Writes ``<name>.pdf``, ``.png`` and ``.csv``; the same records give the same files."""
-    paths = []
-    with drawing_settings():
-        for kind in ("pdf", "png"):
-            path = folder / f"{drawing.name}.{kind}"
-            write_atomically(path, partial(render, drawing.figure, kind), durable=False)
-            paths.append(path)
-    path = folder / f"{drawing.name}.csv"
-    write_text(path, csv_text([drawing.head, *drawing.data]), durable=False)
-    return [*paths, path]
 
 
 def short_labels(labels: Sequence[str], longest: int = LONGEST) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import matplotlib
 import numpy as np
@@ -26,10 +26,20 @@ from ltbench.report.statistics.aggregate import (
 from ltbench.report.tables.overview import Overview
 
 
-def overview_figures(overview: Overview, looks: Mapping[str, Look]) -> list[Drawing]:
-    with matplotlib.rc_context(RC):
-        drawings = [profile_figure(overview, looks), difference_figure(overview)]
-    return [drawing for drawing in drawings if drawing is not None]
+def overview_figures(
+    overview: Overview, looks: Mapping[str, Look]
+) -> list[Callable[[], Drawing | None]]:
+    """Each draws one; None where there is nothing to show."""
+
+    def profile() -> Drawing:
+        with matplotlib.rc_context(RC):
+            return profile_figure(overview, looks)
+
+    def difference() -> Drawing | None:
+        with matplotlib.rc_context(RC):
+            return difference_figure(overview)
+
+    return [profile, difference]
 
 
 def profile_figure(overview: Overview, looks: Mapping[str, Look]) -> Drawing:

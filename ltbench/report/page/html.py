@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from itertools import count
 
 from ltbench.report.figures.style import Look
 from ltbench.report.page.data import script_json, shift_data, trials_data
@@ -14,7 +13,6 @@ from ltbench.report.page.markdown import failure_line
 from ltbench.report.page.mix_data import mix_data
 from ltbench.report.page.part import Part
 from ltbench.report.page.policy import policy
-from ltbench.report.page.svg import to_svg
 from ltbench.report.records.read import Unreadable
 from ltbench.report.records.schema import Failure
 from ltbench.report.rows.summary import Summary
@@ -53,12 +51,10 @@ def render_html(
         if part.section is not None
     }
     style, script = _text("page.css"), "".join(_text(name) for name in _SCRIPTS)
-    numbers = count(1)  # of the page's figures: no anchor begins like an id within one
     return template.render(
         parts=[
             {
                 "part": part,
-                "figures": [(d, to_svg(d, f"_{next(numbers)}_")) for d in part.drawings],
                 "rows": _rows(part),
             }
             for part in parts

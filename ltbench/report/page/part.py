@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from ltbench.report.page.picture import Picture
 from ltbench.report.rows.sections import Section
 from ltbench.report.tables.table import Table
-
-if TYPE_CHECKING:
-    from ltbench.report.figures.drawing import Drawing
-
 
 RESERVED = ("main", "data")  # ids of the page itself
 
@@ -22,7 +18,7 @@ class Part:
     folder: str
     title: str
     tables: tuple[Table, ...]
-    drawings: tuple[Drawing, ...]
+    pictures: tuple[Picture, ...]
     section: Section | None = None
 
     @property

@@ -78,9 +78,28 @@ class Row:
     def per_seed(
         self, distribution: str, pick: Callable[[Draw], float | None]
     ) -> dict[int, float | None]:
-        """The mean over draws of what ``pick`` takes from each draw, for every seed."""
+        """The mean over draws of what ``pick`` takes from each draw, for every seed.
+
+        Kept where ``pick`` is a plain function: several tables and figures ask for the same.
+        """
+        if getattr(pick, "__closure__", pick) is not None:
+            return self._means(distribution, pick)
+        key = (distribution, pick)
+        if key not in self._picked:
+            self._picked[key] = self._means(distribution, pick)
+        return self._picked[key]
+
+    def _means(
+        self, distribution: str, pick: Callable[[Draw], float | None]
+    ) -> dict[int, float | None]:
         found = self.results.get(distribution, {})
-        return {s: mean_of(pick(draw) for draw in found[s].draws) for s in sorted(found)}
+        return {s: mean_of([pick(draw) for draw in found[s].draws]) for s in sorted(found)}
+
+    @cached_property
+    def _picked(
+        self,
+    ) -> dict[tuple[str, Callable[[Draw], float | None]], dict[int, float | None]]:
+        return {}
 
     @cached_property
     def _top1(self) -> dict[str, dict[int, float | None]]:
@@ -99,7 +118,14 @@ class Row:
         return {e.seed: e for e in self.evaluations}
 
     def n_draws(self, distribution: str) -> set[int]:
-        return {len(found.draws) for found in self.results.get(distribution, {}).values()}
+        return self._n_draws.get(distribution, set())
+
+    @cached_property
+    def _n_draws(self) -> dict[str, set[int]]:
+        return {
+            name: {len(found.draws) for found in by_seed.values()}
+            for name, by_seed in self.results.items()
+        }
 
     @cached_property
     def diagnostics(self) -> tuple[tuple[str, int, Diagnostics], ...]:
@@ -117,6 +143,11 @@ class Row:
         if fact not in self._told:
             self._told[fact] = [(name, seed) for name, seed, d in self.diagnostics if fact(d)]
         return self._told[fact]
+
+    @cached_property
+    def kept(self) -> dict[str, object]:
+        """What statistics keep of the row under a name of theirs, where several tables ask for it."""
+        return {}
 
     @cached_property
     def _told(self) -> dict[Callable[[Diagnostics], bool], list[tuple[str, int]]]:

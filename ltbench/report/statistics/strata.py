@@ -75,22 +75,43 @@ class RowBits:
         return chosen.astype(np.float64) * 100.0
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What was found with the order of the images that is ``told``."""
+
+    told: Classes | None
+    found: RowBits | None
+
+
 def rows_bits(rows: Iterable[Row], name: str) -> list[RowBits]:
     """Of every row whose records tell them and whose seeds meet the same numbers of images."""
     rows = list(rows)
     told = told_classes(rows, name)
-    found = []
-    for row in rows:
-        bits = {
-            seed: own
-            for seed, record in sorted(row.results.get(name, {}).items())
-            if (own := correct_bits(record)) is not None
-        }
-        classes = [image_classes(row.results[name][s], own, told) for s, own in bits.items()]
-        stacked = _stacked(list(bits.values()), classes)
-        if stacked is not None:
-            found.append(RowBits(row, tuple(bits), *stacked))
+    return [found for row in rows if (found := _row_bits(row, name, told)) is not None]
+
+
+def _row_bits(row: Row, name: str, told: Classes | None) -> RowBits | None:
+    """Kept by the row: two tables and the page ask, as a rule with the same order of the images."""
+    key = f"right images of {name}"
+    kept = row.kept.get(key)
+    if isinstance(kept, _Kept) and _same(kept.told, told):
+        return kept.found
+    bits = {
+        seed: own
+        for seed, record in sorted(row.results.get(name, {}).items())
+        if (own := correct_bits(record)) is not None
+    }
+    classes = [image_classes(row.results[name][s], own, told) for s, own in bits.items()]
+    stacked = _stacked(list(bits.values()), classes)
+    found = None if stacked is None else RowBits(row, tuple(bits), *stacked)
+    row.kept[key] = _Kept(told, found)
     return found
+
+
+def _same(one: Classes | None, other: Classes | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 def _stacked(

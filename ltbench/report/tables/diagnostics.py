@@ -48,7 +48,8 @@ def _notes(section: Section, row: Row, facts: Sequence[tuple[str, Fact]]) -> lis
     for text, fact in facts:
         hits = row.told_where(fact)
         if hits:
-            names = [test.short for test in section.test_sets if test.name in {n for n, _ in hits}]
+            hit = {name for name, _ in hits}
+            names = [test.short for test in section.test_sets if test.name in hit]
             seeds = counted(len({s for _, s in hits}), len({s for _, s, _ in found}), "seed")
             where = listed(names, len({name for name, _, _ in found}))
             draws = counted(len(hits), len(found), "draw")

@@ -17,8 +17,8 @@ from matplotlib.testing.compare import compare_images
 from ltbench.errors import InputError
 from ltbench.report.build import build_report
 from ltbench.report.figures.all import build_figures
-from ltbench.report.figures.drawing import save_figure
 from ltbench.report.figures.style import looks
+from ltbench.report.page.picture import figure_files, save_files
 from ltbench.report.records.read import read_records
 from ltbench.report.render.latex import render_latex
 from ltbench.report.render.macros import macro_word
@@ -108,7 +108,7 @@ def test_pictures_look_as_before(tmp_path: Path) -> None:
     drawn = looks((row.label, row.method) for row in section.rows)
     names = []
     for drawing in build_figures(section, drawn):
-        _, png, _ = save_figure(drawing, tmp_path)
+        _, png, _ = save_files(drawing.name, figure_files(drawing), tmp_path)
         golden = GOLDEN / png.name
         if UPDATE:
             shutil.copy(png, golden)
@@ -133,7 +133,7 @@ def test_priors_of_every_sign_of_shift_are_drawn(tmp_path: Path) -> None:
         for d in build_figures(section, looks((row.label, row.method) for row in section.rows))
         if d.name == "priors"
     ]
-    for path in save_figure(drawing, tmp_path):
+    for path in save_files(drawing.name, figure_files(drawing), tmp_path):
         assert path.stat().st_size > 0
 
 

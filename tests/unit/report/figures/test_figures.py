@@ -14,12 +14,12 @@ from ltbench.report.figures.classes import running_mean
 from ltbench.report.figures.cost import cost_figure
 from ltbench.report.figures.drawing import (
     legend_columns,
-    save_figure,
     short_labels,
     wrapped_labels,
 )
 from ltbench.report.figures.style import COLOURS, looks
 from ltbench.report.figures.uniform import groups_figure
+from ltbench.report.page.picture import figure_files, save_files
 from ltbench.report.records.read import read_records
 from ltbench.report.rows.sections import Section, build_sections
 
@@ -51,7 +51,7 @@ def test_files_are_written_and_hold_the_numbers(tmp_path: Path) -> None:
         *("accuracy-over-shift", "accuracy-per-class", "expert-weights", "groups")
     ]
     for drawing in drawings:
-        for path in save_figure(drawing, tmp_path / "f"):
+        for path in save_files(drawing.name, figure_files(drawing), tmp_path / "f"):
             assert path.stat().st_size > (100 if path.suffix == ".csv" else 5000), path
         assert drawing.figure.get_figwidth() == 3.5
     with (tmp_path / "f" / "accuracy-over-shift.csv").open(encoding="utf-8") as file:
@@ -70,7 +70,12 @@ def test_png_is_the_same_twice(tmp_path: Path) -> None:
     contents = []
     for name in ("a", "b"):
         drawing = build_figures(section, looks_of(section))[0]  # type: ignore[arg-type]
-        contents.append([p.read_bytes() for p in save_figure(drawing, tmp_path / name)])
+        contents.append(
+            [
+                p.read_bytes()
+                for p in save_files(drawing.name, figure_files(drawing), tmp_path / name)
+            ]
+        )
     assert contents[0] == contents[1]
 
 

@@ -13,11 +13,12 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
 from ltbench.report.figures.all import build_figures
-from ltbench.report.figures.drawing import Drawing, drawing_settings, save_figure
+from ltbench.report.figures.drawing import Drawing, drawing_settings
 from ltbench.report.figures.ends import spread
 from ltbench.report.figures.lines import GREY, named
 from ltbench.report.figures.panels import LINES, PANELS
 from ltbench.report.figures.style import looks
+from ltbench.report.page.picture import figure_files, save_files
 from ltbench.report.records.read import read_records
 from ltbench.report.rows.sections import Section, build_sections
 
@@ -140,7 +141,7 @@ def test_the_plain_row_is_grey_the_oracle_dotted_and_strategies_look_alike_every
 def test_the_data_beside_the_figure_are_the_lines(tmp_path: Path) -> None:
     section = study(tmp_path / "r")
     drawing = drawn(section)["accuracy-over-shift"]
-    save_figure(drawing, tmp_path / "f")
+    save_files(drawing.name, figure_files(drawing), tmp_path / "f")
     with (tmp_path / "f" / "accuracy-over-shift.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     lines = sum(len(data_lines(axes, section)) for axes in panels(drawing))

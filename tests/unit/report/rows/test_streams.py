@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ltbench.report.figures.all import build_figures
-from ltbench.report.figures.drawing import save_figure
 from ltbench.report.figures.style import looks
+from ltbench.report.page.picture import figure_files, save_files
 from ltbench.report.records.read import read_records
 from ltbench.report.rows.sections import Section, build_sections
 from ltbench.report.rows.streams import cumulative, stream_rows, windowed
@@ -95,7 +95,7 @@ def test_the_figure_draws_what_is_in_its_csv(tmp_path: Path) -> None:
     found = dict(looks((row.label, row.method) for row in section.rows))
     (drawing,) = [d for d in build_figures(section, found) if d.name == "accuracy-over-stream"]
     assert drawing.figure.get_figwidth() == 3.5
-    paths = save_figure(drawing, tmp_path / "f")
+    paths = save_files(drawing.name, figure_files(drawing), tmp_path / "f")
     assert {path.suffix for path in paths} == {".pdf", ".png", ".csv"}
     with (tmp_path / "f" / "accuracy-over-stream.csv").open(encoding="utf-8") as file:
         data = list(csv.DictReader(file))

@@ -1,0 +1,61 @@
+"""A figure as the bytes of its files and its SVG on the page, which no longer need matplotlib."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ltbench.files import write_bytes
+from ltbench.report.page.svg import to_svg
+from ltbench.report.render.text import csv_text
+
+if TYPE_CHECKING:
+    from ltbench.report.figures.drawing import Drawing
+
+_KINDS: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """files: by suffix, in the order in which they are written; svg: an element of the page."""
+
+    name: str
+    caption: str
+    files: Mapping[str, bytes]
+    svg: str
+
+
+def picture_of(drawing: Drawing, number: int) -> Picture:
+    """The same drawing gives the same bytes, whoever draws it and when.
+
+    Ids of the SVG begin with its ``number`` in the report between underscores, as no other id of the
+    page does.
+    """
+    files = figure_files(drawing)
+    svg = to_svg(drawing, f"_{number}_")
+    return Picture(drawing.name, drawing.caption, files, svg)
+
+
+def figure_files(drawing: Drawing) -> dict[str, bytes]:
+    """By suffix: PDF and PNG for reading, CSV of what they show."""
+    from ltbench.report.figures.drawing import drawing_settings, render
+
+    files = {}
+    with drawing_settings():
+        for kind in _KINDS:
+            file = io.BytesIO()
+            render(drawing.figure, kind, file)
+            files[f".{kind}"] = file.getvalue()
+    files[".csv"] = csv_text([drawing.head, *drawing.data]).encode("utf-8")
+    return files
+
+
+def save_files(name: str, files: Mapping[str, bytes], folder: Path) -> list[Path]:
+    """``<name>.pdf``, ``.png`` and ``.csv``."""
+    paths = [folder / f"{name}{suffix}" for suffix in files]
+    for path, content in zip(paths, files.values(), strict=True):
+        write_bytes(path, content, durable=False)
+    return paths
