@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
             return super().invoke(context)
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
@@ -129,7 +129,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _without_debug(words: Sequence[str]) -> tuple[list[str], bool]:
     """The words without ``--debug``, which may stand anywhere before ``--``, and whether it was there."""
-    end = list(words).index("--") if "--" in words else len(words)
+    end = [*words].index("--") if "--" in words else len(words)
     kept = [word for word in words[:end] if word != DEBUG]
     return [*kept, *words[end:]], len(kept) < end
 
