@@ -8,10 +8,11 @@ import os
 import re
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ltbench.errors import InputError, LtbenchError
 
@@ -80,6 +81,21 @@ def write_atomically(
             told = f"; {needed:,} bytes are needed" if needed else ""
             raise LtbenchError(f"no space left on the disk while writing {path}{told}") from error
         raise
+
+
+_PIECE = 1 << 24  # bytes read together
+
+
+def crc32_of(file: IO[bytes], length: int | None = None) -> int:
+    """CRC-32 of the next ``length`` bytes of ``file``, or of all that follow; read in pieces."""
+    found, left = 0, length
+    while left is None or left > 0:
+        part = file.read(_PIECE if left is None else min(left, _PIECE))
+        if not part:
+            break
+        found = zlib.crc32(part, found)
+        left = None if left is None else left - len(part)
+    return found
 
 
 ABANDONED = 3600.0

@@ -39,7 +39,7 @@ from ltbench.data.cache import cache_root
 from ltbench.data.dataset import Dataset, Images
 from ltbench.errors import InputError, LtbenchError
 from ltbench.evaluate.view_crops import pictures
-from ltbench.files import sweep_abandoned, write_atomically
+from ltbench.files import crc32_of, sweep_abandoned, write_atomically
 from ltbench.protocol.protocol import ViewsConfig
 
 VIEWS_VERSION = 1
@@ -52,7 +52,6 @@ Over = Callable[[Callable[["Chunk"], Images], Iterable["Chunk"]], Iterable[Image
 _SUM = b"crc32 %08x"
 """After the numbers of a file: the CRC-32 of these; files of an earlier ltbench have none."""
 _SUM_BYTES = len(_SUM % 0)
-_PIECE = 1 << 24  # bytes read together
 _COMPARED: dict[Path, tuple[int, int, int]] = {}
 """Files whose numbers this process has compared: inode, size and time of change."""
 _CHUNK = 500  # images rendered between two writes and two calls of progress
@@ -179,8 +178,7 @@ def _key(test: Dataset, views: ViewsConfig) -> str:
 def _open(path: Path, shape: tuple[int, ...]) -> Images | None:
     """None where the file is absent or not what a finished one would be.
 
-    Header and size are checked at each opening, the numbers by their checksum once in a process: reading
-    them all takes a tenth of a second for CIFAR.
+    Header and size are checked at each opening, the numbers by their checksum once in a process.
     """
     try:
         stored = np.lib.format.open_memmap(path, mode="r")
@@ -197,18 +195,13 @@ def _matches(path: Path, offset: int, beyond: int) -> bool:
     """Whether the numbers from ``offset`` on are those of the checksum in the last ``beyond`` bytes."""
     if not beyond:
         return True  # of an earlier ltbench
-    with path.open(
-        "rb"
-    ) as file:  # read, not mapped: it stays the system's memory, not this process's
+    with path.open("rb") as file:  # not mapped: what is read stays the system's memory
         status = os.fstat(file.fileno())
         known = (status.st_ino, status.st_size, status.st_mtime_ns)
         if _COMPARED.get(path) == known:
             return True
         file.seek(offset)
-        left, found = status.st_size - offset - beyond, 0
-        while left > 0 and (part := file.read(min(left, _PIECE))):
-            found = zlib.crc32(part, found)
-            left -= len(part)
+        found = crc32_of(file, status.st_size - offset - beyond)
         if file.read() != _SUM % found:
             return False
     _COMPARED[path] = known
