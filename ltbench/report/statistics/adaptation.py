@@ -70,7 +70,9 @@ def collapsed(adapted: Distribution, plain: Distribution | None) -> bool | None:
     return lost - won > STANDARD_ERRORS * math.sqrt(lost + won)
 
 
-def comparisons(row: Row, section: Section, known: Oracles, distribution: str) -> dict[int, Comparison]:
+def comparisons(
+    row: Row, section: Section, known: Oracles, distribution: str
+) -> dict[int, Comparison]:
     """Of every seed of ``row`` that has the distribution; ``known``: the oracles of all trials."""
     found = {}
     for seed, adapted in sorted(row.results.get(distribution, {}).items()):

@@ -42,9 +42,7 @@ def adaptation_table(section: Section, ltbench_version: str) -> Table | None:
     known = oracles(section.everything)
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
-        cases = {
-            test.name: comparisons(row, section, known, test.name) for test in tests
-        }
+        cases = {test.name: comparisons(row, section, known, test.name) for test in tests}
         for test in ends_of(tests):
             yield (marked(row), test.short, *_cells({test.name: cases[test.name]}))
         if len(tests) > 1:
