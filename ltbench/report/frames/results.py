@@ -94,9 +94,9 @@ def results_frame(records: Records, draws: str | int = "mean") -> pd.DataFrame:
         _check_known(evaluations, draws)
     current = _current(records)
     rows = [
-        {**row, "code": _code(evaluation), "current": id(evaluation) in current}
+        row
         for evaluation in evaluations
-        for row in _rows(evaluation, draws)
+        for row in _rows(evaluation, draws, current=id(evaluation) in current)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
@@ -134,48 +134,32 @@ def evaluation_order(evaluation: Evaluation) -> tuple[str | int, ...]:
     )
 
 
-def _rows(evaluation: Evaluation, draws: str | int) -> Iterator[dict[str, object]]:
+def _rows(
+    evaluation: Evaluation, draws: str | int, *, current: bool
+) -> Iterator[dict[str, object]]:
     ordered = sorted(
         evaluation.distributions, key=lambda d: distribution_order(d.name, d.kind, d.ratio)
     )
+    shared = {**_shared(evaluation), "current": current}
     for distribution in ordered:
         if draws == "mean":
-            yield _row(evaluation, distribution, distribution.draws, None)
+            yield {**shared, **_scores(distribution, distribution.draws, None)}
             continue
         every_image = not distribution.drawn
         for draw in distribution.draws:
             if draws == "all" or every_image or draw.number == draws:
-                yield _row(evaluation, distribution, (draw,), draw.number)
+                yield {**shared, **_scores(distribution, (draw,), draw.number)}
 
 
-def _row(
-    evaluation: Evaluation,
-    distribution: Distribution,
-    draws: tuple[Draw, ...],
-    number: int | None,
-) -> dict[str, object]:
-    e = evaluation
-    groups = distribution.recalls.groups if distribution.recalls else {}
+def _shared(e: Evaluation) -> dict[str, object]:
+    """What all rows of a record have alike."""
     return {
         **row_values(e),
-        "distribution": distribution.name,
-        "top1": mean_of(draw.top1 for draw in draws),
-        "n_draws": len(draws),
         "trial": e.trial.trial,
         "label": e.label,
         "title": e.title,
         "uses_true_prior": e.uses_true_prior,
         "mode": e.mode,
-        "kind": distribution.kind,
-        "ratio": distribution.ratio,
-        "draw": number,
-        "n_images": round(mean_of(draw.n for draw in draws) or 0),
-        "macro": mean_of(draw.macro for draw in draws),
-        "nll": mean_of(draw.nll for draw in draws),
-        "ece": mean_of(draw.ece for draw in draws),
-        "brier": mean_of(draw.brier for draw in draws),
-        "top5": mean_of(draw.top5 for draw in draws),
-        **{name: groups.get(name) for name in GROUPS},
         "parameters": e.parameters,
         "experts": e.experts,
         "precision": e.precision,
@@ -183,4 +167,26 @@ def _row(
         "test_fingerprint": e.test_fingerprint,
         "evaluation": e.evaluation,
         "bias_kind": e.bias_kind,
+        "code": _code(e),
+    }
+
+
+def _scores(
+    distribution: Distribution, draws: tuple[Draw, ...], number: int | None
+) -> dict[str, object]:
+    groups = distribution.recalls.groups if distribution.recalls else {}
+    return {
+        "distribution": distribution.name,
+        "n_draws": len(draws),
+        "kind": distribution.kind,
+        "ratio": distribution.ratio,
+        "draw": number,
+        "n_images": round(mean_of([draw.n for draw in draws]) or 0),
+        "top1": mean_of([draw.top1 for draw in draws]),
+        "macro": mean_of([draw.macro for draw in draws]),
+        "nll": mean_of([draw.nll for draw in draws]),
+        "ece": mean_of([draw.ece for draw in draws]),
+        "brier": mean_of([draw.brier for draw in draws]),
+        "top5": mean_of([draw.top5 for draw in draws]),
+        **{name: groups.get(name) for name in GROUPS},
     }

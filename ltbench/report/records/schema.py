@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
 
 import msgspec
@@ -143,6 +144,16 @@ class Distribution:
     """Per expert, how alike its predictions on two views are, by group; empty if not measured."""
     file: ArraysFile | None = field(default=None, compare=False, repr=False)
     """What is told by class lies there; None where the record has no such file."""
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """Of the draws; kept like the next, since tables pair draws tens of thousands of times."""
+        return tuple(draw.number for draw in self.draws)
+
+    @cached_property
+    def top1s(self) -> tuple[float, ...]:
+        """Top-1 accuracy of each draw, in per cent."""
+        return tuple(draw.top1 for draw in self.draws)
 
     def by_class(self, classes: int) -> ClassArrays | None:
         """Counts and scores by class; None where they are not stored or not of these draws."""

@@ -103,7 +103,10 @@ class Row:
 
     @cached_property
     def _top1(self) -> dict[str, dict[int, float | None]]:
-        return {name: self.per_seed(name, lambda draw: draw.top1) for name in self.results}
+        return {
+            name: {seed: mean_of(found[seed].top1s) for seed in sorted(found)}
+            for name, found in self.results.items()
+        }
 
     def top1(self, distribution: str) -> dict[int, float | None]:
         """``per_seed`` of the top-1 accuracy, kept: most tables and figures ask for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import sub
 
 from ltbench.report.records.schema import Distribution, Draw, Evaluation
 from ltbench.report.rows.rows import Row
@@ -57,15 +58,18 @@ def common_draws(one: Distribution, other: Distribution | None) -> list[tuple[Dr
     """Pairs of equal number: none where the two are not the same test set."""
     if other is None or one.definition != other.definition:
         return []
-    pairs = list(zip(one.draws, other.draws, strict=False))
-    if len(one.draws) == len(other.draws) and all(a.number == b.number for a, b in pairs):
-        return pairs  # as a rule; a table asks tens of thousands of times
+    if one.numbers == other.numbers:  # as a rule
+        return list(zip(one.draws, other.draws, strict=True))
     known = {draw.number: draw for draw in other.draws}
     return [(draw, known[draw.number]) for draw in one.draws if draw.number in known]
 
 
 def points_behind(own: Distribution, reference: Distribution | None) -> float | None:
     """Reference minus own top-1, mean over the draws that both have; None where there is none."""
+    if reference is None or own.definition != reference.definition:
+        return None
+    if own.numbers == reference.numbers:
+        return mean_of(map(sub, reference.top1s, own.top1s))
     return mean_of(best.top1 - draw.top1 for draw, best in common_draws(own, reference))
 
 
