@@ -14,8 +14,10 @@ import numpy as np
 from ltbench.data.dataset import Labels
 from ltbench.data.findings import Findings, shown
 from ltbench.errors import DataError
+from ltbench.files import read_whole
 
 _BOM = b"\xef\xbb\xbf"
+_LARGEST = 1 << 31  # bytes: some tens of millions of lines
 
 
 class Paths(Sequence[str]):
@@ -78,7 +80,7 @@ def read_list(path: Path, classes: int, findings: Findings) -> Listing:
     paths, ``..``, a path listed twice. Raises :class:`DataError` where the file cannot be read.
     """
     try:
-        text = path.read_bytes()
+        text = read_whole(path, _LARGEST)
     except OSError as error:
         raise DataError(f"list {shown(path)} cannot be read: {error.strerror or error}") from error
     text = text.replace(b"\r\n", b"\n")

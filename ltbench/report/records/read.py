@@ -14,7 +14,7 @@ import msgspec
 
 from ltbench.data.findings import shown
 from ltbench.errors import InputError
-from ltbench.files import read_json
+from ltbench.files import read_json, read_whole
 from ltbench.report.records.checks import Malformed, Node, readable
 from ltbench.report.records.parse import parse_evaluation, parse_failure, parse_trial
 from ltbench.report.records.schema import Evaluation, Failure, Trial
@@ -186,7 +186,7 @@ def _read_stream(path: Path, trial: Trial) -> StreamRecord:
 def _read_evaluation(path: Path, trial: Trial) -> Evaluation:
     """The scores, most of the file, stay text until they are decoded into their own types."""
     try:
-        parts = _PARTS.decode(path.read_bytes())
+        parts = _PARTS.decode(read_whole(path))
         apart = DIGEST not in parts
         scores = parts.pop("distributions", None) if apart else None
         root: object = {key: msgspec.json.decode(raw) for key, raw in parts.items()}
