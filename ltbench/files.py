@@ -210,6 +210,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def check_header(path: Path) -> None:
+    """Raises :class:`ValueError` where the header of a safetensors file, which was read, names a tensor
+    twice: the library takes one of them without a word."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        parse_json(file.read(length))
+
+
 def read_json(path: Path) -> Any:
     """Raises :class:`InputError` with path and reason where the file is not readable JSON."""
     try:

@@ -27,7 +27,7 @@ from ltbench.features.header import (
     copy_name,
 )
 from ltbench.features.write import FolderWriter
-from ltbench.files import parse_json, read_whole
+from ltbench.files import check_header, parse_json, read_whole
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 _NAMES = {
@@ -150,7 +150,8 @@ def _safetensors(path: Path) -> Arrays:
 
     try:
         found = load_file(path)
-    except SafetensorError as error:
+        check_header(path)
+    except (SafetensorError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     halves = {torch.bfloat16: torch.float32}  # NumPy has no such type
     return {name: t.to(halves.get(t.dtype, t.dtype)).numpy() for name, t in found.items()}

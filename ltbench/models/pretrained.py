@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ltbench.bombs import refuse_bomb
 from ltbench.errors import ContractError, InputError
-from ltbench.files import refuse_endless
+from ltbench.files import check_header, refuse_endless
 from ltbench.models.network import ExpertNetwork, SplitNetwork
 from ltbench.protocol.weights_file import check_digest
 
@@ -68,7 +68,9 @@ def read_state(file: Path) -> Mapping[str, Tensor]:
     try:
         refuse_endless(file)
         if file.suffix == ".safetensors":
-            return load_file(file)
+            found = load_file(file)
+            check_header(file)
+            return found
         refuse_bomb(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever a damaged or foreign file leads it to

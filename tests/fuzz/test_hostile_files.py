@@ -28,6 +28,7 @@ from ltbench.imported.class_names import read_classes
 from ltbench.models.pretrained import read_state
 from ltbench.report.records.checks import readable
 from ltbench.report.records.read import read_records
+from ltbench.report.render.user_template import fill_template
 from ltbench.trial.class_arrays import read_arrays
 
 from .archives import MANY, idx, shard_of, usps
@@ -96,6 +97,13 @@ def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
     for read in (read_json, read_classes, lambda path: read_classes(path)):
         with pytest.raises(InputError, match=r"c\.json.* '1' is there twice"):
             read(path)
+    entry = b'"logits":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+    header = b"{" + entry + b"," + entry + b"}"
+    path = tmp_path / "l.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    for name in (lambda path: read_array(path, "logits"), read_state):
+        with pytest.raises(InputError, match="'logits' is there twice"):
+            name(path)
     entry = b'"clean":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}'
     header = b"{" + entry + b"," + entry + b"}"
     path = tmp_path / "train.safetensors"
@@ -187,6 +195,40 @@ def test_status_shows_no_marks_and_no_foreign_command(
     assert all(line.isprintable() for line in done.stdout.splitlines())
     assert "ltbench run" in done.stdout
     assert "rm -rf" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'x'|center(10**10) }}",
+        "{{ 'x'.ljust(10**10) }}",
+        "{{ ('a\n' * 100000)|indent(900000) }}",
+        "{{ ('x' * 100000)|replace('x', 'y' * 100000) }}",
+        "{{ ('x' * 100000).replace('x', 'y' * 100000) }}",
+        "{{ (['x' * 1000000] * 1000)|join }}",
+        "{{ ','.join(['x' * 1000000] * 1000) }}",
+        "{{ '{:999999999}'.format(1) }}",
+        "{{ '{:{}}'.format(1, 999999999) }}",
+        "{{ '%999999999d'|format(1) }}",
+        "{{ '%*d'|format(999999999, 1) }}",
+    ],
+)
+def test_a_template_that_would_fill_the_memory(template: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt.jinja").write_text(template)
+    with pytest.raises(
+        InputError, match=r"t\.txt\.jinja:[12]: .*(more than 100000000|not allowed)"
+    ):
+        fill_template(tmp_path / "t.txt.jinja", tmp_path, [])
+
+
+def test_a_template_formats_what_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "t.txt.jinja").write_text(
+        "{{ ['a', 'b']|join('-') }} {{ '%.1f'|format(2) }} {{ 'a'|center(3) }}{{ '{:>3}'.format(1) }}"
+        "{{ 'a b'.replace(' ', '_') }}{{ range(2)|join }}"
+    )
+    assert (
+        fill_template(tmp_path / "t.txt.jinja", tmp_path, []).read_text() == "a-b 2.0  a   1a_b01"
+    )
 
 
 def test_nothing_is_removed_behind_links_out_of_the_results(trial: Path, tmp_path: Path) -> None:
