@@ -61,6 +61,12 @@ def shown(path: str | os.PathLike[str]) -> str:
     return printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
+def brief(text: str) -> str:
+    """:func:`shown`, cut where it is longer than any line should be: names may be of any length."""
+    safe = shown(text)
+    return safe if len(safe) <= 200 else f"{safe[:200]}..."
+
+
 def printable(text: str) -> str:
     r"""One line that moves no cursor and turns no text: whatever is no sign or blank as ``\x1b``."""
     if text.isprintable():

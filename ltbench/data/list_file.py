@@ -12,7 +12,7 @@ from typing import overload
 import numpy as np
 
 from ltbench.data.dataset import Labels
-from ltbench.data.findings import Findings, shown
+from ltbench.data.findings import Findings, brief, shown
 from ltbench.errors import DataError
 from ltbench.files import read_whole
 
@@ -96,7 +96,7 @@ def read_list(path: Path, classes: int, findings: Findings) -> Listing:
         name, _, label = os.fsdecode(line).rpartition(" ")
         wrong = _wrong(line, name, label, classes)
         if wrong is None and name in seen:
-            wrong = ("files listed twice", f"{shown(name)} is also in line {seen[name]}")
+            wrong = ("files listed twice", f"{brief(name)} is also in line {seen[name]}")
         if wrong is not None:
             findings.error(wrong[0], f"{shown(path)}, line {number}: {wrong[1]}")
             continue
@@ -113,16 +113,16 @@ def _wrong(line: bytes, name: str, label: str, classes: int) -> tuple[str, str] 
     if not line.strip():
         return "blank lines", "it is blank; each line is `path label`"
     if not name.strip() or not (label.isascii() and label.isdecimal()):
-        return "lines that are no `path label`", f"{shown(os.fsdecode(line))!r} is no `path label`"
+        return "lines that are no `path label`", f"{brief(os.fsdecode(line))!r} is no `path label`"
     if len(label) > 9 or int(label) >= classes:
-        return "labels out of range", f"label {label} is outside 0..{classes - 1}"
+        return "labels out of range", f"label {brief(label)} is outside 0..{classes - 1}"
     if name.startswith("/") or "\0" in name:
         return (
             "paths that are not below the folder",
-            f"{shown(name)} must be a path below the folder",
+            f"{brief(name)} must be a path below the folder",
         )
     if ".." in PurePosixPath(name).parts:
-        return "paths that are not below the folder", f"{shown(name)} must not hold '..'"
+        return "paths that are not below the folder", f"{brief(name)} must not hold '..'"
     return None
 
 

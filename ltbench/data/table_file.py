@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ltbench.data.findings import shown
+from ltbench.data.findings import brief, shown
 from ltbench.errors import DataError, InputError, nearest
 from ltbench.files import refuse_endless, write_bytes
 
@@ -68,7 +68,7 @@ def _check_head(path: Path, columns: Sequence[str], head: Sequence[str], others:
         if column not in head:
             raise DataError(
                 f"{shown(path)} has no column {shown(column)!r} (it has: "
-                f"{', '.join(map(shown, head)) or 'nothing'}){nearest(column, head)}{others}"
+                f"{brief(', '.join(head)) or 'nothing'}){nearest(column, head)}{others}"
             )
 
 

@@ -167,6 +167,29 @@ def test_a_shard_that_would_fill_the_memory(
         MANY["shard of images"].read(tmp_path)
 
 
+_LONG = b"9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("predictions.csv", b"index,label," + _LONG + b"\n0,cat,1\n"),
+        ("list of images", _LONG + b"\n"),
+        ("list of images", b"a " + _LONG + b"\n"),
+        ("table of files, CSV", _LONG + b",label\na,b\n"),
+        ("folder of features, header", b'{"format": 1, "source": {"name": "x", "%s": 1}}' % _LONG),
+    ],
+)
+def test_names_of_thousands_of_signs(name: str, content: bytes, tmp_path: Path) -> None:
+    """The line stays one that can be read."""
+    reader = ALL[name]
+    path = reader.lay(tmp_path, content)
+    with pytest.raises(InputError) as refused:
+        reader.read(tmp_path)
+    assert path.name in str(refused.value)
+    assert len(str(refused.value)) < 2000
+
+
 def test_marks_that_move_the_cursor_or_turn_the_text() -> None:
     assert readable("a\x1b[31m\u202eb\u2066\u200f\u2028c") == (
         r"a\x1b[31m\u202eb\u2066\u200f\u2028c"
