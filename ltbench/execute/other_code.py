@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from ltbench.files import read_whole
 from ltbench.trial import store
 from ltbench.trial.asked_code import Asked, Code, read_asked
+from ltbench.trial.checked import checked_bytes
 from ltbench.trial.ensemble_record import codes_of_member
 
 
@@ -138,6 +138,6 @@ def _codes_of_members(trial: _Head) -> Iterator[Code]:
 def _head(path: Path) -> _Head | None:
     """None where the file is absent or not readable: then it is left alone."""
     try:
-        return msgspec.json.decode(read_whole(path), type=_Head)
+        return msgspec.json.decode(checked_bytes(path), type=_Head)
     except (OSError, ValueError, RecursionError):
         return None
