@@ -10,6 +10,9 @@ PEERS := .venv-peers
 OLDEST := .venv-oldest
 NEWEST := .venv-newest
 
+# Whole files, the longest first, as tests/seconds.txt has them.
+FILES := --dist loadfile --no-loadscope-reorder
+
 .PHONY: demo test test-quick test-accuracy test-slurm test-ray test-oldest test-newest storm fuzz mutation docs \
 	published lists all-methods peers peers-table bench check format clean
 
@@ -18,11 +21,11 @@ demo: $(VENV)/installed
 	$(BIN)/ltbench report
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto $(FILES)
 
 # While something is changed: without the files that tests/seconds.txt names, and it says which.
 test-quick: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto --dist loadfile --quick
+	$(BIN)/python -m pytest -n auto $(FILES) --quick
 
 # Every method trained on the digits, and the accuracy that it must reach.
 test-accuracy: $(VENV)/installed-test
@@ -45,10 +48,10 @@ test-ray: $(VENV)/installed-ray
 # with the newest released ones, whatever this machine's own constraints hold back. Old packages warn of
 # new ones: warnings are shown, not errors.
 test-oldest: $(OLDEST)/installed
-	$(OLDEST)/bin/python -m pytest -n auto --dist loadfile -o filterwarnings=default --quick
+	$(OLDEST)/bin/python -m pytest -n auto $(FILES) -o filterwarnings=default --quick
 
 test-newest: $(NEWEST)/installed
-	$(NEWEST)/bin/python -m pytest -n auto --dist loadfile -o filterwarnings=default --quick
+	$(NEWEST)/bin/python -m pytest -n auto $(FILES) -o filterwarnings=default --quick
 
 # The site of docs/, into site/; a warning is an error. Nothing is fetched while it is built.
 docs: $(VENV)/installed-docs

@@ -136,6 +136,7 @@ def environment(nothing_of_the_user: None) -> dict[str, str]:
         "COLUMNS": "200",
         "TERM": "dumb",
         "MPLBACKEND": "agg",
+        "OMP_NUM_THREADS": "1",  # tests run side by side; a worker has the threads that it is told
     }
 
 

@@ -1,7 +1,6 @@
 """What a row gets right and wrong by class: confusions, areas under curves, a threshold.
 
-Areas are computed by scikit-learn. No test label chooses anything: the threshold comes from the
-hold-out alone.
+No test label chooses anything: the threshold comes from the hold-out alone.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torch import Tensor
 
 from ltbench.evaluate.outputs import HoldOut
@@ -47,29 +45,14 @@ def areas(scores: Tensor, labels: Tensor) -> tuple[NDArray[np.float64], NDArray[
     """One-vs-rest AUROC and average precision of each class, ``(C,)`` each, in [0, 1].
 
     Images are ranked by the softmax probability of the class; NaN where the class or the rest has no
-    image. Of more than ``DENSE_CLASSES`` classes the areas are counted by :func:`counted_areas`.
-    """
-    if scores.shape[1] > DENSE_CLASSES:
-        return counted_areas(scores, labels)
-    classes, ranked, truth = scores.shape[1], probabilities(scores), labels.numpy()
-    auroc, precision = np.full(classes, np.nan), np.full(classes, np.nan)
-    sizes = np.bincount(truth, minlength=classes)
-    there = np.flatnonzero((sizes > 0) & (sizes < len(truth)))
-    if len(there):
-        own = truth[:, None] == there[None, :]
-        auroc[there] = roc_auc_score(own, ranked[:, there], average=None)
-        precision[there] = average_precision_score(own, ranked[:, there], average=None)
-    return auroc, precision
+    image. Each image of a class is compared with all images: with P and N of the class and of the rest,
 
+        AUROC = sum_+ (#{- below} + #{- equal} / 2) / (P N)
+        AP = sum over images + of #{+ at least as high} / #{all at least as high}, over P
 
-def counted_areas(
-    scores: Tensor, labels: Tensor
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """:func:`areas` without sorting: each image of a class is compared with all images.
-
-    With P and N images of the class and of the rest, AUROC = sum_+ (#{- below} + #{- equal} / 2) / (P N)
-    and AP = sum over images + of #{+ at least as high} / #{all at least as high}, over P: what
-    scikit-learn computes, apart from rounding. The work is N^2 in all, whatever the number of classes.
+    which is what scikit-learn computes, apart from rounding. The work is the square of the number of
+    images, whatever the number of classes, and nothing has to be imported: scikit-learn takes longer
+    for that than most evaluations.
     """
     size, classes = scores.shape
     sizes = torch.bincount(labels, minlength=classes)
@@ -111,6 +94,8 @@ def youden(positive: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
     """
     if labels.all() or not labels.any():
         return float("nan")
+    from sklearn.metrics import roc_curve  # two seconds, and only two classes have a threshold
+
     false, true, thresholds = roc_curve(labels, positive, drop_intermediate=False)
     # The first point calls nothing positive; its threshold is infinite.
     return float(min(1.0, thresholds[int(np.argmax(true - false))]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +16,8 @@ from ltbench.models.heads import CosineHead, LinearHead
 from ltbench.models.network import ExpertNetwork
 from ltbench.registry import load_backbones
 from ltbench.seeds import everybodys_generator
+
+_SMALL = 64  # pixels
 
 Wanted = str | ChosenBackbone
 """The name of a backbone that is installed or shipped, or a chosen one."""
@@ -52,7 +57,8 @@ def network_cost(
 ) -> tuple[int, int, int]:
     """Multiply-accumulates of a forward pass of one image, parameters, and numbers that layers put out.
 
-    Nothing is computed: the network is built without weights and shown the shape of an image.
+    A network for large images is built without weights and shown the shape of an image. PyTorch imports its
+    compiler for that, two seconds in every process; to compute a small image takes milliseconds.
     """
     macs = activations = 0
 
@@ -66,12 +72,28 @@ def network_cost(
         if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
             activations += output[0].numel()
 
-    with torch.device("meta"), torch.inference_mode():
+    device = "cpu" if image_size <= _SMALL else "meta"
+    with _on_one_thread(), torch.device(device), torch.inference_mode():
         network = _built(_chosen(backbone), classes, request).eval()
         for module in network.modules():
             module.register_forward_hook(add)
         network(network.blank(image_size))
     return macs, count_parameters(network), activations
+
+
+@contextmanager
+def _on_one_thread() -> Iterator[None]:
+    """Beside trainings, threads of so small a piece wait for each other many times as long as they work.
+
+    One at a time, as whoever draws from the global generator: building layers does.
+    """
+    with everybodys_generator():
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _chosen(backbone: Wanted) -> ChosenBackbone:

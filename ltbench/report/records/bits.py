@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import zlib
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,35 @@ def unpacked(text: str, n: int) -> Bits | None:
 
     None where the text is empty, no base64 or not of the size of ``n`` images.
     """
+    raw = _raw(text, n)
+    if raw is None:
+        return None
+    return np.unpackbits(np.frombuffer(raw, dtype=np.uint8), count=n).astype(np.bool_)
+
+
+def _raw(text: str, n: int) -> bytes | None:
     try:
-        raw = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+        raw = base64.b64decode(text, validate=True)
     except ValueError:
         return None
-    if not n or len(raw) != -(-n // 8):
+    return raw if n and len(raw) == -(-n // 8) else None
+
+
+class Packed(NamedTuple):
+    """``n`` images as one number of as many bits: two of them are compared without an array."""
+
+    bits: int
+    n: int
+
+
+def packed_bits(distribution: Distribution) -> Packed | None:
+    """:func:`correct_bits`, of which tables need tens of thousands of times only how many differ."""
+    first = next((draw for draw in distribution.draws if draw.number == 0), None)
+    if first is None:
         return None
-    return np.unpackbits(raw, count=n).astype(np.bool_)
+    raw = _raw(distribution.correct, first.n)
+    # What fills the last byte is no image.
+    return None if raw is None else Packed(int.from_bytes(raw, "big") >> -first.n % 8, first.n)
 
 
 def correct_bits(distribution: Distribution) -> Bits | None:

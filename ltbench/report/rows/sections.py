@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ltbench.report.records.names import (
     Order,
@@ -54,6 +55,14 @@ class TestSet:
     short: str
 
 
+OneTrial = tuple[int, str, str, str]
+"""Seed, trial, method and its settings."""
+
+
+def one_trial(e: Evaluation) -> OneTrial:
+    return e.seed, e.trial.trial, e.method, e.method_params
+
+
 @dataclass(frozen=True)
 class Section:
     """One protocol under one set of conditions: a folder of tables and figures."""
@@ -83,6 +92,16 @@ class Section:
     @property
     def everything(self) -> tuple[Row, ...]:
         return (*self.rows, *self.hidden)
+
+    @cached_property
+    def unadapted(self) -> Mapping[OneTrial, Row]:
+        """The row of ``none`` by seed, trial and method: tables ask tens of thousands of times."""
+        found: dict[OneTrial, Row] = {}
+        for row in self.everything:
+            for e in row.latest.values():
+                if e.strategy == "none":
+                    found.setdefault(one_trial(e), row)
+        return found
 
     @property
     def shifts(self) -> tuple[TestSet, ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ltbench.report.records.bits import correct_bits
+from ltbench.report.records.bits import packed_bits
 from ltbench.report.records.schema import Distribution, Evaluation
 from ltbench.report.rows.rows import Row
+from ltbench.report.rows.sections import Section, one_trial
 from ltbench.report.rows.summary import mean_of
 from ltbench.report.statistics.regret import Oracles, common_draws, points_behind
 
@@ -62,32 +62,27 @@ def collapsed(adapted: Distribution, plain: Distribution | None) -> bool | None:
     """
     if plain is None or adapted.definition != plain.definition:
         return None
-    before, after = correct_bits(plain), correct_bits(adapted)
-    if before is None or after is None or len(before) != len(after):
+    before, after = packed_bits(plain), packed_bits(adapted)
+    if before is None or after is None or before.n != after.n:
         return None
-    lost = int((before & ~after).sum())
-    won = int((after & ~before).sum())
+    lost = (before.bits & ~after.bits).bit_count()
+    won = (after.bits & ~before.bits).bit_count()
     return lost - won > STANDARD_ERRORS * math.sqrt(lost + won)
 
 
 def comparisons(
-    row: Row, rows: Sequence[Row], known: Oracles, distribution: str
+    row: Row, section: Section, known: Oracles, distribution: str
 ) -> dict[int, Comparison]:
     """Of every seed of ``row`` that has the distribution; ``known``: the oracles of all trials."""
     found = {}
     for seed, adapted in sorted(row.results.get(distribution, {}).items()):
         own = row.latest[seed]
         oracle = known.get(own.trial.trial, {}).get(distribution)
-        found[seed] = compare(adapted, unadapted(own, rows, distribution), oracle)
+        found[seed] = compare(adapted, unadapted(own, section, distribution), oracle)
     return found
 
 
-def unadapted(own: Evaluation, rows: Iterable[Row], distribution: str) -> Distribution | None:
+def unadapted(own: Evaluation, section: Section, distribution: str) -> Distribution | None:
     """``none`` of the same trial and method."""
-    for row in rows:
-        e = row.latest.get(own.seed)
-        if e is None or e.strategy != "none" or e.trial.trial != own.trial.trial:
-            continue
-        if (e.method, e.method_params) == (own.method, own.method_params):
-            return row.results.get(distribution, {}).get(own.seed)
-    return None
+    row = section.unadapted.get(one_trial(own))
+    return None if row is None else row.results.get(distribution, {}).get(own.seed)

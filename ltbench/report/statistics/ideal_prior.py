@@ -44,7 +44,7 @@ def stored_top1(
     stored: list[float | None] = []
     level: list[float | None] = []
     for seed, adapted in sorted(row.results.get(test.name, {}).items()):
-        plain = unadapted(row.latest[seed], section.everything, test.name)
+        plain = unadapted(row.latest[seed], section, test.name)
         pairs = common_draws(adapted, plain)
         before = mean_of(draw.top1 for _, draw in pairs)
         after = mean_of(draw.top1 for draw in ([draw for draw, _ in pairs] or adapted.draws))
@@ -56,7 +56,7 @@ def stored_top1(
 
 
 def _ideal_plain(row: Row, section: Section, seed: int, weights: Sequence[float]) -> float | None:
-    plain = unadapted(row.latest[seed], section.everything, section.uniform or "")
+    plain = unadapted(row.latest[seed], section, section.uniform or "")
     if plain is None or plain.recalls is None:
         return None
     known = plain.recalls.per_class

@@ -42,15 +42,13 @@ def adaptation_table(section: Section, ltbench_version: str) -> Table | None:
     known = oracles(section.everything)
 
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
-        cases = {
-            test.name: comparisons(row, section.everything, known, test.name) for test in tests
-        }
+        cases = {test.name: comparisons(row, section, known, test.name) for test in tests}
         for test in ends_of(tests):
             yield (marked(row), test.short, *_cells({test.name: cases[test.name]}))
         if len(tests) > 1:
             yield (marked(row), f"all {len(tests)}", *_cells(cases))
         for mix in mixes:
-            if found := comparisons(row, section.everything, known, mix.name):
+            if found := comparisons(row, section, known, mix.name):
                 yield (marked(row), mix.short, *_cells({mix.name: found}))
 
     what = f"What adapting won or lost in top-1 accuracy (%) ({shift_legend(tests)}) on"

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from ltbench import pieces
 from ltbench.errors import InputError
 from ltbench.evaluate import metrics
-from ltbench.evaluate.by_class import areas, confusion_counts, counted_areas
+from ltbench.evaluate.by_class import confusion_counts
 from ltbench.evaluate.stored import is_complete, known_distributions
 from ltbench.progress import reported, tell
 from ltbench.report.records.checks import Node
@@ -86,15 +86,6 @@ def _metrics(
 
 
 # -- by class ------------------------------------------------------------------------------------
-
-
-def test_counted_areas_are_those_of_scikit_learn() -> None:
-    z, labels = scores(200, 12)
-    z[:50] = z[50:100]  # equal scores
-    labels[labels == 5] = 4  # a class without an image
-    for found, expected in zip(counted_areas(z, labels), areas(z, labels), strict=True):
-        assert np.isnan(found[5])
-        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_sparse_confusions_are_the_dense_ones() -> None:

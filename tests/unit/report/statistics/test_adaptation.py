@@ -176,7 +176,7 @@ def test_another_trial_is_no_partner(tmp_path: Path) -> None:
     results.add("sade", 0, flat(50), label="sade+none", hyper={"tau": 1}, experts=3)
     section = build_sections(read_records(tmp_path))[0][0]
     row = next(row for row in section.rows if row.label == "sade")
-    assert comparisons(row, section.rows, {}, "uniform")[0].plain is None
+    assert comparisons(row, section, {}, "uniform")[0].plain is None
 
 
 def test_records_of_before_are_still_read(tmp_path: Path) -> None:
