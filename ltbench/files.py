@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import stat
 import tempfile
 import time
 import zlib
@@ -170,11 +171,58 @@ def json_text(value: Any, *, indent: int | None) -> str:
     return f"{text}\n"
 
 
+LARGEST_TEXT = 1 << 26
+"""Bytes of the largest record or table that is read: no record of thousands of classes comes near it."""
+
+
+def read_whole(path: Path, most: int | None = LARGEST_TEXT) -> bytes:
+    """All bytes of a file that a stranger may have put there.
+
+    Raises :class:`OSError`, whose ``strerror`` says why, also for a pipe or a device, of which there may
+    be no end, and for more than ``most`` bytes.
+    """
+    refuse_endless(path)
+    size = path.stat().st_size
+    if most is not None and size > most:
+        raise OSError(errno.EFBIG, f"it has {size:,} bytes; at most {most:,} are read", str(path))
+    return path.read_bytes()
+
+
+def refuse_endless(path: Path) -> None:
+    """Raises :class:`OSError` where ``path`` is neither a file nor a folder: a pipe, a socket, a device."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, and no file", str(path))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """As :func:`json.loads`; raises :class:`ValueError` where an object has a key twice, of which other
+    readers may take the other one."""
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:60]!r} is there twice")
+    return found
+
+
+def check_header(path: Path) -> None:
+    """Raises :class:`ValueError` where the header of a safetensors file, which was read, names a tensor
+    twice: the library takes one of them without a word."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        parse_json(file.read(length))
+
+
 def read_json(path: Path) -> Any:
     """Raises :class:`InputError` with path and reason where the file is not readable JSON."""
     try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text)
+        text = read_whole(path).decode("utf-8")
+        value = parse_json(text)
         if _HALF.search(text):  # json.loads takes it, and no file could be written with it
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -184,5 +232,5 @@ def read_json(path: Path) -> Any:
         half = error.object[error.start].encode("unicode_escape").decode()
         raise InputError(f"{path} is not readable: {half} is half a character") from None
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is not readable: {reason}") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"{path} is not readable: {reason.splitlines()[0]}") from error

@@ -120,7 +120,9 @@ def read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     for key, value in values.items():
         if key not in fields:
             listed = ", ".join(fields) or "none"
-            raise InputError(f"{where} has no {key!r} (it has: {listed}){nearest(key, fields)}")
+            raise InputError(
+                f"{where} has no {shorten(key)} (it has: {listed}){nearest(key, fields)}"
+            )
         place = f"{where}.{key}"
         reader = fields[key].metadata.get("reader")
         resolved[key] = (

@@ -91,8 +91,9 @@ def check(
     """Read and check all images; nothing is downloaded. Exit code 2 where something is wrong.
 
     Everything wrong is listed at once, by kind, each file with its reason; of the rest what was done
-    to images (transparency, EXIF orientation, grey) and what was left out, the images of each class
-    and test set, and a warning of files with the same content: in train and test, under two labels.
+    to images (transparency, EXIF orientation, grey) and what was left out, images beside those that a
+    list or table names, the images of each class and test set, and a warning of files with the same
+    content: in train and test, under two labels.
     Of source "lists" every file is looked for and some are opened; no file is read whole. Of pretrained
     weights the SHA-256 is told.
     """
@@ -101,6 +102,7 @@ def check(
     from ltbench.data.findings import DataProblems, error_lines, note_lines, warning_lines
     from ltbench.data.list_check import lists_in, needs, published_in
     from ltbench.data.sources import open_data
+    from ltbench.data.unlisted import unlisted_notes
     from ltbench.errors import DataError, InputError
     from ltbench.protocol.file import load_protocol_config
     from ltbench.protocol.weights_file import told as weights_told
@@ -132,7 +134,9 @@ def check(
         what = "1 thing is" if total == 1 else f"{total:,} things are"
         raise DataError(f"{what} wrong with the data of {protocol}, listed above") from None
     _summarise(config, splits)
-    for line in (*sampled, *count_lines(loaded, splits), *warning_lines(splits.warnings)):
+    beside = note_lines(unlisted_notes(config, splits))
+    counts, warnings = count_lines(loaded, splits), warning_lines(splits.warnings)
+    for line in (*beside, *sampled, *counts, *warnings):
         click.echo(line)
     if absent is not None:
         raise absent

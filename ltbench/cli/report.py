@@ -15,7 +15,7 @@ _EPILOG = """\b
 Examples:
   ltbench report
   ltbench report --protocol cifar100-lt --output paper/tables
-  ltbench report --results results/published --strict
+  ltbench report --protocol digits-lt --strict
   ltbench report --results results/published --readme results/published/README.md
   ltbench report --methods 'ce,sade,sade+none' --columns F50,U,B50,Mean --decimals 2
 """
@@ -65,8 +65,9 @@ def _row_list(
 @click.option(
     "--strict",
     is_flag=True,
-    help="Stop with exit code 2 at an unreadable record, at mixed budgets or versions, and where a"
-    " seed has two results and no clock tells the later.",
+    help="Stop with exit code 2 at an unreadable record, at mixed budgets or versions, where a table"
+    " mixes GPU and CPU or a row lacks seeds that others have, and where a seed has two results and no"
+    " clock tells the later.",
 )
 @click.option("--no-figures", is_flag=True, help="Tables only.")
 @click.option(

@@ -20,6 +20,7 @@ from ltbench.data.download import file_md5
 from ltbench.data.raw import Found, Raw, Stream
 from ltbench.data.unpickle import load_arrays
 from ltbench.errors import DataError
+from ltbench.files import read_whole
 
 _SIDE = 32
 _MEMBER_LIMIT = 1 << 29  # bytes; the largest official member has 155 MB
@@ -107,7 +108,7 @@ def find_extracted(archive: Archive, folder: Path) -> Found:
 
 def _file(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_whole(path, _MEMBER_LIMIT)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 

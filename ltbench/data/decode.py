@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from ltbench.data.dataset import Images
 from ltbench.data.findings import Findings, shown
 from ltbench.errors import DataError
+from ltbench.files import refuse_endless
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -187,6 +188,8 @@ def _opened(source: Encoded, where: str) -> Iterator[Image.Image]:
         yield source
         return
     try:
+        if isinstance(source, Path):
+            refuse_endless(source)
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except Exception as error:  # Pillow's readers raise many kinds for damaged files
         raise _unreadable(where, error) from error

@@ -58,8 +58,20 @@ class DataProblems(DataError):
 def shown(path: str | os.PathLike[str]) -> str:
     r"""A path or name as any terminal and JSON takes it: bytes that are no UTF-8 as ``\xe9``."""
     name = os.fspath(path)
-    safe = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
+    return printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
+def brief(text: str) -> str:
+    """:func:`shown`, cut where it is longer than any line should be: names may be of any length."""
+    safe = shown(text)
+    return safe if len(safe) <= 200 else f"{safe[:200]}..."
+
+
+def printable(text: str) -> str:
+    r"""One line that moves no cursor and turns no text: whatever is no sign or blank as ``\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def error_lines(findings: Findings) -> list[str]:

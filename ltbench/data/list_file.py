@@ -12,10 +12,12 @@ from typing import overload
 import numpy as np
 
 from ltbench.data.dataset import Labels
-from ltbench.data.findings import Findings, shown
+from ltbench.data.findings import Findings, brief, shown
 from ltbench.errors import DataError
+from ltbench.files import read_whole
 
 _BOM = b"\xef\xbb\xbf"
+_LARGEST = 1 << 31  # bytes: some tens of millions of lines
 
 
 class Paths(Sequence[str]):
@@ -78,7 +80,7 @@ def read_list(path: Path, classes: int, findings: Findings) -> Listing:
     paths, ``..``, a path listed twice. Raises :class:`DataError` where the file cannot be read.
     """
     try:
-        text = path.read_bytes()
+        text = read_whole(path, _LARGEST)
     except OSError as error:
         raise DataError(f"list {shown(path)} cannot be read: {error.strerror or error}") from error
     text = text.replace(b"\r\n", b"\n")
@@ -94,7 +96,7 @@ def read_list(path: Path, classes: int, findings: Findings) -> Listing:
         name, _, label = os.fsdecode(line).rpartition(" ")
         wrong = _wrong(line, name, label, classes)
         if wrong is None and name in seen:
-            wrong = ("files listed twice", f"{shown(name)} is also in line {seen[name]}")
+            wrong = ("files listed twice", f"{brief(name)} is also in line {seen[name]}")
         if wrong is not None:
             findings.error(wrong[0], f"{shown(path)}, line {number}: {wrong[1]}")
             continue
@@ -111,16 +113,16 @@ def _wrong(line: bytes, name: str, label: str, classes: int) -> tuple[str, str] 
     if not line.strip():
         return "blank lines", "it is blank; each line is `path label`"
     if not name.strip() or not (label.isascii() and label.isdecimal()):
-        return "lines that are no `path label`", f"{shown(os.fsdecode(line))!r} is no `path label`"
+        return "lines that are no `path label`", f"{brief(os.fsdecode(line))!r} is no `path label`"
     if len(label) > 9 or int(label) >= classes:
-        return "labels out of range", f"label {label} is outside 0..{classes - 1}"
+        return "labels out of range", f"label {brief(label)} is outside 0..{classes - 1}"
     if name.startswith("/") or "\0" in name:
         return (
             "paths that are not below the folder",
-            f"{shown(name)} must be a path below the folder",
+            f"{brief(name)} must be a path below the folder",
         )
     if ".." in PurePosixPath(name).parts:
-        return "paths that are not below the folder", f"{shown(name)} must not hold '..'"
+        return "paths that are not below the folder", f"{brief(name)} must not hold '..'"
     return None
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ltbench.bombs import LARGE, RATIO
 from ltbench.data.class_names import CLASSES_FILE, checked_names, names_in
 from ltbench.data.dataset import Images, Labels
 from ltbench.data.decode import (
@@ -211,6 +212,7 @@ def _batches(
 ) -> Iterator[tuple[Images, Labels]]:
     """Images (B, 3, size, size) and labels (B,) of one shard; never more than a batch in memory."""
     file = _open(shard)
+    _refuse_bomb(shard, file)
     schema = file.schema_arrow
     image = _image_column(shard, schema.names, layout)
     label = _label_column(shard, schema.names, layout)
@@ -233,6 +235,19 @@ def _batches(
             images = collect(decoded, places, findings)
             start += len(content)
             yield images, labels
+
+
+def _refuse_bomb(shard: Path, file: Any) -> None:
+    """Encoded images do not shrink: what would unpack to a hundred times its size is no shard of any."""
+    metadata = file.metadata
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        stored = sum(group.column(j).total_compressed_size for j in range(group.num_columns))
+        if group.total_byte_size > max(LARGE, RATIO * stored):
+            raise DataError(
+                f"{shard}: {group.num_rows:,} rows would unpack to {group.total_byte_size:,} bytes "
+                f"from {stored:,}"
+            )
 
 
 def _heavy(file: Any) -> bool:

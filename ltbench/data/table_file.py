@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ltbench.data.findings import shown
+from ltbench.data.findings import brief, shown
 from ltbench.errors import DataError, InputError, nearest
-from ltbench.files import write_bytes
+from ltbench.files import refuse_endless, write_bytes
 
 HEAD = ("file", "label", "split")
 
@@ -30,6 +30,7 @@ def columns_of(path: Path) -> list[str]:
     if _is_parquet(path):
         return list(_schema(path).names)
     try:
+        refuse_endless(path)
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             return [name.strip() for name in next(csv.reader(file), [])]
     except (OSError, csv.Error) as error:
@@ -46,6 +47,7 @@ def read_table(path: Path, columns: Sequence[str], *, others: str = "") -> list[
     if _is_parquet(path):
         return _read_parquet(path, columns, others)
     try:
+        refuse_endless(path)
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file, strict=True)
             head = [str(name).strip() for name in reader.fieldnames or ()]
@@ -66,7 +68,7 @@ def _check_head(path: Path, columns: Sequence[str], head: Sequence[str], others:
         if column not in head:
             raise DataError(
                 f"{shown(path)} has no column {shown(column)!r} (it has: "
-                f"{', '.join(map(shown, head)) or 'nothing'}){nearest(column, head)}{others}"
+                f"{brief(', '.join(head)) or 'nothing'}){nearest(column, head)}{others}"
             )
 
 
@@ -87,6 +89,7 @@ def _schema(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
+        refuse_endless(path)
         return pq.read_schema(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _no_parquet(path, error) from error

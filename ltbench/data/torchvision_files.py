@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -23,8 +23,10 @@ from ltbench.data.dataset import Images, Labels
 from ltbench.data.findings import shown
 from ltbench.data.folder_scan import is_litter
 from ltbench.errors import DataError, LtbenchError, describe
+from ltbench.files import refuse_endless
 
 Labelled: TypeAlias = list[tuple[Path, int]]
+_MOST = 1 << 30  # bytes of one file, unpacked; the largest, of EMNIST by class, has 547 MB
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,12 @@ class Listed:
 def reading(path: Path) -> Iterator[None]:
     """Whatever is wrong with ``path`` as one line that names it."""
     try:
+        refuse_endless(path)
         yield
-    except LtbenchError:
-        raise
+    except LtbenchError as error:
+        if shown(path) in str(error):
+            raise
+        raise DataError(f"{shown(path)}: {error}") from None
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # parsers raise many kinds
@@ -53,9 +58,8 @@ def reading(path: Path) -> Iterator[None]:
 def read_idx(path: Path) -> Images:
     """An IDX file of bytes (MNIST and its kin), with or without ``.gz``: uint8 of its own shape."""
     with reading(path):
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = _bounded(file, path)
         zero, kind, axes = int.from_bytes(content[:2], "big"), content[2], content[3]
         if zero != 0 or kind != 8:
             raise DataError(f"{shown(path)} is no IDX file of bytes")
@@ -67,6 +71,14 @@ def read_idx(path: Path) -> Images:
                 f"{shown(path)} has {values.size} bytes for an array {shape}; is it whole?"
             )
         return values.reshape(shape)
+
+
+def _bounded(file: gzip.GzipFile | bz2.BZ2File | BinaryIO, path: Path) -> bytes:
+    """All of it. Raises :class:`DataError` where it unpacks to more than any of these sets holds."""
+    content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise DataError(f"{shown(path)} unpacks to more than {_MOST:,} bytes; is it what it says?")
+    return content
 
 
 def read_idx_pair(images: Path, labels: Path) -> tuple[Images, Labels]:
@@ -88,7 +100,7 @@ def read_svhn(path: Path) -> tuple[Images, Labels]:
 def read_usps(path: Path) -> tuple[Images, Labels]:
     """Lines ``label 1:value ... 256:value``, labels 1 to 10, values in [-1, 1]; images ``(N, 16, 16)``."""
     with reading(path), bz2.open(path) as file:
-        rows = [line.decode().split() for line in file]
+        rows = [line.split() for line in _bounded(file, path).decode().splitlines()]
         values = [[cell.rpartition(":")[2] for cell in row[1:]] for row in rows]
         grey = np.asarray(values, dtype=np.float32).reshape(-1, 16, 16)
         labels = np.array([int(row[0]) - 1 for row in rows], dtype=np.int64)

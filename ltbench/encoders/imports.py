@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ltbench.bombs import refuse_bomb
 from ltbench.encoders.pieces import make_folder
 from ltbench.errors import DataError, InputError
 from ltbench.features.header import (
@@ -27,6 +27,7 @@ from ltbench.features.header import (
     copy_name,
 )
 from ltbench.features.write import FolderWriter
+from ltbench.files import check_header, parse_json, read_whole
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 _NAMES = {
@@ -94,7 +95,7 @@ def import_features(
 def read_classes(path: Path) -> list[str]:
     """A JSON list of names, in the order of the labels."""
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
+        names = parse_json(read_whole(path))
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(f"--classes {path} cannot be read: {reason}") from None
@@ -127,6 +128,7 @@ def read_arrays(path: Path) -> Arrays:
 def _npz(path: Path) -> Arrays:
     try:
         # Opened here: NumPy leaves a file open that is no archive.
+        refuse_bomb(path)
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
     except Exception as error:  # NumPy raises whatever a damaged header or archive leads it to
@@ -148,7 +150,8 @@ def _safetensors(path: Path) -> Arrays:
 
     try:
         found = load_file(path)
-    except SafetensorError as error:
+        check_header(path)
+    except (SafetensorError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     halves = {torch.bfloat16: torch.float32}  # NumPy has no such type
     return {name: t.to(halves.get(t.dtype, t.dtype)).numpy() for name, t in found.items()}

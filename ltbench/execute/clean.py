@@ -57,14 +57,17 @@ def find_leftovers(
     trial that is running, that was interrupted (the same ``run`` continues it) or whose record is
     of a later ltbench. Only with ``other_code``: trials and rows whose method or strategy has been
     edited since, so that other code is the current one (:mod:`ltbench.trial.asked_code`); imported models
-    stay. Raises :class:`InputError` where ``results`` is no folder.
+    stay. Nothing is removed that a link leads to outside of ``results``. Raises :class:`InputError` where
+    ``results`` is no folder.
     """
     if results.exists() and not results.is_dir():
         raise InputError(f"results {results} is not a folder")
     found: list[Leftover] = []
     notes: list[str] = []
     running = interrupted = others = 0
-    folders = trial_folders(results)
+    folders = [folder for folder in trial_folders(results) if _lies_in(results, folder)]
+    if outside := len(trial_folders(results)) - len(folders):
+        notes.append(f"{outside} trials stay, to which links lead out of {results}")
     code = survey_code(results, folders)
     for folder in folders:
         if store.is_claimed(folder):
@@ -174,6 +177,13 @@ def _is_finished(folder: Path) -> bool:
         return store.finished_trial(folder) is not None
     except store.NewerSchemaError:
         return False
+
+
+def _lies_in(results: Path, folder: Path) -> bool:
+    """Whether the trial, its rows and its streams lie below ``results`` itself, whatever links there are."""
+    home = results.resolve()
+    inside = (folder, folder / "evaluations", folder / "streams")
+    return all(place.resolve().is_relative_to(home) for place in inside)
 
 
 def _other_code(folder: Path, results: Path, survey: CodeSurvey) -> Iterator[Leftover]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from ltbench.errors import InputError
 from ltbench.execute.clean import Cleaned
 from ltbench.execute.survey import trial_folders
-from ltbench.files import write_text
 from ltbench.report.records.read import read_records
 from ltbench.trial import store
-from ltbench.trial.light import light_text
+from ltbench.trial.checked import checked_text, write_checked
+from ltbench.trial.light import light, light_text
 
 _FOLDERS = ("evaluations", "streams")
 
@@ -77,11 +77,14 @@ def _records(folder: Path) -> Iterator[Path]:
 
 def _saved(path: Path) -> int | None:
     """Bytes; None where the file is light already."""
-    before, after = path.read_bytes(), light_text(store.read_record(path)).encode("utf-8")
-    return None if before == after else len(before) - len(after)
+    before, record = path.read_bytes(), store.read_record(path)
+    after = checked_text(light(record), indent=None).encode("utf-8")
+    if before in (after, light_text(record).encode("utf-8")):  # one without a checksum is as good
+        return None
+    return len(before) - len(after)
 
 
 def _rewrite(path: Path) -> int:
     before = path.stat().st_size
-    write_text(path, light_text(store.read_record(path)))
+    write_checked(path, light(store.read_record(path)), indent=None)
     return before - path.stat().st_size

@@ -139,6 +139,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return read_tensors(path)
     except FileNotFoundError:
         raise LtbenchError(f"{path} is not there") from None
+    except OSError as error:
+        raise LtbenchError(f"{path} cannot be read: {error.strerror or error}") from None
     except SafetensorError as error:
         raise LtbenchError(
             f"{path} is damaged ({error}); without the folder the trial is trained again"

@@ -10,8 +10,8 @@ from typing import Any
 from ltbench.errors import LtbenchError
 from ltbench.execute.context import now
 from ltbench.execute.ensemble_context import EnsembleContext
-from ltbench.files import write_json
 from ltbench.trial import store
+from ltbench.trial.checked import write_checked
 from ltbench.trial.ensemble_record import KEY, changed_member, member_entry
 from ltbench.trial.trial import SCHEMA
 
@@ -39,7 +39,7 @@ def write_anew(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     for name in _OF_ROWS:
         if (folder / name).exists():
             shutil.rmtree(folder / name)
-    write_json(folder / store.TRIAL, record)
+    write_checked(folder / store.TRIAL, record)
     return record
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from ltbench.trial import store
 from ltbench.trial.asked_code import Asked, Code, read_asked
+from ltbench.trial.checked import checked_bytes
 from ltbench.trial.ensemble_record import codes_of_member
 
 
@@ -137,6 +138,6 @@ def _codes_of_members(trial: _Head) -> Iterator[Code]:
 def _head(path: Path) -> _Head | None:
     """None where the file is absent or not readable: then it is left alone."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Head)
-    except (OSError, ValueError):
+        return msgspec.json.decode(checked_bytes(path), type=_Head)
+    except (OSError, ValueError, RecursionError):
         return None

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from ltbench.errors import InputError, LtbenchError
 from ltbench.execute.context import TrialContext, load_tensors
 from ltbench.execute.lineage import Ancestry
-from ltbench.files import read_json
 from ltbench.models.assemble import assemble, build_extra
 from ltbench.models.network import ExpertNetwork
 from ltbench.seeds import generator
 from ltbench.trial import store
+from ltbench.trial.checked import read_checked
 
 
 def start_weights(context: TrialContext) -> dict[str, Tensor] | None:
@@ -67,6 +67,6 @@ def _weights(context: TrialContext, parent: Ancestry) -> dict[str, Tensor]:
 
 def _why(folder: Path) -> str:
     try:
-        return f"failed: {read_json(folder / store.FAILED)['error']}"
+        return f"failed: {read_checked(folder / store.FAILED)['error']}"
     except (InputError, KeyError, TypeError):
         return f"is not trained ({folder})"

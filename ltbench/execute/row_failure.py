@@ -11,8 +11,8 @@ from ltbench.errors import LtbenchError, describe
 from ltbench.execute.context import now
 from ltbench.execute.job import Job
 from ltbench.execute.out_of_memory import is_out_of_memory, needs_less, told
-from ltbench.files import write_json
 from ltbench.trial import store
+from ltbench.trial.checked import write_checked
 from ltbench.trial.trial import SCHEMA
 
 
@@ -51,7 +51,7 @@ class RowFailure:
             "created": now(),
         }
         with suppress(OSError, LtbenchError):
-            write_json(store.failure_path(self.path), record)
+            write_checked(store.failure_path(self.path), record)
 
 
 class RowsFailed(LtbenchError):

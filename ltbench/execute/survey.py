@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ltbench.data.findings import printable, shown
 from ltbench.errors import InputError
 from ltbench.execute.other_code import CodeSurvey, survey_code
 from ltbench.progress import duration
@@ -75,15 +76,17 @@ def _status(folder: Path, code: CodeSurvey) -> TrialStatus:
     elif failures:
         words = failures[-1].get("command")
         command = [str(word) for word in words] if isinstance(words, list) else []
+    if command[:1] != ["ltbench"]:  # it is shown to be pasted, and the record may be a stranger's
+        command = []
     return TrialStatus(
-        folder.parent.parent.name,
-        folder.parent.name,
-        seed,
-        state,
+        shown(folder.parent.parent.name),
+        shown(folder.parent.name),
+        shown(seed),
+        printable(state),
         rows,
-        note,
-        tuple(command),
-        lines,
+        printable(note),
+        tuple(map(printable, command)),
+        tuple(map(printable, lines)),
         running,
     )
 

@@ -22,7 +22,7 @@ from ltbench.execute.measured_prior import measured_prior
 from ltbench.execute.measured_rates import add_rate, conditions, is_of_one_piece
 from ltbench.execute.parents import start_weights, teacher_network
 from ltbench.features.dataset import FeatureDataset
-from ltbench.files import write_json, write_text
+from ltbench.files import write_text
 from ltbench.method import TrainingFeatures, overrides
 from ltbench.models.build import count_macs, count_parameters
 from ltbench.models.chosen import feature_model
@@ -38,6 +38,7 @@ from ltbench.train.speed import check_compiler, resolve_speed
 from ltbench.train.streamed import Streamed, loaders
 from ltbench.train.team import ALONE, Team
 from ltbench.trial import store
+from ltbench.trial.checked import write_checked
 from ltbench.trial.environment import environment
 from ltbench.trial.tensor_file import Pieces, write_pieces
 from ltbench.trial.trial import SCHEMA
@@ -89,7 +90,7 @@ def train_trial(context: TrialContext, team: Team = ALONE) -> dict[str, Any]:
     record["weights_sha256"] = digest
     if progress.history:  # nothing is trained for a head that follows from features
         record["final_loss"] = progress.history[-1]["loss"]
-    write_json(context.folder / store.TRIAL, record)  # last: its presence means finished
+    write_checked(context.folder / store.TRIAL, record)  # last: its presence means finished
     _remember_rate(context, job, record)
     store.clear_attempt(context.folder)
     context.emit({"event": "trained", "seconds": progress.seconds})

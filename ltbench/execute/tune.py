@@ -26,7 +26,6 @@ from ltbench.execute.grid import grid_rows, recipe_points, row_text, split_axes
 from ltbench.execute.plan import Plan, PlannedTrial
 from ltbench.execute.prepare import prepare
 from ltbench.execute.request import Request
-from ltbench.files import write_json
 from ltbench.hyper import Json
 from ltbench.names import format_call
 from ltbench.registry import load_registries
@@ -35,6 +34,7 @@ from ltbench.shift.profiles import prior
 from ltbench.shift.testsets import TestSet
 from ltbench.task import Task, build_task
 from ltbench.trial import store
+from ltbench.trial.checked import write_checked
 from ltbench.trial.trial import SCHEMA, content_hash
 
 DEFAULT_HOLDOUT = 0.1
@@ -206,7 +206,7 @@ def choose(tune: TunePlan) -> Choice:
     )
     path = _record_path(tune)
     choice = Choice(scored, chosen, sets, seconds, path)
-    write_json(path, _record(tune, task, choice))
+    write_checked(path, _record(tune, task, choice))
     return choice
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import InputError, nearest
+from ltbench.files import read_whole
+
+_LARGEST = 1 << 20  # bytes
 
 
 def config_path() -> Path:
@@ -39,7 +42,7 @@ def engine_defaults(known: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """
     path = config_path()
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_whole(path, _LARGEST).decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         if os.environ.get("LTBENCH_CONFIG"):
             raise InputError(f"LTBENCH_CONFIG names {path}, which is not there") from None

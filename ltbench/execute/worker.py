@@ -163,10 +163,11 @@ def record_failure(
     error: BaseException | None = None,
 ) -> None:
     """Writes ``failed.json`` and the log beside it, unless the training itself is finished."""
-    from ltbench.files import write_json, write_text
+    from ltbench.files import write_text
     from ltbench.protocol.protocol import Protocol
     from ltbench.settings import read
     from ltbench.trial import store
+    from ltbench.trial.checked import write_checked
     from ltbench.trial.trial import SCHEMA
 
     write_text(folder / "failure.log", log)
@@ -187,7 +188,7 @@ def record_failure(
     }
     if isinstance(error, DivergedError):
         record |= {"epoch": error.epoch, "step": error.step, "lr": error.lr}
-    write_json(folder / store.FAILED, record)
+    write_checked(folder / store.FAILED, record)
 
 
 if __name__ == "__main__":

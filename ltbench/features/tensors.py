@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Mapping
 from math import prod
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.errors import DataError
+from ltbench.files import parse_json, refuse_endless
 
 Array: TypeAlias = NDArray[Any]
 _TYPES = {"F16": "<f2", "I64": "<i8"}
@@ -26,6 +26,7 @@ def open_tensors(path: Path) -> dict[str, Array]:
     header says, or holds another type.
     """
     try:
+        refuse_endless(path)
         with path.open("rb") as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else _LARGEST_HEADER + 1
@@ -38,7 +39,7 @@ def open_tensors(path: Path) -> dict[str, Array]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        listed = json.loads(text)
+        listed = parse_json(text)
         return _maps(path, listed, 8 + length, size)
     except (
         ValueError,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltbench.bombs import Bomb, refuse_bomb
 from ltbench.errors import InputError
 
 
@@ -20,6 +21,7 @@ def from_numpy_file(path: Path, what: str) -> np.ndarray[tuple[int, ...], np.dty
     try:
         # A handle of our own: NumPy leaves its own open where the archive is damaged.
         with path.open("rb") as file:
+            refuse_bomb(file)
             arrays = np.load(file, allow_pickle=False)
             if isinstance(arrays, np.ndarray):  # NumPy goes by what is inside, not by the name
                 return arrays
@@ -52,10 +54,11 @@ def _pickled(error: ValueError, path: Path, what: str) -> ValueError:
 def from_torch(path: Path, what: str) -> Tensor:
     """The tensor in the file, or the only one of a dictionary, or the one called ``what``."""
     try:
+        refuse_bomb(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+    except (OSError, Bomb):
         raise
     except pickle.UnpicklingError:
         raise InputError(

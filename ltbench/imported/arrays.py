@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench.errors import InputError
+from ltbench.files import check_header
 from ltbench.imported.array_file import from_numpy_file, from_torch, the_one
 from ltbench.imported.in_memory import InMemory, Source, source_name
 from ltbench.imported.text import read_text
@@ -56,6 +57,7 @@ def read_array(path: Source, what: str) -> Tensor:
 
 def _from_safetensors(path: Path, what: str) -> Tensor:
     tensors = load_file(path)
+    check_header(path)
     return tensors[the_one(list(tensors), what)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import InputError, nearest
+from ltbench.files import parse_json, read_whole
 from ltbench.imported.array_file import from_numpy_file
 from ltbench.imported.arrays import read_array
 from ltbench.imported.in_memory import InMemory, Source, source_name
@@ -56,9 +56,9 @@ def read_classes(source: Source) -> Names:
 
 def _of_file(path: Path, where: str) -> object:
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_whole(path).decode("utf-8-sig")
         if path.suffix.lower() == ".json":
-            found: object = json.loads(text)
+            found: object = parse_json(text)
             return found
     except OSError as error:
         raise InputError(f"{where} is not readable: {error.strerror}") from None

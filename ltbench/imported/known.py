@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ltbench.errors import InputError
 from ltbench.execute.context import load_tensors
-from ltbench.files import json_text, write_json, write_text
 from ltbench.imported.outputs import ModelOutputs
 from ltbench.imported.task import ImportedTrial
 from ltbench.task import Task
 from ltbench.trial import store
+from ltbench.trial.checked import write_checked
 from ltbench.trial.ensemble import FOLDER
 
 _ALIKE = 1e-2
@@ -137,9 +137,9 @@ def rename(results: Path, trial: ImportedTrial, title: str) -> None:
             record = store.read_record(path)
             for key in ("label", "title"):
                 record[key] = title + str(record[key]).removeprefix(old)
-            write_text(path, json_text(record, indent=None))
+            write_checked(path, record, indent=None)
         earlier.record["imported"]["title"] = title
-        write_json(earlier.folder / store.TRIAL, earlier.record)
+        write_checked(earlier.folder / store.TRIAL, earlier.record)
 
 
 def _earlier(results: Path, trial: ImportedTrial) -> Iterator[_Earlier]:

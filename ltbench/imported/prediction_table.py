@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltbench.data.findings import brief
 from ltbench.data.subset import ClassSubset, files_of
 from ltbench.errors import InputError
 from ltbench.imported.class_names import Names, normal, numbers_of
@@ -51,10 +52,10 @@ def read_predictions(path: Path, classes: Names | None) -> Predictions:
     frame = _frame(path, where)
     doubled = [name for name in frame.columns if list(frame.columns).count(name) > 1]
     if doubled:
-        raise InputError(f"{where} has two columns {doubled[0]!r}")
+        raise InputError(f"{where} has two columns {brief(doubled[0])!r}")
     rest = [name for name in frame.columns if name not in (*_KEYS, _LABEL, _PREDICTED)]
     if len(rest) < 2:
-        only = f" (only {rest[0]!r})" if rest else ""
+        only = f" (only {brief(rest[0])!r})" if rest else ""
         raise InputError(
             f"{where} has no column for each class{only}; predicted classes alone tell no scores, which "
             "every strategy needs: give a probability or a logit for each class"
@@ -62,7 +63,7 @@ def read_predictions(path: Path, classes: Names | None) -> Predictions:
     if not len(frame):
         raise InputError(f"{where} has no rows")
     names = _names(rest, classes, where)
-    columns = [_numbers(frame[name], f"{where}: column {name!r}") for name in rest]
+    columns = [_numbers(frame[name], f"{where}: column {brief(name)!r}") for name in rest]
     text = {
         name: frame[name].astype(str).tolist() for name in (*_KEYS, _LABEL) if name in frame.columns
     }
@@ -108,7 +109,7 @@ def _names(columns: list[str], classes: Names | None, where: str) -> Names | Non
         return classes
     strange = next((name for name in columns if name not in classes), None)
     what = (
-        f"column {strange!r} is no class of --classes"
+        f"column {brief(strange)!r} is no class of --classes"
         if strange is not None
         else f"class {next(name for name in classes if name not in columns)!r} has no column"
     )

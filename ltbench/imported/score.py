@@ -26,7 +26,6 @@ from ltbench.evaluate.stored import (
 )
 from ltbench.execute.class_arrays import class_counts
 from ltbench.execute.context import now, save_tensors
-from ltbench.files import write_json
 from ltbench.imported.class_names import read_classes
 from ltbench.imported.class_order import in_order_of
 from ltbench.imported.in_memory import Source
@@ -48,6 +47,7 @@ from ltbench.resolve.rows import ResolvedRow
 from ltbench.task import Task, missing_sets
 from ltbench.trial import store
 from ltbench.trial.asked_code import note_asked
+from ltbench.trial.checked import write_checked
 from ltbench.trial.class_arrays import arrays_path, write_arrays
 from ltbench.trial.environment import environment
 from ltbench.trial.light import write_record
@@ -212,7 +212,7 @@ def _write_trial(folder: Path, trial: ImportedTrial, outputs: ModelOutputs, task
     if outputs.views is not None:
         tensors["views"] = outputs.views
     save_tensors(folder / store.LOGITS, tensors)
-    write_json(folder / store.TRIAL, trial_record(trial, outputs, task))
+    write_checked(folder / store.TRIAL, trial_record(trial, outputs, task))
 
 
 def trial_record(trial: ImportedTrial, outputs: ModelOutputs, task: Task) -> dict[str, Any]:

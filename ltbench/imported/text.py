@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import InputError
+from ltbench.files import read_whole
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
 _LISTS = ("labels", "counts")
@@ -50,7 +51,7 @@ def read_text(path: Path, what: str) -> Tensor:
 def numbered_lines(path: Path) -> list[Line]:
     """What is neither blank nor a comment, with its number in the file, from 1."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_whole(path, None).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError("it is not text in UTF-8") from None
     raw = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

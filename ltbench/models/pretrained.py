@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ltbench.bombs import refuse_bomb
 from ltbench.errors import ContractError, InputError
+from ltbench.files import check_header, refuse_endless
 from ltbench.models.network import ExpertNetwork, SplitNetwork
 from ltbench.protocol.weights_file import check_digest
 
@@ -64,8 +66,12 @@ def start_from_file(network: ExpertNetwork, given: PretrainedFile) -> None:
 def read_state(file: Path) -> Mapping[str, Tensor]:
     """The tensors of a ``.safetensors`` file, or of one that ``torch.save`` wrote; no code is run."""
     try:
+        refuse_endless(file)
         if file.suffix == ".safetensors":
-            return load_file(file)
+            found = load_file(file)
+            check_header(file)
+            return found
+        refuse_bomb(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever a damaged or foreign file leads it to
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,6 +10,7 @@ from typing import Any
 
 from ltbench.backbone import ChosenBackbone
 from ltbench.errors import InputError, nearest
+from ltbench.files import read_whole
 from ltbench.names import check_name
 from ltbench.protocol.features import check_features
 from ltbench.protocol.foreign import foreign_keys, leave_out, unset
@@ -39,6 +40,8 @@ _NO_VARIANT = (
     "data.encoder",  # claimed, and told by the folder itself
 )
 
+
+_LARGEST = 1 << 22  # bytes; Python's reader of TOML takes a second for a megabyte
 
 INHERIT = "inherit"
 """``study = "inherit"`` beside ``extends``: the base's study holds for this file, too."""
@@ -95,9 +98,10 @@ def _read_table(path: Path, plugins: Sequence[str], seen: tuple[Path, ...] = ())
     if path in seen:
         raise InputError(f"{path}: 'extends' goes round in a circle")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_whole(path, _LARGEST).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # also of a number too long for Python
-        raise InputError(f"protocol file {path} is not readable TOML: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"protocol file {path} is not readable TOML: {reason}") from error
     _find_mix_files(table, path.parent)
     _find_weights(table, path.parent)
     for reserved in ("not_inherited", "images_unlike"):

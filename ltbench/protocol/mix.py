@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import InputError
+from ltbench.files import read_whole
 from ltbench.names import check_name
 from ltbench.settings import shorten
 
@@ -67,7 +68,7 @@ def read_mix_file(path: Path, where: str) -> Weights:
     semicolons or tabs. Raises :class:`InputError` naming the file and the line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_whole(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise InputError(f"{where}: {path} cannot be read: {reason}") from None

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from ltbench.errors import InputError
+from ltbench.files import refuse_endless
 
 
 def digest_of(file: Path, what: str = "pretrained weights", remedy: str = "") -> str:
@@ -14,6 +15,7 @@ def digest_of(file: Path, what: str = "pretrained weights", remedy: str = "") ->
     what, remedy: how that line calls the file, and what it ends with.
     """
     try:
+        refuse_endless(file)
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:

@@ -35,8 +35,8 @@ def write_report(
     output: by default ``<results>/report``; methods and columns: show these only (``"ce,sade"`` or
     a list; columns as headed, ``"F50,U,B50,Mean"``); group_by: ``"method"`` or ``"strategy"``;
     decimals: of accuracies; template: a jinja2 file of yours; readme: also one Markdown page;
-    cite: also the BibTeX of what was used; strict: refuse unreadable records and mixtures; quiet:
-    print no tables.
+    cite: also the BibTeX of what was used; strict: refuse unreadable records, mixtures and rows
+    that lack seeds; quiet: print no tables.
 
     Returns a :class:`ReportOutcome`: ``output`` (the folder), ``sections`` (a folder each),
     ``files``, ``unreadable`` (path and reason of records that were not counted) and ``failures``.

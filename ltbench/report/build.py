@@ -25,6 +25,7 @@ from ltbench.report.records.schema import Failure
 from ltbench.report.render.user_template import check_template, fill_template
 from ltbench.report.rows.sections import Section, build_sections
 from ltbench.report.rows.strictness import refuse_mixtures, with_footnotes
+from ltbench.report.rows.uneven import refuse_uneven
 from ltbench.report.selection import Selection, check_columns, select_columns, select_rows
 from ltbench.report.tables.all import build_tables
 from ltbench.report.tables.overview import build_overview, overview_table
@@ -74,8 +75,9 @@ def build_report(
 
     Args:
         protocol: report this protocol only.
-        strict: refuse to report while any record is unreadable, and where results of other
-            budgets, protocol versions, data or code versions would stand in one report.
+        strict: refuse to report while any record is unreadable, where results of other budgets,
+            protocol versions, data or code versions would stand in one report, and where rows of
+            one table are of a GPU and of a CPU or lack seeds that others have.
         console: where tables and messages go; nothing is printed without one.
         figures: whether to draw; tables alone take a fraction of the time.
         selection: which methods and columns to show, in which blocks, with how many decimals.
@@ -110,6 +112,8 @@ def build_report(
         refuse_mixtures(sections)
     drawn = _looks(sections)  # over all rows: a selection changes no colour
     sections = select_rows(with_footnotes(sections), selection)
+    if strict:
+        refuse_uneven(sections)
     overview = build_overview(sections)
     tasks = figure_tasks(sections, overview, drawn) if figures else []
     works = [lambda: _parquet(chosen), *(task for _, task in tasks)]

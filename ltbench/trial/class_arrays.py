@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.files import write_bytes
+from ltbench.bombs import refuse_bomb
+from ltbench.files import read_whole, write_bytes
 from ltbench.trial.sparse_counts import Confusion, cells_of, from_cells
 
 SUFFIX = ".npz"
+_MOST = 1 << 28  # bytes of all arrays, unpacked
 _AREAS = ("auroc", "average_precision")
 
 
@@ -97,7 +99,8 @@ def write_arrays(path: Path, found: Mapping[str, ClassArrays]) -> None:
 def read_arrays(path: Path) -> dict[str, ClassArrays]:
     """By test distribution. Raises :class:`ValueError` where the file is missing or damaged."""
     try:
-        whole = io.BytesIO(path.read_bytes())  # NumPy leaves a damaged file open
+        whole = io.BytesIO(read_whole(path))  # NumPy leaves a damaged file open
+        refuse_bomb(whole, _MOST)
         with np.load(whole, allow_pickle=False) as file:
             return _distributions({key: file[key] for key in file.files})
     except Exception as error:  # NumPy raises whatever a damaged header or archive leads it to

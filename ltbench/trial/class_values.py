@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ltbench.bombs import refuse_bomb
 from ltbench.errors import InputError
-from ltbench.files import write_bytes
+from ltbench.files import read_whole, write_bytes
 
 LISTED_CLASSES = 1000
 SUFFIX = ".values.npz"
 DIGEST = "class_values"
 """The key of the record that holds the digest; a record without it has no such file."""
 _NAME = "class values"
+_MOST = 1 << 28  # bytes of all arrays, unpacked
 _WHERE = ("distributions", "bias")
 """The parts of a record that repeat lists by class; the classes themselves are told once."""
 
@@ -83,9 +85,10 @@ def put_back(record: dict[str, Any], path: Path) -> dict[str, Any]:
         return record
     file = values_path(path)
     try:
-        content = file.read_bytes()
+        content = read_whole(file)
         if hashlib.sha256(content).hexdigest() != digest:
             raise ValueError("it is not the file that was written with the record")
+        refuse_bomb(io.BytesIO(content), _MOST)
         with np.load(io.BytesIO(content), allow_pickle=False) as found:
             lists = {name: _listed(found[name]) for name in found.files}
         restored = {k: _restored(v, lists) if k in _WHERE else v for k, v in record.items()}
@@ -100,7 +103,7 @@ def values_are_there(path: Path) -> bool:
     if values_path(path).exists():
         return True
     try:
-        return f'"{DIGEST}"'.encode() not in path.read_bytes()
+        return f'"{DIGEST}"'.encode() not in read_whole(path)
     except OSError:
         return True
 

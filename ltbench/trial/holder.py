@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ltbench.errors import InputError
+from ltbench.files import read_whole
 
 
 def _silence() -> float:
@@ -97,7 +98,7 @@ class Holder:
 def read_holder(path: Path) -> Holder | None:
     """Who is named in the claim file; None where nobody is, or where there is no such file."""
     try:
-        return Holder.from_bytes(path.read_bytes())
+        return Holder.from_bytes(read_whole(path))
     except OSError:
         return None
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltbench.files import json_text, write_text
+from ltbench.files import json_text
+from ltbench.trial.checked import write_checked
 from ltbench.trial.class_values import DIGEST, taken_out, write_values
 
 PRIOR_DIGITS = 4
@@ -34,7 +35,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     slim, arrays = taken_out(light(record))
     if arrays:  # first: a record without its values would not be readable
         slim[DIGEST] = write_values(path, arrays)
-    write_text(path, json_text(slim, indent=None))
+    write_checked(path, slim, indent=None)
 
 
 def light_text(record: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ltbench.files import refuse_endless
 from ltbench.trial.claim_file import CLAIM, is_held, lock, mount_of
 from ltbench.trial.holder import Holder, read_holder
 
@@ -26,6 +27,7 @@ def standing(folder: Path) -> Standing | None:
     Looks, and takes nothing."""
     path = folder / CLAIM
     try:
+        refuse_endless(path)
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:  # no such file, or one that may not be read
         return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from ltbench.errors import InputError
 from ltbench.files import ask_guards, read_json, write_json
+from ltbench.trial.checked import read_checked
 from ltbench.trial.claim import BusyError as BusyError
 from ltbench.trial.claim import ClaimLostError as ClaimLostError
 from ltbench.trial.claim import claim as claim
@@ -36,7 +37,7 @@ class NewerSchemaError(InputError):
 
 def read_record(path: Path) -> dict[str, Any]:
     """A record of this or an older schema; raises :class:`InputError` with path and reason."""
-    record = read_json(path)
+    record = read_checked(path)
     if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
         raise InputError(f"{path} is not readable: no record of ltbench")
     if record["schema"] > SCHEMA:
@@ -79,7 +80,7 @@ def recorded_command(folder: Path) -> list[str]:
     """The words that last started an unfinished or failed training; none where nobody wrote them."""
     for name in (STARTS, FAILED):
         try:
-            command = read_json(folder / name)["command"]
+            command = read_checked(folder / name)["command"]
         except (InputError, KeyError, TypeError):
             continue
         if isinstance(command, list) and command:

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ltbench.files import crc32_of, write_atomically
+from ltbench.files import crc32_of, refuse_endless, write_atomically
 from ltbench.maps import LARGE, map_file
 
 _SUM = "crc32"
@@ -120,6 +120,7 @@ def _check_seal(path: Path) -> None:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """As :func:`safetensors.torch.load_file`, with its errors; what is large is a map whose pages
     :func:`ltbench.maps.release` gives back."""
+    refuse_endless(path)
     tensors = load_file(path)  # checks the header, touches no number
     _check_seal(path)
     types = [tensor.dtype for tensor in tensors.values()]

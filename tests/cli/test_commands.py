@@ -14,6 +14,7 @@ import pytest
 
 from ltbench import load_results
 from ltbench.cli import COMMANDS
+from ltbench.trial.checked import read_checked
 
 CommandLine = Callable[..., CompletedProcess[str]]
 State = dict[str, tuple[int, bytes]]
@@ -403,7 +404,7 @@ def test_evaluate_computes_no_known_distribution_again(
 ) -> None:
     """Known numbers are taken from the record: a mark put there survives."""
     path = only(copied, "digits-lt/ce/0-*/evaluations/ce+none-*.json")
-    record = json.loads(path.read_text())
+    record = read_checked(path)
     record["distributions"]["forward5"]["draws"]["1"]["top1"] = 12.25
     path.write_text(json.dumps(record))
     asked = [

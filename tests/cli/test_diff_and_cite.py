@@ -14,6 +14,7 @@ import pytest
 from ltbench.method import Reference
 from ltbench.report.cite import entry_of, write_bibliography
 from ltbench.report.diff import compare_trials
+from ltbench.trial.checked import read_checked
 
 CommandLine = Callable[..., CompletedProcess[str]]
 PUBLISHED = Path(__file__).resolve().parents[2] / "results/published"
@@ -32,7 +33,7 @@ def copy(tmp_path: Path) -> Path:
 
 def edit(folder: Path, pattern: str, change: Callable[[dict], None]) -> None:
     path = sorted(folder.glob(pattern))[0]
-    record = json.loads(path.read_text())
+    record = read_checked(path)
     change(record)
     path.write_text(json.dumps(record))
 

@@ -19,6 +19,7 @@ from ltbench import evaluate_trials, load_logits, load_model, load_results, plan
 from ltbench.data.sources import open_data
 from ltbench.protocol.file import load_protocol_config
 from ltbench.task import build_task
+from ltbench.trial.checked import read_checked
 
 CommandLine = Callable[..., CompletedProcess[str]]
 Array = NDArray[np.float64]
@@ -27,7 +28,7 @@ _NAMES = {"evaluation", "trial", "method", "label", "title", "seconds", "created
 
 
 def read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
+    found: dict[str, Any] = read_checked(path)
     return found
 
 
@@ -168,8 +169,7 @@ def test_a_member_that_is_missing_or_another_one_makes_the_row_stale(
     assert "2*ce" in set(load_results(trained)["label"])
     (path,) = trained.glob("digits-lt/ce/1-*/trial.json")
     (joint,) = trained.glob("digits-lt/ensemble-2xce/0-*")
-    before = path.read_text()
-    path.write_text(json.dumps(json.loads(before) | {"weights_sha256": "0" * 64}))
+    path.write_text(json.dumps(read_checked(path) | {"weights_sha256": "0" * 64}))
     told = ltbench_here("report", "--results", trained)
     line = next(line for line in (told.stdout + told.stderr).splitlines() if "stale" in line)
     assert "ensemble 2*ce is stale: its member ce seed 1 was trained again" in line

@@ -17,6 +17,7 @@ import ltbench
 from ltbench import evaluate_trials, import_outputs, load_logits, load_results
 from ltbench.data.sources import open_data
 from ltbench.task import build_task
+from ltbench.trial.checked import read_checked
 
 CommandLine = Callable[..., CompletedProcess[str]]
 Array = NDArray[Any]
@@ -119,7 +120,7 @@ def test_a_member_that_is_imported_again_or_gone_makes_the_row_stale(
     evaluate = ["evaluate", *BOTH, *OPTIONS, "--results", imported]
     assert ltbench_here(*evaluate).returncode == 0
     (path,) = imported.glob("digits-lt/theirs/0-*/trial.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"created": "2027"}))
+    path.write_text(json.dumps(read_checked(path) | {"created": "2027"}))
     told = ltbench_here("report", "--results", imported, "--no-figures")
     assert "its member theirs seed 0 was imported again" in told.stdout + told.stderr
     assert "both (imported)" not in set(load_results(imported)["label"])

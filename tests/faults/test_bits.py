@@ -16,16 +16,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from ltbench import load_recalls, load_results, load_streams
 from ltbench.data.dataset import ArrayDataset
 from ltbench.data.sources import open_data
-from ltbench.errors import DataError
+from ltbench.errors import DataError, InputError
 from ltbench.evaluate.view_images import view_pair
 from ltbench.evaluate.views import ViewLogits
 from ltbench.features.folder import FeatureFolder
 from ltbench.features.header import Encoder, Header, Origin
 from ltbench.features.write import FolderWriter
 from ltbench.protocol.protocol import DataConfig, ViewsConfig
+from ltbench.report.records.read import read_records
 from ltbench.train.checkpoint import FILE, PREVIOUS, Progress, load_checkpoint, save_checkpoint
+from ltbench.trial import store
+from ltbench.trial.checked import read_checked, write_checked
 from ltbench.trial.class_arrays import ClassArrays, read_arrays, write_arrays
 
 CommandLine = Callable[..., CompletedProcess[str]]
@@ -36,7 +40,8 @@ SETTINGS += ["--set", "test.ratios=2", "--seeds", "1"]
 @pytest.fixture(scope="module")
 def whole(ltbench: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("bits") / "results"
-    done = ltbench("run", "--methods", "ce,focal", *SETTINGS, "--results", results)
+    words = [*SETTINGS, "--arrival", "batch:64", "--results", results]
+    done = ltbench("run", "--methods", "ce,focal", *words)
     assert done.returncode == 0, done.stdout
     return results
 
@@ -88,9 +93,120 @@ def test_f05_a_bit_of_a_record_leaves_the_other_trials(
     lines = [line for table in tables for line in table.read_text().splitlines()]
     assert set(before) <= set(lines)
     try:
-        json.loads(path.read_bytes())
+        read_checked(path)
     except ValueError:
         assert file == "history.jsonl" or re.search(re.escape(str(path)), done.stdout)
+
+
+RECORDS = {
+    "trial": "ce/0-*/trial.json",
+    "evaluation": "ce/0-*/evaluations/ce+none-*.json",
+    "stream": "ce/0-*/streams/ce+none-*.json",
+    "failed": "ride/0-*/failed.json",
+}
+
+
+def add_failed(results: Path) -> None:
+    """Facts of a training that diverged, written as ltbench writes them."""
+    (trial,) = results.glob("digits-lt/ce/0-*/trial.json")
+    facts = {**read_checked(trial), "status": "diverged", "error": "the loss is NaN", "epoch": 2}
+    facts["training"] |= {"name": "ride"}
+    write_checked(results / "digits-lt" / "ride" / "0-0123456789ab" / "failed.json", facts)
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_f05_a_bit_of_a_record_reads_no_other_content(kind: str, results: Path) -> None:
+    """What reads whole records; bits all over the file, at every place within a byte."""
+    add_failed(results)
+    (path,) = results.glob(f"digits-lt/{RECORDS[kind]}")
+    whole, expected = path.read_bytes(), store.read_record(path)
+    bits = 8 * len(whole)
+    refused, tried = 0, [*range(0, bits, max(1, bits // 2000) | 1), *range(bits - 300, bits)]
+    for bit in tried:
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            found = store.read_record(path)
+        except InputError:
+            refused += 1
+            continue
+        # A bit of the name of the key alone: then the record is as one without a checksum.
+        strange = [key for key in found if key not in expected]
+        assert len(strange) <= 1
+        assert {key: value for key, value in found.items() if key in expected} == expected
+    assert refused > 0.9 * len(tried)
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_f05_a_bit_of_a_record_reports_no_other_number(kind: str, results: Path) -> None:
+    """What reports read: the same numbers of the file, or none and its path."""
+    add_failed(results)
+    (path,) = results.glob(f"digits-lt/{RECORDS[kind]}")
+    whole, expected = path.read_bytes(), numbers(results)
+    assert not expected.pop("unreadable")
+    generator, noticed = random.Random(0), 0
+    for _ in range(60):
+        content = bytearray(whole)
+        content[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
+        path.write_bytes(content)
+        found = numbers(results)
+        if unreadable := found.pop("unreadable"):
+            noticed += 1
+            assert [line.partition(": ")[0] for line in unreadable] == [str(path)]
+            for table, lines in found.items():
+                assert set(lines) <= set(expected[table])
+        else:
+            assert found == expected
+    assert noticed > 50
+
+
+def numbers(results: Path) -> dict[str, list[str]]:
+    """All that a report takes from a folder, line by line, and what it could not read."""
+    records = read_records(results)
+    frames = {
+        "results": load_results(results, draws="all"),
+        "recalls": load_recalls(results),
+        "streams": load_streams(results, windows=3),
+    }
+    told = {name: frame.to_csv(index=False).splitlines() for name, frame in frames.items()}
+    return {
+        **told,
+        "trials": [f"{trial}" for trial in records.trials],
+        "failures": [f"{failure}" for failure in records.failures],
+        "unreadable": [f"{bad.path}: {bad.reason}" for bad in records.unreadable],
+    }
+
+
+@pytest.mark.parametrize("file", ["trial.json", "evaluations/ce+none-*.json"])
+def test_f05_a_digit_that_became_another_is_told_and_made_anew(
+    file: str, results: Path, ltbench_here: CommandLine
+) -> None:
+    (path,) = results.glob(f"digits-lt/ce/0-*/{file}")
+    whole = path.read_text(encoding="utf-8")
+    name = "final_loss" if file == "trial.json" else "top1"
+    changed = re.sub(
+        rf'("{name}": ?\d*)(\d)', lambda m: f"{m[1]}{(int(m[2]) + 1) % 10}", whole, count=1
+    )
+    assert changed != whole
+    json.loads(changed)  # it is a record still
+    path.write_text(changed, encoding="utf-8")
+    told = "its checksum does not agree with its content: it was changed after it was written"
+    done = ltbench_here("report", "--results", results, "--no-figures")
+    assert done.returncode == 0
+    assert f"{path}: {told}" in " ".join(done.stdout.split())
+    done = ltbench_here("report", "--results", results, "--no-figures", "--strict")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: 1 unreadable under {results}, the first: {path}: {told}")
+    done = ltbench_here("run", "--methods", "ce,focal", *SETTINGS, "--results", results)
+    assert done.returncode == 0, done.stdout
+    assert ("trained in" in done.stdout) == (file == "trial.json")
+    again = read_checked(path)
+    assert path.read_text(encoding="utf-8") != changed
+    if file != "trial.json":  # of the same logits
+        assert again["distributions"] == json.loads(whole)["distributions"]
+    done = ltbench_here("report", "--results", results, "--no-figures", "--strict")
+    assert done.returncode == 0, done.stderr
 
 
 # -- the other kinds of files, in this process ---------------------------------------------------

@@ -427,6 +427,59 @@ def test_f19_images_beyond_the_lists_change_nothing(lists: Path, root: Path) -> 
     assert len(after.train) == 6
 
 
+def test_f19_check_counts_the_images_beyond_the_lists_with_the_first_five(
+    lists: Path, root: Path, ltbench_here: CommandLine
+) -> None:
+    done = ltbench_here("data", "check", lists)
+    assert done.returncode == 0, done.stderr
+    assert "beside those" not in done.stdout
+    for number in range(6):
+        save(root / "train" / "a" / f"extra{number}.png")
+    save(root / "test" / "b" / "extra.JPG")
+    save(root / "nowhere" / "x.png")  # a folder of which no list names a file
+    (root / "train" / "a" / "readme.txt").write_text("no image")
+    (root / "train" / "a" / "._0.png").write_text("left by a system")
+    done = ltbench_here("data", "check", lists)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "beside those" in line]
+    first = ", ".join(f"train/a/extra{number}.png" for number in range(4))
+    told = (
+        f"note: images beside those that are listed, not used: 7 (test/b/extra.JPG, {first}, ...)"
+    )
+    assert line == told
+
+
+def test_f19_a_list_of_other_paths_than_the_folders_is_counted_where_its_images_lie(
+    lists: Path, root: Path, ltbench_here: CommandLine
+) -> None:
+    (root / "train").rename(root / "pictures")
+    text = lists.read_text().replace("[train]", 'paths = { "train/" = "pictures/" }\n[train]')
+    lists.write_text(text)
+    save(root / "pictures" / "a" / "extra.png")
+    done = ltbench_here("data", "check", lists)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not used: 1 (pictures/a/extra.png)" in done.stdout
+
+
+def test_f19_check_counts_the_images_beside_a_table(
+    root: Path, ltbench_here: CommandLine, tmp_path: Path
+) -> None:
+    lines = [f"{s}/{c}/{i}.png,{c},{s}" for s in ("train", "test") for c in "ab" for i in range(3)]
+    lines[0] = lines[0].replace("train/a/", "./train/./a/", 1)  # the same folder
+    (root / "table.csv").write_text("\n".join(["file,label,split", *lines]) + "\n")
+    text = (tmp_path / "p.toml").read_text()
+    assert 'source = "image-folder"' in text
+    (tmp_path / "p.toml").write_text(text.replace('source = "image-folder"', 'source = "table"'))
+    words = ["data", "check", tmp_path / "p.toml", "--data-dir", root / "table.csv"]
+    done = ltbench_here(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "beside those" not in done.stdout
+    save(root / "train" / "a" / "extra.png")
+    done = ltbench_here(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"not used: 1 \(\S*train/\S*a/extra\.png\)", done.stdout), done.stdout
+
+
 def test_f19_more_images_in_a_folder_are_another_data_set(root: Path) -> None:
     """Told apart by its fingerprint, so that no trial goes on with them."""
     before = open_data(CONFIG, root)

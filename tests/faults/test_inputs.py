@@ -12,7 +12,9 @@ import pytest
 
 from ltbench.errors import InputError
 from ltbench.report.build import build_report
+from ltbench.report.selection import Selection
 from tests.unit.report.builder import Results, flat
+from tests.unit.report.rows.test_streams import add_stream, early
 
 CommandLine = Callable[..., CompletedProcess[str]]
 METHOD = """
@@ -195,6 +197,73 @@ def test_f24_rows_with_fewer_seeds_say_so(tmp_path: Path) -> None:
         if seed < 3:
             results.add("focal", seed, flat(60))
     assert "the seeds (n = 3 to 4)" in main_table(tmp_path)
+    lacks = r"--strict: .*: focal lacks seed 3 on \w+, which other rows have; "
+    with pytest.raises(InputError, match=lacks):
+        build_report(tmp_path, figures=False, strict=True)
+    alone = Selection(methods=("focal",))
+    build_report(tmp_path, figures=False, strict=True, selection=alone)
+    results.add("focal", 3, flat(60))
+    build_report(tmp_path, figures=False, strict=True)
+
+
+def test_f24_other_seeds_in_the_same_number_are_missing_seeds(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for seed in range(2):
+        results.add("ce", seed, flat(50))
+        results.add("focal", seed + 2, flat(60))
+    with pytest.raises(InputError, match=r"ce lacks seeds 2, 3 on "):
+        build_report(tmp_path, figures=False, strict=True)
+
+
+@pytest.mark.parametrize("status", ["diverged", "oom", "timeout", "failed", "interrupted"])
+def test_f24_a_seed_that_diverged_is_not_missing_and_one_that_failed_is(
+    status: str, tmp_path: Path
+) -> None:
+    """That a method diverges is its result; that memory was short is not."""
+    results = Results(tmp_path)
+    for seed in range(3):
+        results.add("ce", seed, flat(50))
+        if seed < 2:
+            results.add("focal", seed, flat(60))
+        results.fail("ride", seed, "diverged")
+    results.fail("focal", 2, status)
+    if status == "diverged":
+        build_report(tmp_path, figures=False, strict=True)
+    else:
+        with pytest.raises(InputError, match=r"focal lacks seed 2 on "):
+            build_report(tmp_path, figures=False, strict=True)
+
+
+def test_f24_a_row_without_any_result_lacks_all_seeds(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.add("ce", 0, flat(50))
+    results.fail("ride", 0, "oom")
+    with pytest.raises(InputError, match=r"ride lacks seed 0 on "):
+        build_report(tmp_path, figures=False, strict=True)
+
+
+def test_f24_a_set_that_a_seed_was_not_evaluated_on_is_missing_there(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for seed in range(2):
+        results.add("ce", seed, flat(50))
+        row = results.add("focal", seed, flat(60))
+        results.add("tilt", seed, flat(60))
+    record = json.loads(row.read_text(encoding="utf-8"))
+    del record["distributions"]["backward10"]
+    row.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(InputError, match=r"focal lacks seed 1 on backward10, "):
+        build_report(tmp_path, figures=False, strict=True)
+
+
+def test_f24_streams_that_lack_seeds(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for seed in range(2):
+        for method in ("ce", "focal"):
+            row = results.add(method, seed, flat(50))
+            if (method, seed) != ("focal", 1):
+                add_stream(row, "single", {"random": early(10)})
+    with pytest.raises(InputError, match=r"focal lacks seed 1 on streams of arrival single, "):
+        build_report(tmp_path, figures=False, strict=True)
 
 
 def test_f24_a_gpu_and_a_cpu_in_one_table_are_named(tmp_path: Path) -> None:
@@ -205,6 +274,33 @@ def test_f24_a_gpu_and_a_cpu_in_one_table_are_named(tmp_path: Path) -> None:
         change(row.parent.parent / "trial.json", environment=environment)
     told = "trained in more than one arithmetic: TF32 in convolutions, float32 without TF32"
     assert told in main_table(tmp_path)
+    named = r"--strict: .*: trained on NVIDIA H200 \(GPU\) and on cpu \(CPU\); report them apart"
+    with pytest.raises(InputError, match=named):
+        build_report(tmp_path, figures=False, strict=True)
+
+
+def test_f24_a_gpu_and_a_cpu_are_not_compared_by_a_selection_either(tmp_path: Path) -> None:
+    """A row that is not shown is still what those shown are compared with."""
+    results = Results(tmp_path)
+    for method, device in {"ce": "cpu", "focal": "NVIDIA H200"}.items():
+        row = results.add(method, 0, flat(50))
+        environment = {"device": device, "torch": "2.6.0", "ltbench": "0.1.0"}
+        change(row.parent.parent / "trial.json", environment=environment)
+    alone = Selection(methods=("focal",))
+    with pytest.raises(InputError, match=r"\(GPU\) and on cpu \(CPU\)"):
+        build_report(tmp_path, figures=False, strict=True, selection=alone)
+
+
+@pytest.mark.parametrize("devices", [("NVIDIA A100", "NVIDIA H200"), ("cpu", ""), ("cpu", "cpu")])
+def test_f24_two_gpus_or_a_device_that_is_not_told_are_no_such_mixture(
+    devices: tuple[str, str], tmp_path: Path
+) -> None:
+    results = Results(tmp_path)
+    for seed, device in enumerate(devices):
+        row = results.add("ce", seed, flat(50))
+        environment = {"device": device, "torch": "2.6.0", "ltbench": "0.1.0"}
+        change(row.parent.parent / "trial.json", environment=environment)
+    build_report(tmp_path, figures=False, strict=True)
 
 
 def test_f21_plugin_files_that_nobody_named_are_not_run(

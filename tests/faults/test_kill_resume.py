@@ -245,7 +245,7 @@ if "ltbench.execute.run_trial" in sys.modules:
             os.truncate(path, 1000)
             die()
 
-    train_trial.write_json = dying(train_trial.write_json)
+    train_trial.write_checked = dying(train_trial.write_checked)
     evaluate_trial.write_record = dying(evaluate_trial.write_record)
     checkpoint.save_file = save
 """

@@ -23,7 +23,6 @@ from ltbench.data.class_names import names_in
 from ltbench.data.decode import decode_exact, decode_resized, open_rgb
 from ltbench.data.findings import Findings
 from ltbench.data.list_file import read_list
-from ltbench.data.parquet import Layout, find_parquet
 from ltbench.data.table_file import columns_of, read_table, refuse_embedded
 from ltbench.encoders.imports import read_arrays as read_feature_arrays
 from ltbench.encoders.imports import read_classes as read_feature_classes
@@ -134,18 +133,18 @@ def predictions() -> bytes:
 
 @cache
 def predictions_parquet() -> bytes:
-    return _parquet(
+    return parquet(
         {"index": [0, 1], "label": ["cat", "dog"], "cat": [0.5, 0.25], "dog": [0.5, 0.75]}
     )
 
 
-def _parquet(columns: Mapping[str, Any]) -> bytes:
+def parquet(columns: Mapping[str, Any]) -> bytes:
     whole = io.BytesIO()
     pq.write_table(pa.table(dict(columns)), whole)
     return whole.getvalue()
 
 
-def _image(kind: str, **options: Any) -> Callable[[], bytes]:
+def image(kind: str, **options: Any) -> Callable[[], bytes]:
     @cache
     def content() -> bytes:
         whole = io.BytesIO()
@@ -155,12 +154,6 @@ def _image(kind: str, **options: Any) -> Callable[[], bytes]:
         return whole.getvalue()
 
     return content
-
-
-@cache
-def shard() -> bytes:
-    images = [{"bytes": _image("PNG")(), "path": f"{i}.png"} for i in range(3)]
-    return _parquet({"img": images, "label": [0, 1, 0]})
 
 
 @cache
@@ -220,13 +213,6 @@ def _read_class_arrays(folder: Path) -> None:
 
 
 VALUES = {"schema": 1, "train_counts": [1], "bias": {"values": {"class values": "logits"}}}
-
-
-def _values_record() -> bytes:
-    import hashlib
-
-    digest = hashlib.sha256(class_arrays()).hexdigest()
-    return json.dumps({**VALUES, "class_values": digest}).encode()
 
 
 def _put_back(folder: Path) -> None:
@@ -335,16 +321,6 @@ def _read_picture(folder: Path) -> None:
         read()
 
 
-def _read_shards(folder: Path) -> None:
-    for exact in (True, False):
-        found = find_parquet(folder, 2, 9, Layout(exact=exact))
-        raw = found.read()
-        for stream in raw.splits.values():
-            for images, labels in stream.batches():
-                assert images.shape == (len(labels), 3, 9, 9)
-        found.findings.refuse()
-
-
 def _logits(name: str) -> Callable[[Path], None]:
     def read(folder: Path) -> None:
         read_array(folder / name, "logits")
@@ -406,21 +382,18 @@ READERS: dict[str, Reader] = {
     "table of files, CSV": Reader("t.csv", lambda: TABLE, _FILE, _read_table("t.csv")),
     "table of files, Parquet": Reader(
         "t.parquet",
-        lambda: _parquet({"file": ["a", "b"], "label": ["x", "y"], "split": ["train", "test"]}),
+        lambda: parquet({"file": ["a", "b"], "label": ["x", "y"], "split": ["train", "test"]}),
         _FILE,
         _read_table("t.parquet"),
-    ),
-    "shard of images": Reader(
-        "train-0.parquet", shard, _FILE, _read_shards, lambda: {"test-0.parquet": shard()}
     ),
     "classes.json": Reader(
         "classes.json", _json(["cat", "dog"]), _JSON, lambda folder: names_in([folder])
     ),
-    "PNG": Reader("x.png", _image("PNG"), _FILE, _read_picture),
-    "JPEG": Reader("x.png", _image("JPEG", quality=90), _FILE, _read_picture),
-    "GIF": Reader("x.png", _image("GIF"), _FILE, _read_picture),
-    "TIFF": Reader("x.png", _image("TIFF"), _FILE, _read_picture),
-    "WebP": Reader("x.png", _image("WEBP"), _FILE, _read_picture),
+    "PNG": Reader("x.png", image("PNG"), _FILE, _read_picture),
+    "JPEG": Reader("x.png", image("JPEG", quality=90), _FILE, _read_picture),
+    "GIF": Reader("x.png", image("GIF"), _FILE, _read_picture),
+    "TIFF": Reader("x.png", image("TIFF"), _FILE, _read_picture),
+    "WebP": Reader("x.png", image("WEBP"), _FILE, _read_picture),
     "logits.npy": Reader("l.npy", npy, (damaged_npy, damaged_bytes), _logits("l.npy")),
     "logits.npz": Reader("l.npz", npz, _NPZ, _logits("l.npz")),
     "logits.safetensors": Reader("l.safetensors", safetensors, _TENSORS, _logits("l.safetensors")),
@@ -464,7 +437,7 @@ READERS: dict[str, Reader] = {
                 lambda: safetensors_bytes({"features": torch.tensor(LOGITS)}),
                 _TENSORS,
             ),
-            (".parquet", lambda: _parquet({"features": [[1.0, 2.0]] * 2, "labels": [0, 1]}), _FILE),
+            (".parquet", lambda: parquet({"features": [[1.0, 2.0]] * 2, "labels": [0, 1]}), _FILE),
         )
     },
     "folder of features, header": Reader(
@@ -505,7 +478,3 @@ READERS: dict[str, Reader] = {
         "trial.json", _json({"schema": 1, "status": "finished"}), _JSON, finished_trial
     ),
 }
-
-# Not yet looked at, or not yet sound as they are made above.
-for _name in ("shard of images", "class values"):
-    del READERS[_name]

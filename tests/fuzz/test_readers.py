@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
+from .archives import MANY
 from .mutations import budget, must_end, refused_in_a_line
 from .readers import READERS
 
+ALL = {**READERS, **MANY}
 
-@pytest.mark.parametrize("name", READERS)
+
+@pytest.mark.parametrize("name", ALL)
 def test_the_file_is_read_or_refused_in_a_line(name: str) -> None:
-    reader = READERS[name]
+    reader = ALL[name]
 
     @budget()
     @given(reader.strategy())
@@ -30,10 +33,10 @@ def test_the_file_is_read_or_refused_in_a_line(name: str) -> None:
     damaged()
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_sound_file_is_read(name: str, tmp_path: Path) -> None:
     """Else the damage would be to what is refused anyway."""
-    reader = READERS[name]
+    reader = ALL[name]
     reader.lay(tmp_path, reader.valid())
     with must_end():
         reader.read(tmp_path)

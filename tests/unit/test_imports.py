@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 ORDER = (
     "version errors protocols maps progress",
     "pieces",
-    "names settings files",
+    "names settings files bombs",
     "fields hyper",
     "request seen",
     "method",

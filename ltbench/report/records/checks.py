@@ -6,9 +6,10 @@ import math
 import re
 from collections.abc import Iterator
 
-# Control characters that are no space, and what Unicode will never make a character of.
+# Control characters that are no space, marks that turn the direction of what follows, ends of lines
+# that are none to us, and what Unicode will never make a character of.
 _NO_TEXT = re.compile(
-    "[\0-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef"
+    "[\0-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef"
     + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
     + "]"
 )

@@ -14,12 +14,12 @@ import msgspec
 
 from ltbench.data.findings import shown
 from ltbench.errors import InputError
-from ltbench.files import read_json
 from ltbench.report.records.checks import Malformed, Node, readable
 from ltbench.report.records.parse import parse_evaluation, parse_failure, parse_trial
 from ltbench.report.records.schema import Evaluation, Failure, Trial
 from ltbench.report.records.streams import StreamRecord, parse_stream
 from ltbench.trial.asked_code import Asked, read_asked
+from ltbench.trial.checked import CRC, checked_bytes, read_checked
 from ltbench.trial.class_arrays import ArraysFile, arrays_path
 from ltbench.trial.class_values import DIGEST, put_back
 from ltbench.trial.ensemble_record import KEY, changed_member
@@ -153,7 +153,7 @@ class _Reader:
             self._refuse(path, str(error))
         except RecursionError:
             self._refuse(path, "nested too deeply")
-        except ValueError as error:  # InputError of read_json, or a number too long for Python
+        except ValueError as error:  # InputError of read_checked, or a number too long for Python
             reason = str(error).removeprefix(f"{path} is not readable: ")
             empty = path.is_file() and path.stat().st_size == 0
             self._refuse(path, "the file is empty" if empty else reason)
@@ -168,7 +168,7 @@ class _Reader:
 
 def _read_trial(path: Path) -> Trial:
     """An ensemble counts only while its members are those that it was evaluated on."""
-    record = read_json(path)
+    record = read_checked(path)
     trial = parse_trial(Node(record))
     if KEY in record and (changed := changed_member(record, path.parent)):
         raise Malformed(f"ensemble {trial.training.name} is stale: {changed}")
@@ -176,22 +176,23 @@ def _read_trial(path: Path) -> Trial:
 
 
 def _read_failure(path: Path) -> Failure:
-    return parse_failure(Node(read_json(path)))
+    return parse_failure(Node(read_checked(path)))
 
 
 def _read_stream(path: Path, trial: Trial) -> StreamRecord:
-    return parse_stream(Node(read_json(path)), trial)
+    return parse_stream(Node(read_checked(path)), trial)
 
 
 def _read_evaluation(path: Path, trial: Trial) -> Evaluation:
     """The scores, most of the file, stay text until they are decoded into their own types."""
     try:
-        parts = _PARTS.decode(path.read_bytes())
+        parts = _PARTS.decode(checked_bytes(path))
+        parts.pop(CRC, None)
         apart = DIGEST not in parts
         scores = parts.pop("distributions", None) if apart else None
         root: object = {key: msgspec.json.decode(raw) for key, raw in parts.items()}
-    except (OSError, ValueError):  # read_json says what is wrong
-        root, scores = read_json(path), None
+    except (OSError, ValueError):  # read_checked says what is wrong
+        root, scores = read_checked(path), None
     if isinstance(root, dict):
         root = put_back(root, path)
     evaluation = parse_evaluation(Node(root), trial, scores)

@@ -7,7 +7,7 @@ from pathlib import Path
 from traceback import extract_tb
 
 from ltbench.errors import InputError
-from ltbench.files import write_text
+from ltbench.files import read_whole, write_text
 from ltbench.report.render.latex import cell_latex, escape_latex
 from ltbench.report.render.text import escape_markdown
 from ltbench.report.rows.sections import Section
@@ -50,7 +50,7 @@ def fill_template(
         for section, tables in shown
     ]
     try:
-        source = template.read_text(encoding="utf-8")
+        source = read_whole(template).decode("utf-8")
         filled = environment.from_string(source)
         text = environment.filled(filled, sections=sections, version=__version__)
     except Exception as error:  # an expression of the template's raises whatever it leads to

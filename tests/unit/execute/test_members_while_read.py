@@ -20,6 +20,7 @@ from ltbench.execute.prepare import prepare
 from ltbench.execute.request import Request
 from ltbench.execute.run_trial import run_job
 from ltbench.trial import store
+from ltbench.trial.checked import read_checked
 
 QUICK: dict[str, Any] = {"recipe.epochs": 1, "test.draws": 1, "test.ratios": (2.0,)}
 
@@ -33,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained_again(folder: Path, *, finished: bool) -> None:
     """What another process does: the record goes, arrays come, and then a record."""
-    record = json.loads((folder / store.TRIAL).read_text())
+    record = read_checked(folder / store.TRIAL)
     (folder / store.TRIAL).unlink()
     if finished:
         text = json.dumps(record | {"weights_sha256": "0" * 64})

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ltbench
+from ltbench.trial.checked import read_checked
 
 
 def folder_of(results: Path, training: str = "sade") -> Path:
@@ -78,7 +79,7 @@ def test_files_that_do_not_fit_are_refused(
 ) -> None:
     folder = tmp_path / "0-aaaaaaaaaaaa"
     shutil.copytree(folder_of(results), folder)
-    path, record = folder / "logits.safetensors", json.loads((folder / "trial.json").read_text())
+    path, record = folder / "logits.safetensors", read_checked(folder / "trial.json")
     tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}  # not mapped
     match fault:
         case "truncated":

@@ -13,6 +13,7 @@ import torch
 import ltbench
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError, LtbenchError
+from ltbench.trial.checked import read_checked
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "results/published"
 WITH_WEIGHTS = sorted(PUBLISHED.glob("digits-lt/*/0-*/weights.safetensors"))
@@ -118,7 +119,7 @@ def test_a_copy_of_ones_own_is_the_same_trial(tmp_path: Path) -> None:
 def test_a_method_of_other_code_gives_logits_and_no_prediction(tmp_path: Path) -> None:
     copy = tmp_path / "trial"
     shutil.copytree(WITH_WEIGHTS[0].parent, copy)
-    record = json.loads((copy / "trial.json").read_text())
+    record = read_checked(copy / "trial.json")
     record["identity"]["training"]["digest"] = "0123456789abcdef"
     (copy / "trial.json").write_text(json.dumps(record))
     model = ltbench.load_model(copy)
@@ -131,7 +132,7 @@ def test_a_method_of_other_code_gives_logits_and_no_prediction(tmp_path: Path) -
 def test_a_method_of_another_version_gives_logits_and_no_prediction(tmp_path: Path) -> None:
     copy = tmp_path / "trial"
     shutil.copytree(WITH_WEIGHTS[0].parent, copy)
-    record = json.loads((copy / "trial.json").read_text())
+    record = read_checked(copy / "trial.json")
     record["training"]["version"] = 99
     (copy / "trial.json").write_text(json.dumps(record))
     model = ltbench.load_model(copy)

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from ltbench.files import read_json
 from ltbench.report.records.checks import Node
 from ltbench.report.records.plain_distributions import plain_distributions
 from ltbench.report.records.schema import Diagnostics, Draw
 from ltbench.report.records.scores import parse_distribution
+from ltbench.trial.checked import read_checked
 from ltbench.trial.light import READ_DIAGNOSTICS, light, light_text, write_record
 
 GROUPS = {"many": [0, 2], "medium": [1], "few": []}
@@ -87,7 +87,7 @@ def test_one_line_of_standard_json(tmp_path: Path) -> None:
     text = path.read_text()
     assert text.count("\n") == 1
     assert ", " not in text
-    assert read_json(path) == json.loads(light_text(record()))
+    assert read_checked(path) == json.loads(light_text(record()))
     with pytest.raises(ValueError, match="JSON"):
         write_record(path, record() | {"seconds": float("nan")})
     assert path.read_text() == text
