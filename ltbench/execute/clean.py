@@ -17,7 +17,7 @@ from ltbench.trial.asked_code import Code, read_asked
 from ltbench.trial.class_arrays import arrays_path
 from ltbench.trial.class_values import values_path
 
-_DERIVED = ("view-logits", "views", "datasets")
+_DERIVED = ("view-logits", "views", "datasets", "figures")
 """Folders of the cache that are made again on demand; downloads and measured speeds are not among them."""
 _KEPT = (store.TRIAL, store.LOGITS, store.WEIGHTS)
 """Whatever else is said, these stay, unless the trial is of other code and that was asked for."""

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from ltbench.errors import InputError, nearest
 from ltbench.files import sweep_abandoned
+from ltbench.report.content import records_content
 from ltbench.report.drawn import figure_tasks, overview_folder
 from ltbench.report.figures.style import Look, looks
-from ltbench.report.helpers import affordable, drawn_beside
+from ltbench.report.helpers import Task
+from ltbench.report.kept import drawn_or_kept
 from ltbench.report.page.html import render_html
 from ltbench.report.page.markdown import render_index
 from ltbench.report.page.part import Part
@@ -116,17 +118,18 @@ def build_report(
         refuse_uneven(sections)
     overview = build_overview(sections)
     tasks = figure_tasks(sections, overview, drawn) if figures else []
-    works = [lambda: _parquet(chosen), *(task for _, task in tasks)]
-    with drawn_beside(works, affordable(len(tasks))) as pictures:
+    works: list[tuple[str, Task]] = [(records_content(chosen), lambda: _parquet(chosen))]
+    works += [(task.content, task.draw) for task in tasks]
+    with drawn_or_kept(works) as pictures:
         built = [(section, build_tables(section, __version__)) for section in sections]
         check_columns((table for _, tables in built for table in tables), selection)
         shown = [(s, [select_columns(table, selection) for table in tables]) for s, tables in built]
         target = output or results / "report"
         _prepare(target)
         found: dict[str, list[Picture]] = {}
-        parquet, *others = pictures.all()
-        for (folder, _), picture in zip(tasks, others, strict=True):
-            found.setdefault(folder, []).extend([] if picture is None else [picture])
+        parquet, *others = pictures()
+        for task, picture in zip(tasks, others, strict=True):
+            found.setdefault(task.folder, []).extend([] if picture is None else [picture])
     parts = [
         Part(s.folder, s.title, tuple(tables), tuple(found.get(s.folder, ())), s)
         for s, tables in shown

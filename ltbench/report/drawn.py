@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ltbench.report.content import joined_content, section_content
 from ltbench.report.figures.style import Look
 from ltbench.report.helpers import Task
 from ltbench.report.page.picture import Picture, picture_of
@@ -18,22 +20,39 @@ if TYPE_CHECKING:
     Draw = Callable[[], Drawing | None]
 
 
+@dataclass(frozen=True)
+class FigureTask:
+    """One figure of the part in ``folder``; the same ``content``: the same bytes."""
+
+    folder: str
+    content: str
+    draw: Task
+
+
 def figure_tasks(
     sections: Sequence[Section], overview: Overview | None, looks: Mapping[str, Look]
-) -> list[tuple[str, Task]]:
-    """The folder of the part and what draws the figure, in the order of the report."""
+) -> list[FigureTask]:
+    """In the order of the report."""
     from ltbench.report.figures.all import build_figure, figure_kinds
     from ltbench.report.figures.overview import overview_figures
 
     def of(section: Section, kind: FigureKind) -> Draw:
         return lambda: build_figure(kind, section, looks)
 
-    draws = [(s.folder, of(s, kind)) for s in sections for kind in figure_kinds()]
+    contents = [section_content(section, looks) for section in sections]
+    draws = [
+        (section.folder, content, of(section, kind))
+        for section, content in zip(sections, contents, strict=True)
+        for kind in figure_kinds()
+    ]
     if overview is not None:
-        folder = overview_folder(sections)
-        draws += [(folder, draw) for draw in overview_figures(overview, looks)]
+        folder, content = overview_folder(sections), joined_content(contents)
+        draws += [(folder, content, draw) for draw in overview_figures(overview, looks)]
     # Numbered before it is known which have something to show: no process waits for another.
-    return [(folder, _task(draw, number)) for number, (folder, draw) in enumerate(draws, 1)]
+    return [
+        FigureTask(folder, joined_content((content, str(number))), _task(draw, number))
+        for number, (folder, content, draw) in enumerate(draws, 1)
+    ]
 
 
 def _task(draw: Draw, number: int) -> Task:

@@ -8,7 +8,6 @@ did not deliver is drawn here, where its error appears.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing.process import current_process
 from typing import BinaryIO
 
-from ltbench.report.page.picture import Picture
+from ltbench.report.page.picture import Picture, packed, unpacked
 
 Task = Callable[[], Picture | None]
 """Draws one figure, or makes another file in the shape of one; None where there is nothing to show."""
@@ -110,12 +109,7 @@ def _started(tasks: Sequence[Task], queue: BinaryIO) -> Helper:
 
 def _draw(tasks: Sequence[Task], queue: BinaryIO, output: BinaryIO) -> None:
     for number in _numbers(queue):
-        picture = tasks[number]()
-        parts = [] if picture is None else [*picture.files.values(), picture.svg.encode("utf-8")]
-        head: dict[str, object] = {"task": number, "sizes": [len(part) for part in parts]}
-        if picture is not None:
-            head |= {"name": picture.name, "caption": picture.caption, "kinds": [*picture.files]}
-        output.write(b"".join([json.dumps(head).encode("ascii"), b"\n", *parts]))
+        output.write(b"%d\n" % number + packed(tasks[number]()))
         output.flush()
 
 
@@ -128,18 +122,9 @@ def _delivered(output: BinaryIO) -> dict[int, Picture | None]:
     """What a helper that has ended wrote as a whole."""
     found: dict[int, Picture | None] = {}
     output.seek(0)
-    while (line := output.readline()).endswith(b"\n"):
-        head = json.loads(line)
-        parts = [output.read(size) for size in head["sizes"]]
-        if [len(part) for part in parts] != head["sizes"]:
-            break
-        if not parts:
-            found[head["task"]] = None
-            continue
-        *files, svg = parts
-        files_by_kind = dict(zip(head["kinds"], files, strict=True))
-        picture = Picture(head["name"], head["caption"], files_by_kind, svg.decode("utf-8"))
-        found[head["task"]] = picture
+    with suppress(ValueError):  # it ended within one
+        while (line := output.readline()).endswith(b"\n"):
+            found[int(line)] = unpacked(output)
     return found
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from ltbench.files import write_bytes
 from ltbench.report.page.svg import to_svg
@@ -51,6 +52,33 @@ def figure_files(drawing: Drawing) -> dict[str, bytes]:
             files[f".{kind}"] = file.getvalue()
     files[".csv"] = csv_text([drawing.head, *drawing.data]).encode("utf-8")
     return files
+
+
+def packed(picture: Picture | None) -> bytes:
+    """A line of JSON, then the parts that it has the lengths of."""
+    if picture is None:
+        return b"{}\n"
+    parts = [*picture.files.values(), picture.svg.encode("utf-8")]
+    head = {
+        "name": picture.name,
+        "caption": picture.caption,
+        "kinds": [*picture.files],
+        "sizes": [len(part) for part in parts],
+    }
+    return b"".join([json.dumps(head).encode("ascii"), b"\n", *parts])
+
+
+def unpacked(file: BinaryIO) -> Picture | None:
+    """The inverse of :func:`packed`; :class:`ValueError` where not all of it is there."""
+    head = json.loads(file.readline())
+    if not head:
+        return None
+    parts = [file.read(size) for size in head["sizes"]]
+    if [len(part) for part in parts] != head["sizes"]:
+        raise ValueError("cut short")
+    *files, svg = parts
+    by_kind = dict(zip(head["kinds"], files, strict=True))
+    return Picture(head["name"], head["caption"], by_kind, svg.decode("utf-8"))
 
 
 def save_files(name: str, files: Mapping[str, bytes], folder: Path) -> list[Path]:

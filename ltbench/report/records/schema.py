@@ -319,3 +319,5 @@ class Evaluation:
     strategy_origin: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Test sets that the images do not allow, and why."""
+    content: str = ""
+    """Digest of the file, and of what tells of another version of the arrays beside it."""

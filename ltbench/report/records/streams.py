@@ -55,6 +55,8 @@ class StreamRecord:
     strategy_digest: str = ""
     method_origin: str = ""
     strategy_origin: str = ""
+    content: str = ""
+    """Digest of the file."""
 
 
 def parse_stream(root: Node, trial: Trial) -> StreamRecord:

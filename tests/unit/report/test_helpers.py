@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ltbench.errors import InputError
-from ltbench.report import build, helpers
+from ltbench.report import build, helpers, kept
 from ltbench.report.helpers import MOST, PER_HELPER, Task, affordable, drawn_beside
 from ltbench.report.page.picture import Picture
 
@@ -54,7 +54,8 @@ def test_a_report_with_helpers_is_the_same_byte_by_byte(
 
     monkeypatch.setattr(helpers, "_delivered", counted)
     for number in (0, 2) if sys.platform == "linux" else (0, 0):
-        monkeypatch.setattr(build, "affordable", lambda tasks, number=number: number)
+        monkeypatch.setattr(kept, "affordable", lambda tasks, number=number: number)
+        monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / f"cache{number}"))
         outcome = build.build_report(tmp_path / "r", tmp_path / str(number))
         files = {p.relative_to(outcome.output): p.read_bytes() for p in outcome.files}
         found.append(files)

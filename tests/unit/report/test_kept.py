@@ -1,0 +1,159 @@
+"""A second report draws only what changed, with the same bytes; what is damaged is drawn anew."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ltbench.report import content, drawn, kept
+from ltbench.report.build import build_report
+from ltbench.report.figures import all as figures
+from ltbench.report.page.picture import Picture
+from ltbench.report.selection import Selection
+
+from .builder import Results, flat
+
+Files = dict[Path, bytes]
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "figures"
+
+
+@pytest.fixture
+def drawings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of the figures that are drawn, whether or not they show something."""
+    numbers: list[int] = []
+    kinds = figures.figure_kinds()[:1]  # the others are kept alike
+    plain = drawn._task
+
+    def noting(draw: drawn.Draw, number: int) -> drawn.Task:
+        task = plain(draw, number)
+
+        def noted() -> Picture | None:
+            numbers.append(number)
+            return task()
+
+        return noted
+
+    monkeypatch.setattr(drawn, "_task", noting)
+    monkeypatch.setattr(figures, "figure_kinds", lambda: kinds)
+    monkeypatch.setattr(kept, "affordable", lambda tasks: 0)  # a helper would count for itself
+    return numbers
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    for protocol in ("toy-lt", "other-lt"):
+        for seed in range(2):
+            Results(tmp_path / "r", protocol=protocol).add("ce", seed, flat(50 + seed))
+    return tmp_path / "r"
+
+
+def report(results: Path, **options: object) -> Files:
+    outcome = build_report(results, **options)  # type: ignore[arg-type]
+    return {path.relative_to(outcome.output): path.read_bytes() for path in outcome.files}
+
+
+def test_the_second_report_draws_nothing_and_is_the_same(
+    results: Path, drawings: list[int]
+) -> None:
+    first = report(results)
+    assert sorted(drawings) == list(range(1, len(drawings) + 1))
+    assert any(path.suffix == ".pdf" for path in first)
+    drawings.clear()
+    assert report(results) == first
+    assert drawings == []
+
+
+def test_only_the_section_of_a_new_record_is_drawn_anew(
+    results: Path, drawings: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(results)
+    kinds = sorted(drawings)
+    drawings.clear()
+    Results(results, protocol="toy-lt").add("ce", 2, flat(47))
+    second = report(results)
+    assert 0 < len(set(drawings)) < len(kinds)
+    pictures = {path for path in second if path.suffix == ".png"}
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "other"))
+    anew = report(results)
+    assert second == anew
+    assert pictures
+
+
+@pytest.mark.parametrize("change", ["record", "selection", "program"])
+def test_whatever_a_figure_depends_on_counts(
+    results: Path, drawings: list[int], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    Results(results, protocol="toy-lt").add("ride", 0, flat(40))
+    before = report(results)
+    drawings.clear()
+    options = {}
+    if change == "record":  # as long as before, and of the same time
+        path = next(results.glob("toy-lt/ride/*/evaluations/*.json"))
+        times, text = path.stat().st_mtime_ns, path.read_text()
+        path.write_text(text.replace('"top1": 40', '"top1": 30'))
+        assert path.read_text() != text
+        os.utime(path, ns=(times, times))
+    elif change == "selection":
+        options = {"selection": Selection(methods=("ce",))}
+    else:
+        monkeypatch.setattr(content, "program", lambda: "another")
+    after = report(results, **options)
+    assert drawings
+    if change == "program":
+        assert after == before
+    else:
+        shown = Path("toy-lt/figures/accuracy-over-shift.csv")
+        assert after[shown] != before[shown]
+
+
+@pytest.mark.parametrize("damage", ["bit", "cut", "empty", "folder"])
+def test_a_damaged_picture_is_drawn_anew(
+    results: Path, drawings: list[int], empty_cache: Path, damage: str
+) -> None:
+    first = report(results)
+    drawings.clear()
+    largest = max(empty_cache.iterdir(), key=lambda path: path.stat().st_size)
+    whole = bytearray(largest.read_bytes())
+    if damage == "bit":
+        whole[len(whole) // 2] ^= 1
+        largest.write_bytes(whole)
+    elif damage == "folder":
+        largest.unlink()
+        largest.mkdir()
+    else:
+        largest.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"")
+    assert report(results) == first
+    assert len(drawings) == 1
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(
+    results: Path, drawings: list[int], empty_cache: Path
+) -> None:
+    empty_cache.parent.mkdir(parents=True, exist_ok=True)
+    empty_cache.write_text("a file where the folder should be")
+    first = report(results)
+    n = len(drawings)
+    assert report(results) == first
+    assert len(drawings) == 2 * n
+
+
+def test_what_nobody_uses_goes(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = Picture("x", "caption", {".png": b"png" * 100}, "<svg/>")
+    for place, name in enumerate(("old", "first", "second", "third")):
+        kept.keep_picture(name, picture)
+        age = 40 * 24 * 3600.0 if name == "old" else 100.0 - place
+        os.utime(empty_cache / name, (time.time() - age,) * 2)
+    kept.sweep_kept()
+    assert {path.name for path in empty_cache.iterdir()} == {"first", "second", "third"}
+    assert kept.kept_picture("first") == picture  # so it was used last
+    monkeypatch.setattr(kept, "_MOST", 2 * (empty_cache / "first").stat().st_size)
+    kept.sweep_kept()
+    assert {path.name for path in empty_cache.iterdir()} == {"first", "third"}
