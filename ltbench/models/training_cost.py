@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ltbench.method import Architecture, Method, Phase, overrides
 from ltbench.models.build import Wanted, count_macs
+from ltbench.sgd import SGD
 
 
 def training_macs(
@@ -58,7 +59,7 @@ def parts_of_a_step(method: Method[Any]) -> tuple[str, ...]:
         weight.grad = torch.ones(2)
         return torch.ones(())
 
-    method.advance(descend, torch.optim.SGD([weight], lr=0.1))
+    method.advance(descend, SGD([weight], lr=0.1))
     return tuple(asked)
 
 

@@ -25,6 +25,7 @@ from ltbench.protocol.protocol import Recipe
 from ltbench.request import View, sampler_exponent
 from ltbench.seeds import generator, seed_for
 from ltbench.settings import identity_of
+from ltbench.sgd import SGD
 from ltbench.train.arithmetic import IEEE, tf32, tf32_flags
 from ltbench.train.batches import batch_bounds, check_batches, smallest_batch
 from ltbench.train.checkpoint import NOT_RECORDED, Progress, load_checkpoint, save_checkpoint
@@ -226,9 +227,7 @@ def _moves(job: TrainingJob) -> bool:
     return plain and bool(recipe.crop_padding or recipe.flip or recipe.rotation)
 
 
-def _optimizer(
-    parts: Parts, recipe: Recipe, device: torch.device, *, in_tensor: bool
-) -> torch.optim.SGD:
+def _optimizer(parts: Parts, recipe: Recipe, device: torch.device, *, in_tensor: bool) -> SGD:
     """``scale`` of a group: its learning rate over that of the rest. in_tensor: rates are tensors on the
     device, which a recorded step reads anew each time."""
     groups: list[nn.Parameter] | list[dict[str, Any]] = parts.parameters
@@ -245,7 +244,7 @@ def _optimizer(
         listed = groups if groups and isinstance(groups[0], dict) else [{"params": groups}]
         # One for each group, float32 as fused SGD asks for.
         groups = [{**g, "lr": torch.tensor(recipe.lr, device=device)} for g in listed]
-    return torch.optim.SGD(
+    return SGD(
         groups,
         lr=recipe.lr,
         momentum=recipe.momentum,
@@ -278,7 +277,7 @@ class _Loop:
         hooks: Hooks,
         network: ExpertNetwork,
         parts: Parts,
-        optimizer: torch.optim.SGD,
+        optimizer: SGD,
         progress: Progress,
         speed: Speed,
     ) -> None:

@@ -567,7 +567,9 @@ def test_a_method_of_ones_own(
     assert "poly[epsilon=2]" in done.stdout
     plugin.write_text(PLUGIN.replace("- log_p.exp()", "- 0.5 * log_p.exp()"))
     plan = ltbench("run", *asked, *quick, "--dry-run", cwd=tmp_path)
-    assert "finished" not in plan.stdout  # other code is another trial
+    states = [line for line in plan.stdout.splitlines() if "poly" in line]
+    assert len(states) == 2, plan.stdout
+    assert not any("finished" in line for line in states)  # other code is another trial
 
 
 # -- Python ---------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 # string: they do not know one another.
 ORDER = (
     "version errors protocols maps progress",
-    "pieces",
+    "pieces sgd",
     "names settings files bombs",
     "fields hyper",
     "request seen",
