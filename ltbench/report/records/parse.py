@@ -64,7 +64,21 @@ def parse_trial(root: Node) -> Trial:
         encoder=parse_encoder(data.get("encoder")) if data else None,
         images_fingerprint=optional_text(data, "images_fingerprint") if data else "",
         arithmetic=_arithmetic(environment) if environment else "",
+        speed=_speed(environment) if environment else (),
     )
+
+
+_SPEED = {
+    "cuda_graph": "graph",
+    "grouped_experts": "grouped",
+    "compile": "compile",
+    "compiled_augmentation": "augment",
+}
+
+
+def _speed(environment: Node) -> tuple[str, ...]:
+    switches = ((environment.get(key), word) for key, word in _SPEED.items())
+    return tuple(word for switch, word in switches if switch is not None and switch.boolean())
 
 
 def _arithmetic(environment: Node) -> str:

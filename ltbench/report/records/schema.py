@@ -256,6 +256,8 @@ class Trial:
     """Of the training images that these features were made of; empty for images, or untold."""
     arithmetic: str = ""
     """What float32 meant where it was trained; empty where the record does not tell."""
+    speed: tuple[str, ...] = ()
+    """What made its training faster, as words of ``--speed``; empty also where the record does not tell."""
 
     @property
     def members(self) -> int:

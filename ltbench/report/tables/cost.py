@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from ltbench.report.records.schema import Evaluation
+from ltbench.report.records.schema import Evaluation, Trial
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section
 from ltbench.report.rows.summary import Summary, mean_of
@@ -42,7 +42,7 @@ def cost_table(section: Section, ltbench_version: str) -> Table | None:
     def lines(row: Row) -> Iterator[tuple[Value, ...]]:
         if row.evaluations:
             once = _ditto if row.label in shared else _number
-            devices = sorted({e.trial.device for e in row.latest.values()} - {""})
+            devices = sorted({_device(e.trial) for e in row.latest.values()} - {""})
             yield (
                 marked(row),
                 row.experts,
@@ -66,6 +66,11 @@ def cost_table(section: Section, ltbench_version: str) -> Table | None:
         " and evaluation are wall times of one trial on the machine that ran it and compare only on"
         " the same idle machine."
         + (
+            " After a device stands what made training faster there (words of --speed)."
+            if any(e.trial.speed for row in rows for e in row.latest.values())
+            else ""
+        )
+        + (
             f" {DITTO}: the training is that of the row above it (of its block, once sorted), told once."
             if shared
             else ""
@@ -81,6 +86,10 @@ def cost_table(section: Section, ltbench_version: str) -> Table | None:
         columns=_COLUMNS,
         blocks=blocks_of(groups, lines),
     )
+
+
+def _device(trial: Trial) -> str:
+    return f"{trial.device} ({'+'.join(trial.speed)})" if trial.speed else trial.device
 
 
 def _groups(rows: Sequence[Row], group_by: str) -> list[Group]:

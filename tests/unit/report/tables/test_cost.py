@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 from ltbench.report.records.read import read_records
@@ -80,3 +81,19 @@ def test_macs_stand_beside_seconds_and_are_not_made_up(tmp_path: Path) -> None:
         place = keys.index("macs")
         assert keys[place + 1 : place + 3] == ["training_seconds", "evaluation_seconds"]
         assert printed(table.blocks[0].rows[0][place], 2).main == expected
+
+
+def test_what_made_a_training_faster_stands_after_its_device(tmp_path: Path) -> None:
+    study(tmp_path)
+    assert "--speed" not in cost_of(tmp_path).caption
+    path = next(tmp_path.glob("*/middle/0-*/trial.json"))
+    record = json.loads(path.read_text())
+    record["environment"] |= {"cuda_graph": True, "compile": False, "grouped_experts": True}
+    path.write_text(json.dumps(record))
+    table = cost_of(tmp_path)
+    rows = {row["method"]: row["device"] for row in csv.DictReader(io.StringIO(render_csv(table)))}
+    assert rows["middle"] == "cpu, cpu (graph+grouped)"  # the other seed is plain
+    assert rows["ce"] == "cpu"
+    assert (
+        "After a device stands what made training faster there (words of --speed)." in table.caption
+    )
