@@ -88,6 +88,7 @@ def program() -> str:
     """Of what draws: ltbench's own code, the libraries that it draws with, and their settings."""
     found = blake2b(digest_size=20)
     settings = sorted(dict(matplotlib.rcParams.copy()).items())
+    settings = [item for item in settings if item[0] != "backend"]  # each figure has its own
     facts = platform.python_version(), [version(name) for name in _LIBRARIES], settings
     found.update(repr(facts).encode("utf-8"))
     for path in sorted(_PACKAGE.rglob("*.py")):

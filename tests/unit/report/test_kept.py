@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -85,6 +87,28 @@ def test_only_the_section_of_a_new_record_is_drawn_anew(
     anew = report(results)
     assert second == anew
     assert pictures
+
+
+def test_another_process_knows_them_by_the_same_digest(
+    results: Path, drawings: list[int], empty_cache: Path
+) -> None:
+    """Neither the order of sets nor the address of an object enters it."""
+    report(results)
+    before = {path.name for path in empty_cache.iterdir()}
+    code = """
+import sys
+from pathlib import Path
+from ltbench.report.build import build_report
+from ltbench.report.figures import all as figures
+kinds = figures.figure_kinds()[:1]
+figures.figure_kinds = lambda: kinds
+build_report(Path(sys.argv[1]))
+"""
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    subprocess.run(
+        [sys.executable, "-c", code, str(results)], env=environment, check=True, timeout=200
+    )
+    assert {path.name for path in empty_cache.iterdir()} == before
 
 
 @pytest.mark.parametrize("change", ["record", "selection", "program"])
