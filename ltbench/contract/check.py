@@ -16,7 +16,12 @@ from ltbench.contract.methods import METHOD_PROPERTIES
 from ltbench.contract.protocols import PROTOCOL_PROPERTIES, ProtocolCase
 from ltbench.contract.sources import SourceCase, properties_of
 from ltbench.contract.strategies import STRATEGY_PROPERTIES
-from ltbench.contract.strategy_case import StrategyCase, strategy_cases, told_apart
+from ltbench.contract.strategy_case import (
+    StrategyCase,
+    strategy_cases,
+    told_apart,
+    with_every_method,
+)
 from ltbench.contract.unmet import Property, Unmet, require
 from ltbench.errors import InputError, describe, nearest
 from ltbench.protocol.registry import find_protocols
@@ -125,7 +130,7 @@ def check_strategy(plugin: Plugin[Any], registries: Registries) -> Iterator[Chec
     cases = _tried(lambda: strategy_cases(plugin, registries))
     yield Check(plugin.name, Property(_fits_some_method), ((plugin, cases),))
     first, *others = STRATEGY_PROPERTIES  # what it scores, with every method that it fits
-    yield from _checks(plugin.name, (first,), cases)
+    yield from _checks(plugin.name, (first,), _tried(lambda: with_every_method(cases)))
     yield from _checks(plugin.name, others, _tried(lambda: told_apart(cases)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +35,17 @@ class OnPixels(nn.Module):
         return logits
 
 
+class Once(NamedTuple):
+    """A strategy that has adapted once, on what, and what came of it."""
+
+    strategy: Strategy[Any]
+    test: UnlabelledTest
+    adapted: Adapted
+
+
 @dataclass(frozen=True)
 class StrategyCase:
-    """``n`` images; absent: three of the five classes are missing from the test set.
+    """``n`` images; absent: the true prior says that three of the five classes are missing.
 
     hyper: the strategy's hyper-parameters that are not the default. order: class ``order[i]`` is
     called i, as :meth:`renumbered` makes it.
@@ -66,6 +74,12 @@ class StrategyCase:
         rng = torch.Generator().manual_seed(0)
         experts, classes = self.method.architecture().experts, len(COUNTS)
         return 3 * torch.randn(self.n, experts, classes, generator=rng)[..., list(self.order)]
+
+    @cached_property
+    def once(self) -> Once:
+        """`adapt` on :meth:`test` with seed 0, for all properties that only look at what came of it."""
+        strategy, test = self.strategy, self.test()
+        return Once(strategy, test, self.adapt(test, strategy=strategy))
 
     @cached_property
     def _views(self) -> Tensor:
@@ -173,7 +187,8 @@ def strategy_cases(
     methods: tuple[str, ...] | None = None,
     hyper: Mapping[str, Any] | None = None,
 ) -> list[StrategyCase]:
-    """The strategy with every method it fits: many images, few classes present, one image.
+    """The strategy with every method it fits: many images and one, and, for a strategy that is told the
+    true prior, also few classes present.
 
     Without ``hyper``: as it stands (or as it wants to be tried), and with each value of a setting that
     makes it need more.
@@ -191,10 +206,12 @@ def strategy_cases(
             except Exception:  # that method's own check tells
                 continue
             if fitting:
+                case = StrategyCase(plugin, method, hyper=tuple(changes.items()))
+                told = "true_prior" in case.strategy.all_needs
                 found += [
-                    StrategyCase(plugin, method, n, absent, tuple(changes.items()))
+                    replace(case, n=n, absent=absent)
                     for n in (40, 1)
-                    for absent in (False, True)
+                    for absent in ((False, True) if told else (False,))
                 ]
     return found
 
@@ -218,3 +235,11 @@ def told_apart(cases: Iterable[StrategyCase]) -> tuple[StrategyCase, ...]:
         )
         found.setdefault((seen, case.n, case.absent, case.hyper), case)
     return tuple(found.values())
+
+
+def with_every_method(cases: Iterable[StrategyCase]) -> tuple[StrategyCase, ...]:
+    """Of every method the largest test set, and all others of the methods that are told apart."""
+    each = tuple(cases)
+    most = max((case.n for case in each), default=0)
+    apart = {id(case) for case in told_apart(each)}
+    return tuple(case for case in each if case.n == most or id(case) in apart)

@@ -56,23 +56,30 @@ def em_each(
 
     Each row stops at its own convergence, so that it ends where a run of its own would.
     """
-    q = (start / start.sum()).double().repeat(len(pseudo), 1)
+    now = (start / start.sum()).double().repeat(len(pseudo), 1)
     added, total = pseudo.double(), len(u) + pseudo.double().sum(dim=1, keepdim=True)
-    ended = torch.zeros(len(pseudo), dtype=torch.int64)  # the iteration of convergence, 0 before it
+    running = list(range(len(pseudo)))  # whose rows `now`, `added` and `total` hold
+    found: dict[int, EmResult] = {}
     for iteration in range(1, iterations + 1):
-        running = (ended == 0).nonzero()[:, 0]
-        if len(running) == 0:
-            break
         tell("EM", iteration - 1, iterations)
-        old = q[running]
-        updated = (old * _explained(u, old) + added[running]) / total[running]
-        updated = updated / updated.sum(dim=1, keepdim=True)
-        q[running] = updated
-        ended[running[(updated - old).abs().amax(dim=1) <= tolerance]] = iteration
-    return [
-        EmResult(prior, at or iterations, at > 0)
-        for prior, at in zip(q, ended.tolist(), strict=True)
-    ]
+        old = now
+        now = (old * _explained(u, old) + added) / total
+        now = now / now.sum(dim=1, keepdim=True)
+        still = ~((now - old).abs().amax(dim=1) <= tolerance)  # NaN has not converged
+        if still.all():
+            continue
+        for row, prior, on in zip(running, now, still.tolist(), strict=True):
+            if not on:
+                found[row] = EmResult(prior.clone(), iteration, True)
+        now, added, total = now[still], added[still], total[still]
+        running = [row for row in running if row not in found]
+        if not running:
+            break
+    found |= {
+        row: EmResult(prior.clone(), iterations, False)
+        for row, prior in zip(running, now, strict=True)
+    }
+    return [found[row] for row in range(len(pseudo))]
 
 
 def _explained(u: Tensor, q: Tensor) -> Tensor:

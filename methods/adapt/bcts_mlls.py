@@ -37,6 +37,7 @@ class BctsMlls(Strategy[BctsMllsHyper]):
     needs: ClassVar = frozenset({"bias", "holdout"})
     uses_predict: ClassVar = False
     hyper_type: ClassVar = BctsMllsHyper
+    tried_with: ClassVar = {"iterations": 20}
     reference: ClassVar = Reference(
         authors="Alexandari, Kundaje, Shrikumar",
         title="Maximum likelihood with bias-corrected calibration is hard-to-beat at label shift adaptation",

@@ -35,6 +35,7 @@ class Mlls(Strategy[MllsHyper]):
     needs: ClassVar = frozenset({"bias"})
     uses_predict: ClassVar = False
     hyper_type: ClassVar = MllsHyper
+    tried_with: ClassVar = {"iterations": 20}
     reference: ClassVar = Reference(
         authors="Saerens, Latinne, Decaestecker",
         title="Adjusting the outputs of a classifier to new a priori probabilities: a simple procedure",

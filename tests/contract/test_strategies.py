@@ -50,6 +50,27 @@ def test_a_slow_strategy_is_tried_as_it_wants_to_be() -> None:
     assert em == ()
 
 
+@pytest.mark.parametrize("name", ["none", "em", "tent", "oracle"])
+def test_scores_are_looked_at_with_every_method_and_test_set(name: str) -> None:
+    plugin = REGISTRIES.strategies.get(name)
+    first, *others = (check for check in check_strategy(plugin, REGISTRIES) if _is_tried(check))
+    assert first.property.name == "scores_are_usable"
+    methods = (build_method(each, REGISTRIES) for each in REGISTRIES.methods.plugins)
+    fitting = {method.name for method in methods if fits(plugin, method)}
+    assert {case.method.name for case in first.cases} == fitting
+    sets = {(case.n, case.absent) for case in first.cases}
+    assert sets == {(40, False), (1, False)} | (
+        {(40, True), (1, True)} if name == "oracle" else set()
+    )
+    for check in others:
+        assert {(case.n, case.absent) for case in check.cases} == sets
+        assert set(check.cases) < set(first.cases)
+
+
+def _is_tried(check: Check) -> bool:
+    return all(isinstance(case, StrategyCase) for case in check.cases)
+
+
 def test_the_three_strategies_are_there_and_none_is_broken() -> None:
     assert {"none", "stability", "oracle"} <= set(REGISTRIES.strategies.plugins)
     assert REGISTRIES.strategies.broken == {}
