@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from tests.in_process import once
 from tests.list_sets import write_digits, write_gratings
 
 CommandLine = Callable[..., CompletedProcess[str]]
@@ -94,13 +93,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def resident(
-    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Any, ...]:
+def resident(ltbench: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     folder = tmp_path_factory.mktemp("resident")
     file = protocol(folder, "digits-in-memory", "[data]\n" + NORM)
-    words = ["run", "--methods", "sade", "--protocol", file, "--results", folder / "results"]
-    done = once(environment, folder, *words)
+    done = ltbench("run", "--methods", "sade", "--protocol", file, "--results", folder / "results")
     assert done.returncode == 0, done.stderr
     assert "waiting_share" not in record(folder / "results", "digits-in-memory", "sade")["cost"]
     return outcome(folder / "results", "digits-in-memory", "sade")
@@ -108,18 +104,13 @@ def resident(
 
 @pytest.mark.parametrize("loaders", ["0", "2"])
 def test_digits_as_files_are_the_digits(
-    loaders: str,
-    resident: tuple[Any, ...],
-    ltbench_here: CommandLine,
-    root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    loaders: str, resident: tuple[Any, ...], ltbench: CommandLine, root: Path, tmp_path: Path
 ) -> None:
     file, results = protocol(tmp_path, "digits-by-lists", DIGITS), tmp_path / "results"
     words = ["run", "--methods", "sade", "--protocol", file, "--results", results]
     # What is asked for counts, whatever the machine's default is.
-    monkeypatch.setenv("LTBENCH_LOADERS", "1")
-    done = ltbench_here(*words, "--data-dir", root, "--loaders", loaders)
+    env = {"LTBENCH_LOADERS": "1"}
+    done = ltbench(*words, "--data-dir", root, "--loaders", loaders, env=env)
     assert done.returncode == 0, done.stderr
     assert outcome(results, "digits-by-lists", "sade") == resident
     cost = record(results, "digits-by-lists", "sade")["cost"]
@@ -133,7 +124,7 @@ def test_killed_within_an_epoch_it_ends_in_the_same_bits(
     resident: tuple[Any, ...],
     command: list[str],
     environment: dict[str, str],
-    ltbench_here: CommandLine,
+    ltbench: CommandLine,
     root: Path,
     tmp_path: Path,
 ) -> None:
@@ -156,7 +147,7 @@ def test_killed_within_an_epoch_it_ends_in_the_same_bits(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(10)
     assert not list(results.rglob("trial.json"))
-    done = ltbench_here(*words)
+    done = ltbench(*words)
     assert done.returncode == 0, done.stderr
     assert outcome(results, "digits-by-lists", "sade") == resident
     assert record(results, "digits-by-lists", "sade")["preemptions"] == 1
@@ -172,13 +163,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_from_lists_to_a_report(pictures: Path, ltbench_here: CommandLine) -> None:
+def test_from_lists_to_a_report(pictures: Path, ltbench: CommandLine) -> None:
     """Files of many shapes, grey and CMYK among them: crops, cosine, heads of their own rate, experts."""
     results = pictures / "results"
     words = ["--protocol", pictures / "gratings.toml", "--data-dir", pictures / "images"]
-    done = ltbench_here("run", "--methods", "ce,sade", *words, "--results", results)
+    done = ltbench("run", "--methods", "ce,sade", *words, "--results", results)
     assert done.returncode == 0, done.stderr
-    done = ltbench_here("report", "--results", results)
+    done = ltbench("report", "--results", results)
     assert done.returncode == 0, done.stderr
     assert "Gratings" in done.stdout
     found = record(results, "gratings", "sade")
@@ -186,11 +177,11 @@ def test_from_lists_to_a_report(pictures: Path, ltbench_here: CommandLine) -> No
     assert found["recipe"]["head_lr"] == 0.1
     assert found["data"]["class_names"][:2] == ["n0000", "n0001"]
     assert "lists" not in found["identity"]["data"]
-    done = ltbench_here("run", "--methods", "mdcs", *words, "--results", results)
+    done = ltbench("run", "--methods", "mdcs", *words, "--results", results)
     assert done.returncode == 2
     assert "'mdcs' asks for strong views" in done.stderr
     resident = ("--protocol", "digits-lt", "--set", "recipe.crop=resized", "--results", results)
-    done = ltbench_here("run", "--methods", "ce", *resident)
+    done = ltbench("run", "--methods", "ce", *resident)
     assert done.returncode == 2
     assert 'crop = "resized" needs images that are opened one by one' in done.stderr
 
