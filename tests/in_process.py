@@ -5,13 +5,16 @@ A worker takes three seconds to import torch; what it does with a job is the sam
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import subprocess
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import pytest
 import torch
@@ -78,3 +81,21 @@ def without_workers(patch: pytest.MonkeyPatch) -> None:
     started = Spare.__init__
     patch.setattr(Spare, "__init__", lambda self, *, wanted: started(self, wanted=False))
     patch.setattr(Local, "start", lambda self, start: InProcess(start))
+
+
+def once(
+    environment: Mapping[str, str], folder: Path, *arguments: str | Path
+) -> subprocess.CompletedProcess[str]:
+    """``ltbench`` as ``ltbench_here`` runs it, for what the tests of a module share."""
+    from ltbench.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        without_workers(patch)
+        for key, value in environment.items():
+            patch.setenv(key, value)
+        patch.chdir(folder)
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+    assert isinstance(ended.value.code, int)
+    return subprocess.CompletedProcess(arguments, ended.value.code, out.getvalue(), err.getvalue())

@@ -1,4 +1,4 @@
-"""Every command as a process: what it prints, what it writes, what it leaves alone."""
+"""Every command: what it prints, what it writes, what it leaves alone."""
 
 from __future__ import annotations
 
@@ -142,16 +142,16 @@ def test_version_and_no_command(ltbench: CommandLine) -> None:
         ),
     ],
 )
-def test_list(what: str, names: list[str], ltbench: CommandLine) -> None:
-    done = ltbench("list", what)
+def test_list(what: str, names: list[str], ltbench_here: CommandLine) -> None:
+    done = ltbench_here("list", what)
     assert done.returncode == 0
     listed = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
     assert listed == ["name", *names]
     assert "broken" not in done.stdout
 
 
-def test_show_a_method_under_a_protocol(ltbench: CommandLine) -> None:
-    done = ltbench("show", "sade", "--protocol", "cifar10-lt")
+def test_show_a_method_under_a_protocol(ltbench_here: CommandLine) -> None:
+    done = ltbench_here("show", "sade", "--protocol", "cifar10-lt")
     assert done.returncode == 0
     assert "Self-supervised aggregation of diverse experts" in done.stdout
     values = {
@@ -206,13 +206,13 @@ def test_data(ltbench_here: CommandLine) -> None:
     assert ltbench_here("data", "check", "cifar100-lt").returncode == 2
 
 
-def test_status(first: Path, ltbench: CommandLine, tmp_path: Path) -> None:
-    done = ltbench("status", "--results", first)
+def test_status(first: Path, ltbench_here: CommandLine, tmp_path: Path) -> None:
+    done = ltbench_here("status", "--results", first)
     assert done.returncode == 0
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["digits-lt", "sade", "1", "finished", "3", "recipe.epochs=2"] in lines
     assert lines[-1] == ["8", "finished"]
-    assert "no trials" in ltbench("status", "--results", tmp_path / "none").stdout
+    assert "no trials" in ltbench_here("status", "--results", tmp_path / "none").stdout
     assert not (tmp_path / "none").exists()
 
 
@@ -220,14 +220,14 @@ def test_status(first: Path, ltbench: CommandLine, tmp_path: Path) -> None:
 
 
 def test_dry_run_plans_and_does_nothing(
-    ltbench: CommandLine, quick: list[str], tmp_path: Path
+    ltbench_here: CommandLine, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = tmp_path / "results"
-    cache = {"LTBENCH_CACHE": str(tmp_path / "cache")}
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
     asked = ["run", "--methods", "ce,sade", *quick, "--seeds", "0,3", "--results", results]
-    done = ltbench(*asked, "--dry-run", env=cache, cwd=tmp_path)
+    done = ltbench_here(*asked, "--dry-run")
     assert done.returncode == 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == [tmp_path / "cwd"]  # the current folder, as it was
     assert "4 trials" in done.stdout
     rows = [line.split("│") for line in done.stdout.splitlines() if line.startswith("│")]
     planned = [(row[1].strip(), row[2].strip(), row[3].strip(), row[4].strip()) for row in rows]
@@ -339,10 +339,10 @@ def test_every_method_has_its_first_seed_before_any_second(first: Path) -> None:
 
 
 def test_the_same_command_again_does_nothing(
-    first: Path, ltbench: CommandLine, quick: list[str]
+    first: Path, ltbench_here: CommandLine, quick: list[str]
 ) -> None:
     before = state(first)
-    done = ltbench("run", "--methods", METHODS, *quick, "--seeds", "2", "--results", first)
+    done = ltbench_here("run", "--methods", METHODS, *quick, "--seeds", "2", "--results", first)
     assert done.returncode == 0
     assert "trained" not in done.stdout
     assert " uniform " not in done.stdout  # no row was evaluated
@@ -372,13 +372,13 @@ def test_quiet_says_nothing(first: Path, ltbench_here: CommandLine, quick: list[
 
 
 def test_evaluate_adds_without_training(
-    copied: Path, ltbench: CommandLine, quick: list[str]
+    copied: Path, ltbench_here: CommandLine, quick: list[str]
 ) -> None:
     before = state(copied)
     old = json.loads(only(copied, "digits-lt/sade/0-*/evaluations/sade+none-*.json").read_text())
     methods = ["--methods", "sade+none,sade+stability[epochs=1]", "--test-ratios", "2,5,10"]
     asked = ["evaluate", *methods, *quick[:-2], "--results", copied]
-    done = ltbench(*asked)
+    done = ltbench_here(*asked)
     assert done.returncode == 0, done.stdout
     assert "trained" not in done.stdout
     folder = only(copied, "digits-lt/sade/0-*")
@@ -395,7 +395,7 @@ def test_evaluate_adds_without_training(
     assert set(new["distributions"]) == {*old["distributions"], "forward10", "backward10"}
     for name, found in old["distributions"].items():
         assert new["distributions"][name] == found
-    assert ltbench(*asked).returncode == 0
+    assert ltbench_here(*asked).returncode == 0
     assert state(copied) == after
 
 

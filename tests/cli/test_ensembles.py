@@ -20,6 +20,7 @@ from ltbench.data.sources import open_data
 from ltbench.protocol.file import load_protocol_config
 from ltbench.task import build_task
 from ltbench.trial.checked import read_checked
+from tests.in_process import without_workers
 
 CommandLine = Callable[..., CompletedProcess[str]]
 Array = NDArray[np.float64]
@@ -46,9 +47,11 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "test.draws": 2,
         "test.ratios": (2.0, 5.0),
     }
-    for methods, seeds in (("ce", 2), ("balanced-softmax", 1)):
-        outcome = run(methods, "digits-lt", seeds=seeds, results=results, jobs=2, **settings)
-        assert not outcome.failures
+    with pytest.MonkeyPatch.context() as patch:
+        without_workers(patch)
+        for methods, seeds in (("ce", 2), ("balanced-softmax", 1)):
+            outcome = run(methods, "digits-lt", seeds=seeds, results=results, **settings)
+            assert not outcome.failures
     return results
 
 
@@ -233,7 +236,8 @@ def test_show_says_what_an_ensemble_is(ltbench_here: CommandLine) -> None:
     assert "mix = [2*ce, sade]" in ltbench_here("show", "digits-lt", *under[2:]).stdout
 
 
-def test_ensembles_by_name_from_python(trained: Path) -> None:
+def test_ensembles_by_name_from_python(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_workers(monkeypatch)
     settings: dict[str, Any] = {"recipe.epochs": 2, "test.draws": 2, "test.ratios": (2.0, 5.0)}
     other = settings | {"methods.balanced-softmax.recipe.epochs": 3}
     asked: dict[str, Any] = {"ensembles": {"mix": ["2*ce", "balanced-softmax"]}, "seeds": 1}

@@ -49,8 +49,8 @@ def rows(done: CompletedProcess[str]) -> dict[str, list[str]]:
     return {line.split()[0]: line.split() for line in table.splitlines() if line.strip()}
 
 
-def test_methods_stand_by_family(ltbench: CommandLine) -> None:
-    found = rows(ltbench("list", "methods"))
+def test_methods_stand_by_family(ltbench_here: CommandLine) -> None:
+    found = rows(ltbench_here("list", "methods"))
     names = [name for name in found if name != "name"]
     losses = ["balanced-softmax", "ce", "class-balanced", "focal", "lade", "logit-adjustment"]
     experts = ["dirmixe", "plain-experts", "ride", "sade"]
@@ -87,8 +87,8 @@ def test_plugins_have_a_family_of_their_own_or_none(
     assert found["odd"][1:6] == ["mixing", "KeyError", "none", "Odd", "[x]"]
 
 
-def test_the_note_says_what_the_cost_is(ltbench: CommandLine) -> None:
-    done = ltbench("list", "methods")
+def test_the_note_says_what_the_cost_is(ltbench_here: CommandLine) -> None:
+    done = ltbench_here("list", "methods")
     note = done.stdout.split("\ncost:")[1]
     assert "multiply-accumulates of training relative to ce, not time" in note
     assert all(len(line) <= 80 for line in note.splitlines())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from xml.etree import ElementTree
 
 import pytest
 
 from ltbench import load_results
+from ltbench.cli import main
 from ltbench.errors import InputError
 from ltbench.protocol.registry import find_protocols
 from ltbench.registry import load_registries
@@ -20,53 +21,111 @@ from ltbench.scaffold.write import METHOD_KINDS
 CommandLine = Callable[..., CompletedProcess[str]]
 
 
-@pytest.mark.parametrize(
-    ("kind", "file"),
-    [
-        *(("method", "my_x.py"), ("strategy", "my_x.py")),
-        *(("protocol", "my_x.toml"), ("source", "my_x.py"), ("backbone", "my_x.py")),
-    ],
-)
+# Trials in the process of the tests: what is shown is that they pass, not how trials are started.
+CONFTEST = """
+import pytest
+from tests.in_process import without_workers
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    without_workers(monkeypatch)
+"""
+KINDS = {
+    "method": ".py",
+    "strategy": ".py",
+    "protocol": ".toml",
+    "source": ".py",
+    "backbone": ".py",
+}
+TRAINED = [kind for kind in METHOD_KINDS if kind != "plain"]
+
+
+def new(kind: str, name: str, folder: Path, *more: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["new", kind, name, "--output", str(folder), *more])
+    assert ended.value.code == 0
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each kind, and one for each that its author has changed; of names that differ, as modules
+    of one process must."""
+    root = tmp_path_factory.mktemp("written")
+    (root / "conftest.py").write_text(CONFTEST)
+    for kind in KINDS:
+        new(kind, f"my-{kind}", root / "deep" / kind)
+    for kind in TRAINED:
+        new("method", f"my-{kind}", root / "deep" / kind, "--kind", kind)
+    for kind, changes in CHANGES.items():
+        new(kind, f"other-{kind}", root / "changed" / kind)
+        file = root / "changed" / kind / f"other_{kind}{KINDS[kind]}"
+        text = file.read_text()
+        for old, changed in changes:
+            assert old in text
+            text = text.replace(old, changed)
+        file.write_text(text)
+    return root
+
+
+@pytest.fixture(scope="module")
+def tested(
+    written: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, str]]:
+    """What pytest said of each test, by its file: empty where it passed. One process for all files."""
+    folder = tmp_path_factory.mktemp("tested")
+    words = ["-q", "-p", "no:cacheprovider", "--basetemp", str(folder / "tmp")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words, "--junitxml", str(folder / "told.xml"), str(written)],
+        cwd=written, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found: dict[str, dict[str, str]] = {}
+    for case in ElementTree.parse(folder / "told.xml").iter("testcase"):
+        told = "".join(f"{child.tag}: {child.text}" for child in case)
+        found.setdefault(case.attrib["classname"], {})[case.attrib["name"]] = told
+    return found
+
+
+def assert_passed(tested: dict[str, dict[str, str]], file: str, own: int = 1) -> None:
+    """The contract and its own tests: all were run, none was skipped."""
+    names = [name for name in tested[file] if not name.startswith("test_contract[")]
+    assert len(names) == own
+    assert len(tested[file]) > own
+    assert "".join(tested[file].values()) == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_new_writes_keeps_the_contract_and_passes_its_test(
-    ltbench_here: CommandLine, tmp_path: Path, kind: str, file: str
+    ltbench_here: CommandLine, written: Path, tested: dict[str, dict[str, str]], kind: str
 ) -> None:
-    folder = tmp_path / "deep" / "plugins"
-    done = ltbench_here("new", kind, "my-x", "--output", folder)
-    assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in folder.iterdir()) == sorted([file, "test_my_x.py"])
+    folder, file = written / "deep" / kind, f"my_{kind}{KINDS[kind]}"
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    assert names == sorted([file, f"test_my_{kind}.py"])
     checked = ltbench_here("check", folder / file)
     assert checked.returncode == 0, checked.stdout
     assert "MISSING" not in checked.stdout
     assert checked.stdout.count("\n  ok ") >= 7
-    tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
-        cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert tested.returncode == 0, tested.stdout
-    again = ltbench_here("new", kind, "my-x", "--output", folder)
+    assert_passed(tested, f"deep.{kind}.test_my_{kind}")
+    again = ltbench_here("new", kind, f"my-{kind}", "--output", folder)
     assert again.returncode == 2
     assert "exists; choose another name" in again.stderr
 
 
-@pytest.mark.parametrize("kind", [kind for kind in METHOD_KINDS if kind != "plain"])
+@pytest.mark.parametrize("kind", TRAINED)
 def test_each_kind_of_method_keeps_the_contract_and_passes_its_test(
-    ltbench_here: CommandLine, tmp_path: Path, kind: str
+    ltbench_here: CommandLine, written: Path, tested: dict[str, dict[str, str]], kind: str
 ) -> None:
     """Its own test trains it."""
-    done = ltbench_here("new", "method", "my-x", "--kind", kind, "--output", tmp_path)
-    assert done.returncode == 0, done.stderr
-    checked = ltbench_here("check", tmp_path / "my_x.py")
+    module = f"my_{kind}".replace("-", "_")
+    file = written / "deep" / kind / f"{module}.py"
+    checked = ltbench_here("check", file)
     assert checked.returncode == 0, checked.stdout
     assert "MISSING" not in checked.stdout
-    found = load_registries([str(tmp_path / "my_x.py")]).methods.get("my-x").cls
+    found = load_registries([str(file)]).methods.get(f"my-{kind}").cls
     assert found.family == kind
-    text = "".join(path.read_text() for path in tmp_path.glob("*.py"))
+    text = "".join(path.read_text() for path in file.parent.glob("*.py"))
     assert "@" not in text.replace("@dataclass", "").replace("@pytest", "").replace(" @ ", "")
-    tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert tested.returncode == 0, tested.stdout
+    assert_passed(tested, f"deep.{kind}.test_{module}")
 
 
 def test_kinds_are_those_of_methods(ltbench_here: CommandLine, tmp_path: Path) -> None:
@@ -162,21 +221,10 @@ CHANGES = {
 
 @pytest.mark.parametrize("kind", CHANGES)
 def test_the_test_that_new_writes_outlives_the_example(
-    ltbench_here: CommandLine, tmp_path: Path, kind: str
+    tested: dict[str, dict[str, str]], kind: str
 ) -> None:
     """The author changes loss, parameters, experts or counts, which is what the file is for."""
-    assert ltbench_here("new", kind, "my-x", "--output", tmp_path).returncode == 0
-    file = tmp_path / ("my_x.toml" if kind == "protocol" else "my_x.py")
-    text = file.read_text()
-    for old, new in CHANGES[kind]:
-        assert old in text
-        text = text.replace(old, new)
-    file.write_text(text)
-    tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_my_x.py")],
-        cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert tested.returncode == 0, tested.stdout
+    assert_passed(tested, f"changed.{kind}.test_other_{kind}")
 
 
 COUNTS_CALLS = "self.n = getattr(self, 'n', 0) + 1; shifted = "

@@ -15,7 +15,6 @@ from ltbench.cli.blocks import table_blocks
 
 CommandLine = Callable[..., CompletedProcess[str]]
 PUBLISHED = Path(__file__).resolve().parents[2] / "results/published/digits-lt"
-NARROW = {"COLUMNS": "80"}
 
 
 @pytest.fixture
@@ -43,10 +42,16 @@ def words_for(results: Path) -> dict[str, list[str]]:
     }
 
 
-COMMANDS = list(words_for(Path()))
+# Each command has one of the two fates, the one that writes files has both.
+LEFT = ["help", "list", "status", "plan", "report"]
+FULL = ["run --help", "show", "diff", "report"]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_one_of_them() -> None:
+    assert {*LEFT, *FULL} == words_for(Path()).keys()
+
+
+@pytest.mark.parametrize("name", LEFT)
 def test_a_reader_that_leaves_gives_141_and_whole_files(
     name: str, results: Path, command: list[str], environment: dict[str, str]
 ) -> None:
@@ -72,7 +77,7 @@ def test_a_reader_that_leaves_gives_141_and_whole_files(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a full disk")
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", FULL)
 def test_a_full_disk_behind_stdout_is_one_line(
     name: str, results: Path, command: list[str], environment: dict[str, str]
 ) -> None:
@@ -108,11 +113,19 @@ def test_a_wide_table_is_cut_between_columns(width: int) -> None:
     assert len(table_blocks(HEADINGS, LINES, 80)) == 1
 
 
-def test_tune_fits_80_columns_and_a_pipe(ltbench: CommandLine, tmp_path: Path) -> None:
+@pytest.fixture
+def narrow(ltbench_here: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    monkeypatch.setenv("COLUMNS", "80")
+    return ltbench_here
+
+
+def test_tune_fits_80_columns_and_a_pipe(
+    narrow: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = ["tune", "logit-adjustment", "--protocol", "digits-lt", "--set", "recipe.epochs=1"]
     asked += ["--grid", "tau=0,0.125,1,2", "--seeds", "1", "--results", tmp_path / "r"]
-    environment = {**NARROW, "TERM": "xterm-256color"}
-    done = ltbench(*asked, env=environment)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    done = narrow(*asked)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert "…" not in done.stdout
@@ -125,10 +138,10 @@ def test_tune_fits_80_columns_and_a_pipe(ltbench: CommandLine, tmp_path: Path) -
     ]
 
 
-def test_the_plan_fits_80_columns(ltbench: CommandLine, tmp_path: Path) -> None:
+def test_the_plan_fits_80_columns(narrow: CommandLine, tmp_path: Path) -> None:
     rows = "sade[tau=1.25],ce+em[map=3],ce+tilt,ride[experts=2,diversity_factor=-0.125,max_margin=0.25]"
     asked = ["run", "--methods", rows, "--protocol", "digits-lt", "--dry-run"]
-    done = ltbench(*asked, "--results", tmp_path / "r", env=NARROW)
+    done = narrow(*asked, "--results", tmp_path / "r")
     assert done.returncode == 0, done.stderr
     assert "…" not in done.stdout
     table = [line for line in done.stdout.splitlines() if line[:1] in "┏┃┡│└"]
@@ -137,13 +150,13 @@ def test_the_plan_fits_80_columns(ltbench: CommandLine, tmp_path: Path) -> None:
     assert "ride[experts=2,diversity_factor=-0.125" in joined
 
 
-def test_status_fits_80_columns(ltbench: CommandLine, results: Path) -> None:
+def test_status_fits_80_columns(narrow: CommandLine, results: Path) -> None:
     failed = results / "digits-lt/sade/1-aaaaaaaaaaaa"
     failed.mkdir()
     (failed / "failed.json").write_text(
         '{"schema": 1, "status": "diverged", "error": "' + "the loss is not finite " * 8 + '"}'
     )
-    done = ltbench("status", "--results", results, env=NARROW)
+    done = narrow("status", "--results", results)
     table = done.stdout.splitlines()
     assert max(map(len, table)) <= 80
     assert "…" not in done.stdout

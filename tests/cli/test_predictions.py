@@ -13,6 +13,7 @@ import pytest
 
 import ltbench as package
 from ltbench.data.sources import open_data
+from tests.in_process import once
 
 CommandLine = Callable[..., CompletedProcess[str]]
 SETTINGS = ["--protocol", "digits-lt", "--set", "recipe.epochs=1", "--set", "test.draws=2"]
@@ -21,12 +22,13 @@ OVERRIDES = {"recipe": {"epochs": 1}, "test": {"draws": 2, "ratios": [2]}}
 
 
 @pytest.fixture(scope="module")
-def results(ltbench: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trial of ce and, from its logits, an imported model without a protocol."""
     folder = tmp_path_factory.mktemp("predictions")
     results = folder / "results"
     rows = "ce,ce+em,logit-adjustment"
-    done = ltbench("run", "--methods", rows, *SETTINGS, "--seeds", "1", "--results", results)
+    words = ["run", "--methods", rows, *SETTINGS, "--seeds", "1", "--results", results]
+    done = once(environment, folder, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     (trial,) = results.glob("digits-lt/ce/0-*")
     stored = package.load_logits(trial)

@@ -70,15 +70,15 @@ def test_a_running_trial_tells_where_it_is_and_how_far(
 
 
 def test_what_a_killed_process_left_is_not_taken_for_its_successors(
-    trial: Path, ltbench: CommandLine, tmp_path: Path
+    trial: Path, ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
     left = {"token": "of the dead", "engine": "slurm", "device": "cuda", "done": 3, "total": 4}
     (trial / RUNNING).write_text(json.dumps(left))
-    one = facts(ltbench("status", "--results", tmp_path / "results", "--json"))
+    one = facts(ltbench_here("status", "--results", tmp_path / "results", "--json"))
     assert one["state"] == "interrupted"
     assert one["running"] is None
     with claim(trial):
-        one = facts(ltbench("status", "--results", tmp_path / "results", "--json"))
+        one = facts(ltbench_here("status", "--results", tmp_path / "results", "--json"))
     assert one["state"] == "running"
     assert one["running"]["engine"] is None
     assert one["running"]["done"] is None

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.in_process import once
+
 CommandLine = Callable[..., CompletedProcess[str]]
 
 HELD = """
@@ -57,6 +59,7 @@ class Scene:
         self.env = {**environment, "GO": str(self.go), "LTBENCH_CHECKPOINT_SECONDS": "0"}
         self.command = words
         self.started: list[subprocess.Popen[bytes]] = []
+        self.cli: CommandLine | None = None
         self.patience = 600.0  # seconds: on a busy machine importing torch alone takes a minute
 
     def words(self, methods: str = "held", *more: str) -> list[str]:
@@ -72,6 +75,15 @@ class Scene:
             )  # fmt: skip
         self.started.append(process)
         return process
+
+    def here(self, *words: str) -> int:
+        """The same words in this process, trials of the local engine included: what follows on a test's
+        subject, or has it in a job."""
+        assert self.cli is not None
+        done = self.cli(*words[len(self.command) :])
+        with self.output.open("a") as file:
+            file.write(done.stdout + done.stderr)
+        return done.returncode
 
     @property
     def output(self) -> Path:
@@ -122,8 +134,17 @@ def ended(process: subprocess.Popen[bytes], scene: Scene, seconds: float = 180) 
 
 
 @pytest.fixture
-def scene(command: list[str], environment: dict[str, str], tmp_path: Path) -> Iterator[Scene]:
+def scene(
+    command: list[str],
+    environment: dict[str, str],
+    tmp_path: Path,
+    ltbench_here: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Scene]:
     made = Scene(tmp_path, command, environment)
+    made.cli = ltbench_here
+    for name, value in made.env.items():
+        monkeypatch.setenv(name, value)
     yield made
     made.go.touch()  # what still waits goes on, and ends
     for process in made.started:
@@ -136,8 +157,9 @@ def scene(command: list[str], environment: dict[str, str], tmp_path: Path) -> It
 def undisturbed(
     command: list[str], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, bytes]:
-    """Weights and logits of a local run that nothing disturbs."""
+    """Weights and logits of a local run that nothing disturbs, within the process of the tests."""
     scene = Scene(tmp_path_factory.mktemp("undisturbed"), command, environment)
     scene.go.touch()
-    assert ended(scene.start(*scene.words()), scene) == 0
+    done = once(scene.env, scene.folder, *scene.words()[len(command) :])
+    assert done.returncode == 0, done.stdout + done.stderr
     return scene.bits()
