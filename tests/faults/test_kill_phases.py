@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
 from tests.faults.test_kill_resume import (
     EVERY_EPOCH,
-    Start,
     check_clean,
     folder_of,
     outcome,
     preemptions,
-    wait_for,
 )
-from tests.faults.test_kill_resume import pytestmark as pytestmark
-from tests.faults.test_kill_resume import start as start  # a fixture
+from tests.forked import fork_ltbench
 
 CommandLine = Callable[..., CompletedProcess[str]]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forks of this process")
 EPOCHS = 4
 ASKED = ["run", "--protocol", "digits-lt", "--set", f"recipe.epochs={EPOCHS}", "--jobs", "1"]
 ASKED += ["--set", "test.draws=1", "--set", "test.ratios=2"]
@@ -48,30 +49,19 @@ class Phased(Method):
         return F.cross_entropy(seen.logits[0, :, 0], seen.targets) + 0.1 * other
 '''
 
-KILLER = '''
-import os, signal, sys
-from ltbench import Method
 
-class Killer(Method):
-    """L = sum z."""
-
-    name, title = "killer", "not used: this file is here to be imported by the worker"
-
-    def loss(self, logits, targets, *, progress, rng=None):
-        return logits.sum()
-
-if "ltbench.execute.run_trial" in sys.modules:
+def die_in(name: str, number: int) -> None:
+    """From now on this process, command and worker in one, ends in the middle of an epoch of ``name``."""
     from ltbench.train import loop
-    epoch_of = loop._Loop._epoch
-    name, number = os.environ["DIE_IN"].split(":")
 
-    def deadly(self, span, epoch, lr):
-        if (self.job.method.name, epoch) == (name, int(number)):
+    epoch_of = loop._Loop._epoch
+
+    def deadly(self: Any, span: Any, epoch: int, lr: Any) -> Any:
+        if (self.job.method.name, epoch) == (name, number):
             step, taken = self.step, []
 
-            def one_more(*arguments):
-                if len(taken) == 2:  # in the middle of an epoch
-                    os.kill(os.getppid(), signal.SIGKILL)
+            def one_more(*arguments: Any) -> Any:
+                if len(taken) == 2:
                     os.kill(os.getpid(), signal.SIGKILL)
                 taken.append(1)
                 return step(*arguments)
@@ -79,8 +69,8 @@ if "ltbench.execute.run_trial" in sys.modules:
             self.step = one_more
         return epoch_of(self, span, epoch, lr)
 
-    loop._Loop._epoch = deadly
-'''
+    loop._Loop._epoch = deadly  # type: ignore[method-assign]
+
 
 DEATHS = {
     "ce": ("ce:0", "ce:2"),
@@ -96,21 +86,20 @@ method and epoch, counted from 0, of each death of a training."""
 
 
 @pytest.fixture(scope="module")
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("plugins")
-    (folder / "phased.py").write_text(PHASED)
-    (folder / "killer.py").write_text(KILLER)
-    return folder / "phased.py", folder / "killer.py"
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plugins") / "phased.py"
+    path.write_text(PHASED)
+    return path
 
 
 @pytest.fixture(scope="module")
 def calm(
-    ltbench: CommandLine, plugins: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+    ltbench_forked: CommandLine, plugin: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Results of a run that nothing disturbs."""
     results = tmp_path_factory.mktemp("calm") / "results"
-    words = [*ASKED, "--methods", ",".join(DEATHS), "--plugin", plugins[0], "--results", results]
-    done = ltbench(*words)
+    words = [*ASKED, "--methods", ",".join(DEATHS), "--plugin", plugin, "--results", results]
+    done = ltbench_forked(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     return results
 
@@ -119,21 +108,28 @@ def calm(
 def test_f01_killed_in_each_phase(
     name: str,
     calm: Path,
-    plugins: tuple[Path, Path],
-    start: Start,
+    plugin: Path,
+    environment: dict[str, str],
     ltbench_here: CommandLine,
     tmp_path: Path,
 ) -> None:
     from ltbench.trial import store
 
     results = tmp_path / "results"
-    words = [*ASKED, "--methods", name, "--plugin", plugins[0], "--results", results]
+    words = [*ASKED, "--methods", name, "--plugin", str(plugin), "--results", str(results)]
     for death in DEATHS[name]:
         trained, _, epoch = death.partition(":")
-        run = start(*words, "--plugin", plugins[1], env={**EVERY_EPOCH, "DIE_IN": death})
-        assert run.process.wait(600) == -signal.SIGKILL, run.text()
+        run = fork_ltbench(
+            words,
+            env=environment | EVERY_EPOCH,
+            cwd=tmp_path,
+            output=tmp_path / "output",
+            workers=False,
+            before=partial(die_in, trained, int(epoch)),
+        )
+        assert run.wait(600) == -signal.SIGKILL, (tmp_path / "output").read_text()
         folder = folder_of(results, trained)
-        wait_for(lambda claimed=folder: not store.is_claimed(claimed), seconds=300)
+        assert not store.is_claimed(folder)
         assert (folder / "checkpoint.safetensors").exists() == (epoch != "0")
         assert not (folder / "trial.json").exists()
     done = ltbench_here(*words)

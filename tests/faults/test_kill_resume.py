@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import json
 import os
 import re
@@ -14,19 +15,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
+from tests.forked import Fork, fork_ltbench
+
 CommandLine = Callable[..., CompletedProcess[str]]
-pytestmark = [
-    pytest.mark.workers,
-    pytest.mark.skipif(
-        not Path("/proc/self/task").exists(), reason="finds the worker processes through /proc"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the worker processes through /proc"
+)
 
 EPOCHS = 8
 ASKED = ["run", "--protocol", "digits-lt", "--set", f"recipe.epochs={EPOCHS}", "--jobs", "1"]
@@ -37,12 +38,8 @@ EVERY_EPOCH = {"LTBENCH_CHECKPOINT_SECONDS": "0"}
 class Run:
     """``ltbench run`` in the background, and the worker processes below it."""
 
-    def __init__(self, words: list[str], env: dict[str, str], output: Path) -> None:
-        self.output = output
-        with output.open("wb") as file:
-            self.process = subprocess.Popen(
-                words, env=env, stdout=file, stderr=file, cwd=output.parent, start_new_session=True
-            )
+    def __init__(self, process: Fork | subprocess.Popen[bytes], output: Path) -> None:
+        self.process, self.output = process, output
 
     def workers(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -84,11 +81,26 @@ Start = Callable[..., Run]
 
 @pytest.fixture
 def start(command: list[str], environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """``start("run", ...)`` goes on in the background. fresh: command and worker as a user starts them, on
+    one core, else as forks of this process. More is of :func:`tests.forked.fork_ltbench`."""
+    core = {min(os.sched_getaffinity(0))}  # one thread, like the forks: two round otherwise
     started: list[Run] = []
 
-    def begin(*words: str | Path, env: dict[str, str] = EVERY_EPOCH) -> Run:
+    def begin(
+        *arguments: str | Path, env: dict[str, str] = EVERY_EPOCH, fresh: bool = False, **more: Any
+    ) -> Run:
         output = tmp_path / f"output{len(started)}"
-        started.append(Run([*command, *map(str, words)], {**environment, **env}, output))
+        words, env = [*map(str, arguments)], {**environment, **env}
+        process: Fork | subprocess.Popen[bytes]
+        if fresh:
+            with output.open("wb") as file:
+                process = subprocess.Popen(
+                    [*command, *words], env=env, stdout=file, stderr=file, cwd=tmp_path,
+                    start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, core),
+                )  # fmt: skip
+        else:
+            process = fork_ltbench(words, env=env, cwd=tmp_path, output=output, **more)
+        started.append(Run(process, output))
         return started[-1]
 
     yield begin
@@ -140,10 +152,10 @@ def check_clean(results: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def calm(ltbench: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calm(ltbench_forked: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a run that nothing disturbs."""
     results = tmp_path_factory.mktemp("calm") / "results"
-    done = ltbench(*ASKED, "--methods", "sade,ce", "--results", results)
+    done = ltbench_forked(*ASKED, "--methods", "sade+none,ce", "--results", results)
     assert done.returncode == 0
     check_clean(results)
     return results
@@ -154,8 +166,8 @@ def test_f01_sigkill_then_the_same_command(
 ) -> None:
     """F1: everything is killed; the claim of the dead is free at once."""
     results = tmp_path / "results"
-    words = [*ASKED, "--methods", "sade,ce", "--results", str(results)]
-    run = start(*words)
+    words = [*ASKED, "--methods", "sade+none,ce", "--results", str(results)]
+    run = start(*words, fresh=True)
     wait_for(lambda: checkpoints(results))
     run.kill_all()
     assert run.process.returncode == -signal.SIGKILL
@@ -180,7 +192,7 @@ def test_f04_killed_parent_then_ctrl_c_then_sigterm(
 ) -> None:
     """F4, and workers without a parent; each run continues where the last one was stopped."""
     results = tmp_path / "results"
-    words = [*ASKED, "--methods", "sade", "--results", str(results)]
+    words = [*ASKED, "--methods", "sade+none", "--results", str(results)]
 
     def newer(before: list[tuple[Path, int]]) -> Callable[[], bool]:
         return lambda: bool(checkpoints(results)) and checkpoints(results) != before
@@ -213,58 +225,50 @@ def test_f04_killed_parent_then_ctrl_c_then_sigterm(
 
 # -- death at a chosen moment ---------------------------------------------------------------------
 
-KILLER = """
-import os, signal, sys
-from ltbench import Method
 
-class Killer(Method):
-    name, title = "killer", "not used: this file is here to be imported by the worker"
-    def loss(self, logits, targets, *, progress, rng=None):
-        return logits.sum()
-
-def die():
-    os.kill(os.getppid(), signal.SIGKILL)
+def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
-if "ltbench.execute.run_trial" in sys.modules:
+
+def die_before(moment: str) -> None:
+    """From now on this process, command and worker in one, ends before it writes what begins so, and
+    within the writing of the checkpoint of the third epoch where that is ``checkpoint``."""
     from ltbench.execute import evaluate_trial, train_trial
     from ltbench.train import checkpoint
+
     save_file = checkpoint.save_file
 
-    def dying(write):
-        def write_or_die(path, value):
-            if path.name.startswith(os.environ["DIE_AT"]):
+    def dying(write: Callable[..., None]) -> Callable[..., None]:
+        def write_or_die(path: Path, value: Any) -> None:
+            if path.name.startswith(moment):
                 die()
             write(path, value)
 
         return write_or_die
 
-    def save(tensors, path, metadata):
+    def save(tensors: Any, path: Path, metadata: dict[str, str]) -> None:
         save_file(tensors, path, metadata=metadata)
-        if os.environ["DIE_AT"] == "checkpoint" and '"epochs_done": 3' in metadata["progress"]:
+        if moment == "checkpoint" and '"epochs_done": 3' in metadata["progress"]:
             os.truncate(path, 1000)
             die()
 
     train_trial.write_checked = dying(train_trial.write_checked)
     evaluate_trial.write_record = dying(evaluate_trial.write_record)
-    checkpoint.save_file = save
-"""
+    checkpoint.save_file = save  # type: ignore[assignment]
 
 
 @pytest.fixture
 def die_at(start: Start, tmp_path: Path) -> Callable[[str], Path]:
-    """Runs ce until the given moment, kills parent and worker there, and returns the results."""
+    """Runs ce until the given moment, kills command and worker there, and returns the results."""
 
     def run(moment: str) -> Path:
-        plugin, results = tmp_path / "killer.py", tmp_path / "results"
-        plugin.write_text(KILLER)
-        words = [*ASKED, "--methods", "ce", "--plugin", plugin, "--results", results]
-        begun = start(*words, env={**EVERY_EPOCH, "DIE_AT": moment})
+        results = tmp_path / "results"
+        words = [*ASKED, "--methods", "ce", "--results", results]
+        begun = start(*words, workers=False, before=partial(die_before, moment))
         assert begun.process.wait(60) == -signal.SIGKILL, begun.text()
-        claimed = folder_of(results, "ce")
         from ltbench.trial import store
 
-        wait_for(lambda: not store.is_claimed(claimed))
+        assert not store.is_claimed(folder_of(results, "ce"))
         return results
 
     return run
@@ -373,32 +377,26 @@ class Slow(Method):
 """
 
 
-NO_FLOCK = """
-import errno, fcntl, os
+def no_locks(code: str) -> None:
+    """As some network mounts have it: from now on this process, and its forks, find that file locks do not
+    work."""
 
-def flock(descriptor, operation):
-    code = getattr(errno, os.environ["FLOCK"])
-    raise OSError(code, os.strerror(code))
+    def flock(descriptor: int, operation: int) -> None:
+        number = getattr(errno, code)
+        raise OSError(number, os.strerror(number))
 
-fcntl.flock = flock
-"""
-
-
-def without_flock(folder: Path, environment: dict[str, str], code: str) -> dict[str, str]:
-    """As some network mounts have it: every process finds that file locks do not work."""
-    (folder / "sitecustomize.py").write_text(NO_FLOCK)
-    path = os.pathsep.join((str(folder), environment["PYTHONPATH"]))
-    return {**EVERY_EPOCH, "PYTHONPATH": path, "FLOCK": code}
+    fcntl.flock = flock
 
 
-def two_runs(start: Start, env: dict[str, str], tmp_path: Path, locks: bool) -> Path:
+def two_runs(start: Start, tmp_path: Path, locks: bool) -> Path:
     """Each trial is trained once; the second run waits for what the first one holds. Its folder."""
     plugin, results = tmp_path / "slow.py", tmp_path / "results"
     plugin.write_text(SLOW)
     short = (word.replace(f"epochs={EPOCHS}", "epochs=3") for word in ASKED)
     words = [*short, "--methods", "slow", "--plugin", str(plugin)]
-    env = env | {"STEP": f"{tmp_path}/", "PAUSE": "0.25"}
-    runs = [start(*words, "--results", str(results), env=env) for _ in range(2)]
+    env = {"STEP": f"{tmp_path}/", "PAUSE": "0.05"} | ({} if locks else EVERY_EPOCH)
+    before = partial(no_locks, "ENOSYS") if not locks else lambda: None
+    runs = [start(*words, "--results", results, env=env, before=before) for _ in range(2)]
     for run in runs:
         assert run.process.wait(90) == 0, run.text()
     texts = [run.text() for run in runs]
@@ -417,18 +415,17 @@ def two_runs(start: Start, env: dict[str, str], tmp_path: Path, locks: bool) -> 
 
 
 def test_f09_two_runs_on_one_folder(start: Start, tmp_path: Path) -> None:
-    two_runs(start, {}, tmp_path, locks=True)
+    two_runs(start, tmp_path, locks=True)
 
 
 def test_f10_two_runs_without_file_locks(
-    start: Start, environment: dict[str, str], ltbench: CommandLine, tmp_path: Path
+    start: Start, ltbench_forked: CommandLine, tmp_path: Path
 ) -> None:
     """Whoever comes second keeps nothing of its own: the bits are those of one run alone."""
-    env = without_flock(tmp_path, environment, "ENOSYS")
-    folder = two_runs(start, env, tmp_path, locks=False)
+    folder = two_runs(start, tmp_path, locks=False)
     alone = ["--methods", "slow", "--plugin", tmp_path / "slow.py", "--results", tmp_path / "alone"]
     short = (word.replace(f"epochs={EPOCHS}", "epochs=3") for word in ASKED)
-    done = ltbench(*short, *alone, env={"STEP": f"{tmp_path}/", "PAUSE": "0"})
+    done = ltbench_forked(*short, *alone, env={"STEP": f"{tmp_path}/", "PAUSE": "0"})
     assert done.returncode == 0, done.stderr
     assert outcome(tmp_path / "results", "slow") == outcome(tmp_path / "alone", "slow")
     assert folder.name == folder_of(tmp_path / "alone", "slow").name
@@ -437,25 +434,28 @@ def test_f10_two_runs_without_file_locks(
 @pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP"])
 def test_f10_without_file_locks_a_killed_run_holds_nothing(
     start: Start,
-    environment: dict[str, str],
-    ltbench: CommandLine,
+    ltbench_here: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     code: str,
 ) -> None:
+    monkeypatch.setattr(fcntl, "flock", fcntl.flock)  # undone at the end
+    no_locks(code)
     results = tmp_path / "results"
     plugin = tmp_path / "slow.py"
     plugin.write_text(SLOW)
-    env = without_flock(tmp_path, environment, code)
     slow = ["run", "--protocol", "digits-lt", "--set", "recipe.epochs=1", "--methods", "slow"]
     slow += ["--plugin", str(plugin), "--results", str(results)]
-    run = start(*slow, env={**env, "STEP": f"{tmp_path}/", "PAUSE": "600"})
+    run = start(*slow, env={**EVERY_EPOCH, "STEP": f"{tmp_path}/", "PAUSE": "600"})
     wait_for((tmp_path / "0.00").exists)
-    status = ltbench("status", "--results", results, env=env).stdout
+    status = ltbench_here("status", "--results", results).stdout
     assert re.search(r"slow +0 +running +0 +process \d+ on \S+, since", status)
     run.kill_all()
     assert list(results.rglob(".claim.lock"))
-    assert "1 interrupted" in ltbench("status", "--results", results, env=env).stdout
-    done = ltbench(*slow, env={**env, "STEP": f"{tmp_path}/", "PAUSE": "0"})
+    assert "1 interrupted" in ltbench_here("status", "--results", results).stdout
+    monkeypatch.setenv("STEP", f"{tmp_path}/")
+    monkeypatch.setenv("PAUSE", "0")
+    done = ltbench_here(*slow)
     assert done.returncode == 0
     assert "another process" not in done.stdout
     reason = os.strerror(getattr(errno, code))
@@ -465,7 +465,7 @@ def test_f10_without_file_locks_a_killed_run_holds_nothing(
     claim = folder_of(results, "slow") / ".claim.lock"
     claim.touch()
     os.utime(claim, (1, 1))
-    assert "1 finished" in ltbench("status", "--results", results, env=env).stdout
+    assert "1 finished" in ltbench_here("status", "--results", results).stdout
 
 
 def test_f04_ctrl_c_while_waiting_for_another(

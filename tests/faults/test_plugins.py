@@ -19,7 +19,6 @@ import pytest
 from ltbench import load_results
 
 CommandLine = Callable[..., CompletedProcess[str]]
-pytestmark = pytest.mark.workers
 
 PLUGINS = '''
 import os, pathlib
@@ -219,7 +218,7 @@ LINES = {
 
 @pytest.fixture(scope="module")
 def bad(
-    ltbench: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory
+    ltbench_forked: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, CompletedProcess[str]]:
     """One run of all bad methods, with a good one before and one behind them."""
     folder = tmp_path_factory.mktemp("bad")
@@ -227,7 +226,7 @@ def bad(
     methods = ",".join(["balanced-softmax", *BAD, "sade+none"])
     asked = ["run", "--methods", methods, *quick, "--plugin", folder / "bad.py", "--jobs", "1"]
     env = {"MENDED": str(folder / "mended"), "LTBENCH_CHECKPOINT_SECONDS": "0"}
-    return folder, ltbench(*asked, "--results", folder / "results", env=env)
+    return folder, ltbench_forked(*asked, "--results", folder / "results", env=env, workers=True)
 
 
 @pytest.fixture
@@ -329,16 +328,14 @@ def test_f16_status_and_report_tell(copied: Path, ltbench_here: CommandLine) -> 
 def test_f12_the_next_run_retries_only_what_failed(
     copied: Path,
     bad: tuple[Path, CompletedProcess[str]],
-    ltbench_here: CommandLine,
+    ltbench_forked: CommandLine,
     quick: list[str],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "mended").touch()
-    monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
     asked = ["run", "--methods", "first-step,exits,sade+none", *quick, "--jobs", "1"]
     asked += ["--plugin", bad[0] / "bad.py", "--results", copied]
-    done = ltbench_here(*asked)
+    done = ltbench_forked(*asked, env={"MENDED": str(tmp_path / "mended")}, workers=True)
     assert done.returncode == 1
     assert list(failure_lines(done)) == ["exits"]
     assert re.findall(r"^(\S+) seed 0: trained", done.stdout, re.MULTILINE) == ["first-step"]

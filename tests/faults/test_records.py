@@ -23,6 +23,7 @@ from ltbench.protocol.protocol import ViewsConfig
 from ltbench.report.build import _parquet
 from ltbench.report.page.picture import save_files
 from ltbench.report.records.read import read_records
+from ltbench.trial import tensor_file
 from ltbench.trial.class_arrays import ClassArrays, write_arrays
 from tests.unit.report.builder import Results, flat
 
@@ -31,9 +32,11 @@ METHODS = ["--methods", "ce,balanced-softmax"]
 
 
 @pytest.fixture(scope="module")
-def sound(ltbench: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sound(
+    ltbench_forked: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     results = tmp_path_factory.mktemp("sound") / "results"
-    assert ltbench("run", *METHODS, *quick, "--results", results).returncode == 0
+    assert ltbench_forked("run", *METHODS, *quick, "--results", results).returncode == 0
     return results
 
 
@@ -277,15 +280,13 @@ def test_f02_what_killed_writers_left_is_removed_once_it_is_old(tmp_path: Path) 
     assert sorted(tmp_path.iterdir()) == sorted([page, young, *others])
 
 
-@pytest.mark.workers
 def test_f07_a_full_disk_in_a_run(
-    results: Path, ltbench_here: CommandLine, quick: list[str], tmp_path: Path
+    results: Path, ltbench_here: CommandLine, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trial fails with one line, what was finished stays, nothing half lies around."""
-    plugin = tmp_path / "full.py"
-    plugin.write_text(FULL)
+    monkeypatch.setattr(tensor_file, "save_file", full_disk)
     before = {path: path.read_bytes() for path in results.rglob("*.json")}
-    asked = ["run", "--methods", "ce,sade+none", *quick, "--plugin", plugin, "--results", results]
+    asked = ["run", "--methods", "ce,sade+none", *quick, "--results", results]
     done = ltbench_here(*asked)
     assert done.returncode == 1
     lines = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
@@ -299,25 +300,9 @@ def test_f07_a_full_disk_in_a_run(
     assert not (folder / "logits.safetensors").exists()
 
 
-FULL = """
-import errno, sys
-from ltbench import Method
-
-class Full(Method):
-    name, title = "full", "not used: this file is here to be imported by the worker"
-    def loss(self, logits, targets, *, progress, rng=None):
-        return logits.sum()
-
-context = sys.modules.get("ltbench.execute.context")
-if context is not None and "pytest" not in sys.modules:  # in the worker, not for the tests after
-    from ltbench.trial import tensor_file
-
-    def save_file(tensors, path, metadata):
-        path.write_bytes(b"half of")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    tensor_file.save_file = save_file
-"""
+def full_disk(tensors: object, path: Path, metadata: object) -> None:
+    path.write_bytes(b"half of")
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 # -- F8: places that cannot be written --------------------------------------------------------------

@@ -25,6 +25,7 @@ from ltbench.execute.worker import run_message
 from ltbench.trial.claim import BusyError, claim
 from ltbench.trial.claim_file import CLAIM
 from ltbench.trial.holder import SILENCE, Holder
+from tests.forked import forked_workers
 
 OVERRIDES = {"recipe.epochs": 3, "recipe.norm_batch": 16, "test.draws": 2, "test.ratios": (2,)}
 
@@ -43,6 +44,7 @@ class Scene:
             self.pids.append(process.popen.pid)
             return process
 
+        forked_workers(monkeypatch)
         monkeypatch.setattr(ranks, "start_worker", noted)
 
     def run(
