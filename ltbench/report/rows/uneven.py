@@ -44,16 +44,20 @@ def _devices(section: Section) -> tuple[list[str], list[str]]:
 def _tables(section: Section) -> Iterator[tuple[str, _Rows]]:
     """What is averaged over seeds, by its name: each test set, and the streams of each arrival."""
     for test in section.test_sets:
-        yield (
-            test.name,
-            [(r.label, _seeds(r, test.name)) for r in section.rows if _stands(r, test.name)],
-        )
+        standing = [row for row in section.rows if _stands(row, test.name)]
+        for joined in (False, True):  # replicates of an ensemble are numbered for themselves
+            rows = [row for row in standing if _is_ensemble(row) == joined]
+            yield test.name, [(row.label, _seeds(row, test.name)) for row in rows]
     by_arrival: dict[str, list[tuple[str, Set[int]]]] = {}
     for row in stream_rows(section.streams):
         seeds = {record.seed for record in row.records}
         by_arrival.setdefault(row.arrival, []).append((row.label, seeds))
     for arrival, rows in by_arrival.items():
         yield f"streams of arrival {arrival}", rows
+
+
+def _is_ensemble(row: Row) -> bool:
+    return any(e.trial.members for e in row.evaluations)
 
 
 def _stands(row: Row, test_set: str) -> bool:
