@@ -107,11 +107,16 @@ def test_hostile_texts_add_no_element_and_no_attribute(hostile: Path, plain: Pat
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_are_read_as_they_are(name: str, hostile: Path) -> None:
-    """In the tables and in the data: what is meant as a name stays one. A control character is told."""
+    """In the tables and in the data: what is meant as a name stays one. Control characters, ends of lines
+    and marks of direction are told."""
     tree = parsed(hostile)
     (data,) = (e for e in tree.iter() if e.get("id") == "data")
     labels = [row["label"] for row in json.loads(data.text or "")["toy-lt"]["trials"]]
-    told = {"control characters": r"a\x00b\x01c\x1b[2Jd\x7f\x9b1m\ufffe\U0001ffff"}
+    told = {
+        "control characters": r"a\x00b\x01c\x1b[2Jd\x7f\x9b1m\ufffe\U0001ffff",
+        "line ends of scripts": r"a\u2028b\u2029c",
+        "right to left": r"a\u202eb\u2066c",
+    }
     text = told.get(name, HOSTILE[name])
     assert text in labels
     assert text in {e.get("data-row") for e in tree.iter("tr")}
