@@ -46,8 +46,8 @@ def _tables(section: Section) -> Iterator[tuple[str, _Rows]]:
     for test in section.test_sets:
         standing = [row for row in section.rows if _stands(row, test.name)]
         for joined in (False, True):  # replicates of an ensemble are numbered for themselves
-            rows = [row for row in standing if _is_ensemble(row) == joined]
-            yield test.name, [(row.label, _seeds(row, test.name)) for row in rows]
+            alike = [row for row in standing if _is_ensemble(row) == joined]
+            yield test.name, [(row.label, _seeds(row, test.name)) for row in alike]
     by_arrival: dict[str, list[tuple[str, Set[int]]]] = {}
     for row in stream_rows(section.streams):
         seeds = {record.seed for record in row.records}
