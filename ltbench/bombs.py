@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import IO
 
 LARGE, RATIO = 1 << 30, 100
-"""What unpacks to more bytes than ``LARGE``, and to more than ``RATIO`` times its own size, holds no logits,
-features, weights or images: those do not shrink so."""
 
 
 class Bomb(ValueError):
     """What a small archive would unpack to is more than it can be meant to hold."""
 
 
+def is_bomb(unpacked: int, stored: int) -> bool:
+    """What unpacks to more than a GiB, and to more than a hundred times its own size, in bytes, holds no
+    logits, features, weights or images: those do not shrink so."""
+    return unpacked > max(LARGE, RATIO * stored)
+
+
 def refuse_bomb(file: Path | IO[bytes], most: int | None = None) -> None:
     """Raises :class:`Bomb` where ``file`` is a ZIP archive (``.npz``, ``.pt``) that would unpack to more
-    than ``most`` bytes; None: by :data:`LARGE` and :data:`RATIO`. Passes over what is no archive.
+    than ``most`` bytes; None: by :func:`is_bomb`. Passes over what is no archive.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -29,5 +33,5 @@ def refuse_bomb(file: Path | IO[bytes], most: int | None = None) -> None:
             file.seek(0)
     unpacked = sum(member.file_size for member in members)
     stored = sum(member.compress_size for member in members)
-    if unpacked > (max(LARGE, RATIO * stored) if most is None else most):
+    if unpacked > most if most is not None else is_bomb(unpacked, stored):
         raise Bomb(f"it would unpack to {unpacked:,} bytes from {stored:,}")

@@ -207,6 +207,16 @@ def ltbench_here(
     return run
 
 
+@pytest.fixture(scope="module")
+def importable_benchmarks() -> Iterator[None]:
+    """The benchmarks stand beside the package and are not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1]))
+        yield
+    for name in [n for n in sys.modules if n == "benchmarks" or n.startswith("benchmarks.")]:
+        del sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def quick() -> list[str]:
     """A protocol that trains in a second: options of ``run`` and ``evaluate``."""

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ltbench.bombs import LARGE, RATIO
+from ltbench.bombs import is_bomb
 from ltbench.data.class_names import CLASSES_FILE, checked_names, names_in
 from ltbench.data.dataset import Images, Labels
 from ltbench.data.decode import (
@@ -243,7 +243,7 @@ def _refuse_bomb(shard: Path, file: Any) -> None:
     for i in range(metadata.num_row_groups):
         group = metadata.row_group(i)
         stored = sum(group.column(j).total_compressed_size for j in range(group.num_columns))
-        if group.total_byte_size > max(LARGE, RATIO * stored):
+        if is_bomb(group.total_byte_size, stored):
             raise DataError(
                 f"{shard}: {group.num_rows:,} rows would unpack to {group.total_byte_size:,} bytes "
                 f"from {stored:,}"

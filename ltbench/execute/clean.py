@@ -65,8 +65,9 @@ def find_leftovers(
     found: list[Leftover] = []
     notes: list[str] = []
     running = interrupted = others = 0
-    folders = [folder for folder in trial_folders(results) if _lies_in(results, folder)]
-    if outside := len(trial_folders(results)) - len(folders):
+    every = trial_folders(results)
+    folders = [folder for folder in every if _lies_in(results, folder)]
+    if outside := len(every) - len(folders):
         notes.append(f"{outside} trials stay, to which links lead out of {results}")
     code = survey_code(results, folders)
     for folder in folders:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import assert_foreseen
 from tests.forked import run_forked
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
@@ -33,9 +34,7 @@ def ltbench_forked(
             cwd=cwd,
             workers=workers,
         )
-        told = done.stdout + done.stderr
-        assert "Traceback" not in told, told
-        assert "--debug for the traceback" not in told, told
+        assert_foreseen(done.stdout + done.stderr)
         return done
 
     return run

@@ -158,8 +158,8 @@ def test_compressed_sets_that_would_fill_the_memory(
 def test_a_shard_that_would_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ltbench.data.parquet.LARGE", 1 << 16)
-    monkeypatch.setattr("ltbench.data.parquet.RATIO", 2)
+    monkeypatch.setattr(bombs, "LARGE", 1 << 16)
+    monkeypatch.setattr(bombs, "RATIO", 2)
     content = shard_of([bytes(1 << 20)], [0])
     for name in ("train-0.parquet", "test-0.parquet"):
         (tmp_path / name).write_bytes(content)

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def importable() -> Iterator[None]:
-    """The benchmarks stand beside the package and are not installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT))
-        yield
-    for name in [n for n in sys.modules if n == "benchmarks" or n.startswith("benchmarks.")]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("importable_benchmarks")
 
 
 @pytest.fixture(scope="module")
-def found(importable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(importable_benchmarks: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from benchmarks.gpu.__main__ import main
 
     path = tmp_path_factory.mktemp("gpu") / "gpu.json"

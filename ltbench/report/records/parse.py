@@ -26,6 +26,7 @@ from ltbench.report.records.schema import (
     Trial,
 )
 from ltbench.report.records.scores import canonical, parse_distribution
+from ltbench.train.speed import WORDS
 from ltbench.trial.asked_code import Code
 from ltbench.trial.endings import ENDINGS
 from ltbench.trial.ensemble_record import KEY, codes_of_member
@@ -68,16 +69,8 @@ def parse_trial(root: Node) -> Trial:
     )
 
 
-_SPEED = {
-    "cuda_graph": "graph",
-    "grouped_experts": "grouped",
-    "compile": "compile",
-    "compiled_augmentation": "augment",
-}
-
-
 def _speed(environment: Node) -> tuple[str, ...]:
-    switches = ((environment.get(key), word) for key, word in _SPEED.items())
+    switches = ((environment.get(key), word) for word, key in WORDS.items())
     return tuple(word for switch, word in switches if switch is not None and switch.boolean())
 
 

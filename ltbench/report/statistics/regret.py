@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import sub
 
 from ltbench.report.records.schema import Distribution, Draw, Evaluation
 from ltbench.report.rows.rows import Row
@@ -66,10 +65,6 @@ def common_draws(one: Distribution, other: Distribution | None) -> list[tuple[Dr
 
 def points_behind(own: Distribution, reference: Distribution | None) -> float | None:
     """Reference minus own top-1, mean over the draws that both have; None where there is none."""
-    if reference is None or own.definition != reference.definition:
-        return None
-    if own.numbers == reference.numbers:
-        return mean_of(map(sub, reference.top1s, own.top1s))
     return mean_of(best.top1 - draw.top1 for draw, best in common_draws(own, reference))
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +27,7 @@ from ltbench.trial.light import write_record
 from ltbench.trial.sparse_counts import SparseCounts
 from ltbench.trial.tensor_file import Pieces, write_pieces
 
-ROOT = Path(__file__).parents[3]
 CLASSES = 1100
-
-
-@pytest.fixture
-def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(ROOT))
-    yield
-    for name in [n for n in sys.modules if n == "benchmarks" or n.startswith("benchmarks.")]:
-        del sys.modules[name]
 
 
 def scores(size: int = 90, classes: int = CLASSES) -> tuple[torch.Tensor, torch.Tensor]:
@@ -238,7 +227,7 @@ def test_long_loops_are_told_of_and_may_be_stopped(monkeypatch: pytest.MonkeyPat
 # -- the benchmark, and what it bounds -----------------------------------------------------------
 
 
-def test_the_benchmark_runs_tiny(importable: None, tmp_path: Path) -> None:
+def test_the_benchmark_runs_tiny(importable_benchmarks: None, tmp_path: Path) -> None:
     from benchmarks.large_eval import main
 
     options = ["--classes", "30", "--strategies", "none,stability", "--folder", str(tmp_path)]
@@ -251,7 +240,7 @@ def test_the_benchmark_runs_tiny(importable: None, tmp_path: Path) -> None:
         assert "forward3" in line
 
 
-def test_tables_of_all_logits_are_not_copied(importable: None, tmp_path: Path) -> None:
+def test_tables_of_all_logits_are_not_copied(importable_benchmarks: None, tmp_path: Path) -> None:
     """NumPy's memory by tracemalloc, torch's by the counter of the system where it has one."""
     from benchmarks.large_eval import anonymous_peak, make, measure
 

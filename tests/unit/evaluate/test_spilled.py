@@ -6,7 +6,6 @@ import errno
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,6 @@ def everything_spilled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pieces, "MANY_CLASSES", 1)
     monkeypatch.setattr(pieces, "_VALUES", 7 * 3 * CLASSES)
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(ROOT))
-    yield
-    for name in [n for n in sys.modules if n == "benchmarks" or n.startswith("benchmarks.")]:
-        del sys.modules[name]
 
 
 def table(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -174,7 +165,7 @@ ROWS += ["pseudo-label", "tilt[fallback=true]"]
 
 @pytest.mark.parametrize("strategy", ROWS)
 def test_a_row_on_files_is_the_row_in_memory(
-    importable: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+    importable_benchmarks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
     """Priors, scores and all metrics: equal, not close. Both are worked on in pieces."""
     from benchmarks.large_eval import make, outputs_of

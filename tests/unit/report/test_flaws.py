@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +18,7 @@ from ltbench.task import build_task
 
 from .builder import Results, flat
 
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The benchmarks stand beside the package and are not installed."""
-    monkeypatch.syspath_prepend(str(ROOT))
-    yield
-    for name in [n for n in sys.modules if n == "benchmarks" or n.startswith("benchmarks.")]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("importable_benchmarks")
 
 
 def test_mean_squares_against_sums_written_out() -> None:
