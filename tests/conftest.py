@@ -17,6 +17,7 @@ from hypothesis import settings as properties
 from torch import Tensor
 
 import ltbench as package
+from tests.zygote import started
 
 # Networks of the tests are tiny, and results must not depend on the machine.
 torch.set_num_threads(1)
@@ -152,23 +153,25 @@ def ltbench(
     environment: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> CommandLine:
-    """``ltbench("run", ...)`` as a process in an empty folder. No input may give a traceback."""
+    """``ltbench("run", ...)`` as a process in an empty folder, a fork of the zygote where it can be. No
+    input may give a traceback."""
     nowhere = tmp_path_factory.mktemp("cwd")
 
     def run(
         *arguments: str | Path, cwd: Path = nowhere, env: Mapping[str, str] | None = None
     ) -> Completed:
-        done = subprocess.run(
-            [*command, *map(str, arguments)],
-            cwd=cwd,
-            env={**environment, **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert_foreseen(done.stdout + done.stderr)
-        return done
+        words = [*command, *map(str, arguments)]
+        with started(
+            words, cwd=cwd, env={**environment, **(env or {})}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            try:
+                out, err = process.communicate(timeout=240)
+            except BaseException:
+                process.kill()
+                raise
+        assert_foreseen(out + err)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     return run
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.list_sets import write_digits, write_gratings
+from tests.zygote import started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 NORM = "mean = [0.3, 0.3, 0.3]\nstd = [0.38, 0.38, 0.38]\n"
@@ -132,7 +133,7 @@ def test_killed_within_an_epoch_it_ends_in_the_same_bits(
     words = ["run", "--methods", "sade", "--protocol", file, "--results", results]
     words = [*map(str, words), "--data-dir", str(root)]
     often = {"LTBENCH_CHECKPOINT_SECONDS": "0"}
-    process = subprocess.Popen(
+    process = started(
         [*command, *words],
         env={**environment, **often},
         stdout=subprocess.DEVNULL,

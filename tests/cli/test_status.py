@@ -15,6 +15,7 @@ import pytest
 
 from ltbench.trial.claim import claim
 from ltbench.trial.running import RUNNING, noted
+from tests.zygote import started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 
@@ -114,7 +115,7 @@ def test_a_watch_tells_changes_and_ends_quietly(
 ) -> None:
     asked = [*command, "status", "--results", str(tmp_path / "results"), "--watch", "0.1", *words]
     env = {**environment, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
+    process = started(
         asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
         preexec_fn=_hears_ctrl_c,
     )  # fmt: skip
@@ -143,7 +144,7 @@ def test_a_watch_on_a_terminal(
     ours, theirs = pty.openpty()
     env = {**environment, "TERM": "xterm"}
     asked = [*command, "status", "--results", str(tmp_path / "results"), "--watch", "0.1"]
-    process = subprocess.Popen(
+    process = started(
         asked, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True,
         preexec_fn=_hears_ctrl_c,
     )  # fmt: skip

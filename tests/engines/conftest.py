@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.in_process import once
+from tests.zygote import Before, started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 
@@ -67,12 +68,11 @@ class Scene:
         asked += ["--seeds", "1", "--jobs", "1", "--results", str(self.results)]
         return [*asked, "--plugin", str(self.plugin), *more]
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, before: Before | None = None) -> subprocess.Popen[bytes]:
         with self.output.open("ab") as file:
-            process = subprocess.Popen(
-                words, env=self.env, stdout=file, stderr=file, cwd=self.folder,
-                start_new_session=True, preexec_fn=_on_one_processor,
-            )  # fmt: skip
+            process = started(
+                words, env=self.env, stdout=file, stderr=file, cwd=self.folder, before=before
+            )
         self.started.append(process)
         return process
 
@@ -110,12 +110,6 @@ class Scene:
     def bits(self) -> dict[str, bytes]:
         found = sorted(self.results.rglob("*.safetensors"))
         return {str(path.relative_to(self.results)): path.read_bytes() for path in found}
-
-
-def _on_one_processor() -> None:
-    """So that a local trial has the one thread of a job: bits may depend on the number of threads."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def wait_for(condition: Callable[[], Any], scene: Scene | None = None, seconds: float = 600) -> Any:

@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LEASE = 3
 """Seconds of silence after which a holder counts as gone."""
 
-_SITE = """
-import errno, os, socket, time
-host, off = os.environ["TEST_HOST"], float(os.environ["TEST_CLOCK"])
-link, now = os.readlink, time.time
-socket.gethostname = lambda: host
-os.readlink = lambda path, **more: host if str(path) == "/proc/self/ns/pid" else link(path, **more)
-time.time = lambda: now() + off
-if os.environ["TEST_LOCKS"] == "no":
-    import fcntl
-    def flock(descriptor, operation):
+
+def become_host(host: str, locks: bool, clock: float) -> None:
+    """From now on this process, and its forks, pass for those of ``host``, which others cannot look up.
+    locks: whether file locks work. clock: seconds that its clock is ahead."""
+    link, now = os.readlink, time.time
+
+    def readlink(path: Any, **more: Any) -> Any:
+        return host if str(path) == "/proc/self/ns/pid" else link(path, **more)
+
+    def flock(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-    fcntl.flock = flock
-"""
 
-
-def as_host(
-    environment: dict[str, str], folder: Path, host: str, *, locks: bool = True, clock: float = 0.0
-) -> dict[str, str]:
-    """For processes that cannot look up those of other hosts. clock: seconds that theirs is ahead."""
-    site = folder / "site"
-    site.mkdir(exist_ok=True)
-    (site / "sitecustomize.py").write_text(_SITE)
-    return {
-        **environment,
-        "PYTHONPATH": f"{site}{os.pathsep}{environment['PYTHONPATH']}",
-        "TEST_HOST": host,
-        "TEST_CLOCK": str(clock),
-        "TEST_LOCKS": "yes" if locks else "no",
-        "LTBENCH_CLAIM_SECONDS": str(LEASE),
-    }
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("ltbench.") and hasattr(module, "SILENCE"):
+            module.SILENCE = LEASE
+        if name.startswith("ltbench.") and hasattr(module, "HEARTBEAT"):
+            module.HEARTBEAT = LEASE / 6
+    socket.gethostname = lambda: host
+    os.readlink = readlink
+    time.time = lambda: now() + clock
+    if not locks:
+        fcntl.flock = flock
 
 
 @dataclass

@@ -9,12 +9,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.engines.hosts import Network, become_host, network_folder, why_no_network
+
 from .conftest import Scene, ended, wait_for
-from .hosts import Network, as_host, network_folder, why_no_network
 
 
 class Hosts:
@@ -28,12 +30,11 @@ class Hosts:
         self, which: int, *words: str, methods: str = "held", clock: float = 0.0
     ) -> subprocess.Popen[bytes]:
         scene = self.scene
-        env, name = scene.env, f"host{which}"
-        scene.env = as_host(env, scene.folder, name, locks=self.locks, clock=clock)
         scene.results = self.results[which]
-        started = scene.start(*scene.words(methods, *words))
-        scene.env, scene.results = env, self.results[0]
-        return started
+        before = partial(become_host, f"host{which}", self.locks, clock)
+        begun = scene.start(*scene.words(methods, *words), before=before)
+        scene.results = self.results[0]
+        return begun
 
     def told_to_wait(self) -> bool:
         return "another process holds this trial, waiting for it (process " in self.scene.text()

@@ -19,10 +19,11 @@ from tests.faults.test_kill_resume import (
     outcome,
     preemptions,
 )
-from tests.forked import fork_ltbench
+from tests.in_process import without_workers
+from tests.zygote import available, started
 
 CommandLine = Callable[..., CompletedProcess[str]]
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forks of this process")
+pytestmark = pytest.mark.skipif(not available(), reason="kills forks that one thread makes")
 EPOCHS = 4
 ASKED = ["run", "--protocol", "digits-lt", "--set", f"recipe.epochs={EPOCHS}", "--jobs", "1"]
 ASKED += ["--set", "test.draws=1", "--set", "test.ratios=2"]
@@ -54,6 +55,7 @@ def die_in(name: str, number: int) -> None:
     """From now on this process, command and worker in one, ends in the middle of an epoch of ``name``."""
     from ltbench.train import loop
 
+    without_workers(pytest.MonkeyPatch())
     epoch_of = loop._Loop._epoch
 
     def deadly(self: Any, span: Any, epoch: int, lr: Any) -> Any:
@@ -93,13 +95,11 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def calm(
-    ltbench_forked: CommandLine, plugin: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def calm(ltbench: CommandLine, plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a run that nothing disturbs."""
     results = tmp_path_factory.mktemp("calm") / "results"
     words = [*ASKED, "--methods", ",".join(DEATHS), "--plugin", plugin, "--results", results]
-    done = ltbench_forked(*words)
+    done = ltbench(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     return results
 
@@ -109,6 +109,7 @@ def test_f01_killed_in_each_phase(
     name: str,
     calm: Path,
     plugin: Path,
+    command: list[str],
     environment: dict[str, str],
     ltbench_here: CommandLine,
     tmp_path: Path,
@@ -119,14 +120,11 @@ def test_f01_killed_in_each_phase(
     words = [*ASKED, "--methods", name, "--plugin", str(plugin), "--results", str(results)]
     for death in DEATHS[name]:
         trained, _, epoch = death.partition(":")
-        run = fork_ltbench(
-            words,
-            env=environment | EVERY_EPOCH,
-            cwd=tmp_path,
-            output=tmp_path / "output",
-            workers=False,
-            before=partial(die_in, trained, int(epoch)),
-        )
+        with (tmp_path / "output").open("wb") as file:
+            run = started(
+                [*command, *words], env=environment | EVERY_EPOCH, cwd=tmp_path, stdout=file,
+                stderr=file, before=partial(die_in, trained, int(epoch)),
+            )  # fmt: skip
         assert run.wait(600) == -signal.SIGKILL, (tmp_path / "output").read_text()
         folder = folder_of(results, trained)
         assert not store.is_claimed(folder)

@@ -22,11 +22,12 @@ from typing import Any
 
 import pytest
 
-from tests.forked import Fork, fork_ltbench
+from tests.in_process import without_workers
+from tests.zygote import available, started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/task").exists(), reason="finds the worker processes through /proc"
+    not available(), reason="kills forks that one thread makes, and finds them through /proc"
 )
 
 EPOCHS = 8
@@ -38,7 +39,7 @@ EVERY_EPOCH = {"LTBENCH_CHECKPOINT_SECONDS": "0"}
 class Run:
     """``ltbench run`` in the background, and the worker processes below it."""
 
-    def __init__(self, process: Fork | subprocess.Popen[bytes], output: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self.process, self.output = process, output
 
     def workers(self) -> list[int]:
@@ -81,30 +82,27 @@ Start = Callable[..., Run]
 
 @pytest.fixture
 def start(command: list[str], environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """``start("run", ...)`` goes on in the background. fresh: command and worker as a user starts them, on
-    one core, else as forks of this process. More is of :func:`tests.forked.fork_ltbench`."""
-    core = {min(os.sched_getaffinity(0))}  # one thread, like the forks: two round otherwise
-    started: list[Run] = []
+    """``start("run", ...)`` goes on in the background. More is of :func:`tests.zygote.started`."""
+    runs: list[Run] = []
 
-    def begin(
-        *arguments: str | Path, env: dict[str, str] = EVERY_EPOCH, fresh: bool = False, **more: Any
-    ) -> Run:
-        output = tmp_path / f"output{len(started)}"
-        words, env = [*map(str, arguments)], {**environment, **env}
-        process: Fork | subprocess.Popen[bytes]
-        if fresh:
-            with output.open("wb") as file:
-                process = subprocess.Popen(
-                    [*command, *words], env=env, stdout=file, stderr=file, cwd=tmp_path,
-                    start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, core),
-                )  # fmt: skip
-        else:
-            process = fork_ltbench(words, env=env, cwd=tmp_path, output=output, **more)
-        started.append(Run(process, output))
-        return started[-1]
+    def begin(*arguments: str | Path, env: dict[str, str] = EVERY_EPOCH, **more: Any) -> Run:
+        output = tmp_path / f"output{len(runs)}"
+        words, env = [*command, *map(str, arguments)], {**environment, **env}
+        with output.open("wb") as file:
+            process = started(
+                words,
+                env=env,
+                cwd=tmp_path,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                **more,
+            )
+        runs.append(Run(process, output))
+        return runs[-1]
 
     yield begin
-    for run in started:
+    for run in runs:
         if run.process.poll() is None:
             run.kill_all()
 
@@ -152,10 +150,10 @@ def check_clean(results: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def calm(ltbench_forked: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calm(ltbench: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a run that nothing disturbs."""
     results = tmp_path_factory.mktemp("calm") / "results"
-    done = ltbench_forked(*ASKED, "--methods", "sade+none,ce", "--results", results)
+    done = ltbench(*ASKED, "--methods", "sade+none,ce", "--results", results)
     assert done.returncode == 0
     check_clean(results)
     return results
@@ -236,6 +234,7 @@ def die_before(moment: str) -> None:
     from ltbench.execute import evaluate_trial, train_trial
     from ltbench.train import checkpoint
 
+    without_workers(pytest.MonkeyPatch())
     save_file = checkpoint.save_file
 
     def dying(write: Callable[..., None]) -> Callable[..., None]:
@@ -264,7 +263,7 @@ def die_at(start: Start, tmp_path: Path) -> Callable[[str], Path]:
     def run(moment: str) -> Path:
         results = tmp_path / "results"
         words = [*ASKED, "--methods", "ce", "--results", results]
-        begun = start(*words, workers=False, before=partial(die_before, moment))
+        begun = start(*words, before=partial(die_before, moment))
         assert begun.process.wait(60) == -signal.SIGKILL, begun.text()
         from ltbench.trial import store
 
@@ -395,7 +394,7 @@ def two_runs(start: Start, tmp_path: Path, locks: bool) -> Path:
     short = (word.replace(f"epochs={EPOCHS}", "epochs=3") for word in ASKED)
     words = [*short, "--methods", "slow", "--plugin", str(plugin)]
     env = {"STEP": f"{tmp_path}/", "PAUSE": "0.05"} | ({} if locks else EVERY_EPOCH)
-    before = partial(no_locks, "ENOSYS") if not locks else lambda: None
+    before = None if locks else partial(no_locks, "ENOSYS")
     runs = [start(*words, "--results", results, env=env, before=before) for _ in range(2)]
     for run in runs:
         assert run.process.wait(90) == 0, run.text()
@@ -419,13 +418,13 @@ def test_f09_two_runs_on_one_folder(start: Start, tmp_path: Path) -> None:
 
 
 def test_f10_two_runs_without_file_locks(
-    start: Start, ltbench_forked: CommandLine, tmp_path: Path
+    start: Start, ltbench: CommandLine, tmp_path: Path
 ) -> None:
     """Whoever comes second keeps nothing of its own: the bits are those of one run alone."""
     folder = two_runs(start, tmp_path, locks=False)
     alone = ["--methods", "slow", "--plugin", tmp_path / "slow.py", "--results", tmp_path / "alone"]
     short = (word.replace(f"epochs={EPOCHS}", "epochs=3") for word in ASKED)
-    done = ltbench_forked(*short, *alone, env={"STEP": f"{tmp_path}/", "PAUSE": "0"})
+    done = ltbench(*short, *alone, env={"STEP": f"{tmp_path}/", "PAUSE": "0"})
     assert done.returncode == 0, done.stderr
     assert outcome(tmp_path / "results", "slow") == outcome(tmp_path / "alone", "slow")
     assert folder.name == folder_of(tmp_path / "alone", "slow").name

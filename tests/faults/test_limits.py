@@ -34,6 +34,7 @@ from ltbench.execute.request import Request
 from ltbench.execute.run import execute, message_of
 from ltbench.execute.silence import Silence
 from ltbench.progress import duration
+from tests.zygote import started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 pytestmark = pytest.mark.workers
@@ -46,6 +47,7 @@ import os, pathlib, subprocess, sys, threading, time
 import torch
 from torch.nn import functional as F
 from ltbench import Method, Strategy
+from tests.zygote import started
 
 PLACE = pathlib.Path(os.environ["PLACE"])
 
@@ -478,7 +480,7 @@ def test_f13_a_killed_run_leaves_no_process(
 ) -> None:
     """Nobody can react to SIGKILL: the worker ends with its parent, and all it started with it."""
     words = [*command, "run", "--methods", "hangs", *quick, "--plugin", str(place / "greedy.py")]
-    run = subprocess.Popen(
+    run = started(
         [*words, "--results", str(tmp_path / "results")],
         env={**environment, "PLACE": str(tmp_path)},
         stdout=subprocess.DEVNULL,

@@ -218,7 +218,7 @@ LINES = {
 
 @pytest.fixture(scope="module")
 def bad(
-    ltbench_forked: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory
+    ltbench: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, CompletedProcess[str]]:
     """One run of all bad methods, with a good one before and one behind them."""
     folder = tmp_path_factory.mktemp("bad")
@@ -226,7 +226,7 @@ def bad(
     methods = ",".join(["balanced-softmax", *BAD, "sade+none"])
     asked = ["run", "--methods", methods, *quick, "--plugin", folder / "bad.py", "--jobs", "1"]
     env = {"MENDED": str(folder / "mended"), "LTBENCH_CHECKPOINT_SECONDS": "0"}
-    return folder, ltbench_forked(*asked, "--results", folder / "results", env=env, workers=True)
+    return folder, ltbench(*asked, "--results", folder / "results", env=env)
 
 
 @pytest.fixture
@@ -328,14 +328,14 @@ def test_f16_status_and_report_tell(copied: Path, ltbench_here: CommandLine) -> 
 def test_f12_the_next_run_retries_only_what_failed(
     copied: Path,
     bad: tuple[Path, CompletedProcess[str]],
-    ltbench_forked: CommandLine,
+    ltbench: CommandLine,
     quick: list[str],
     tmp_path: Path,
 ) -> None:
     (tmp_path / "mended").touch()
     asked = ["run", "--methods", "first-step,exits,sade+none", *quick, "--jobs", "1"]
     asked += ["--plugin", bad[0] / "bad.py", "--results", copied]
-    done = ltbench_forked(*asked, env={"MENDED": str(tmp_path / "mended")}, workers=True)
+    done = ltbench(*asked, env={"MENDED": str(tmp_path / "mended")})
     assert done.returncode == 1
     assert list(failure_lines(done)) == ["exits"]
     assert re.findall(r"^(\S+) seed 0: trained", done.stdout, re.MULTILINE) == ["first-step"]

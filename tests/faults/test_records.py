@@ -32,11 +32,9 @@ METHODS = ["--methods", "ce,balanced-softmax"]
 
 
 @pytest.fixture(scope="module")
-def sound(
-    ltbench_forked: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def sound(ltbench: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("sound") / "results"
-    assert ltbench_forked("run", *METHODS, *quick, "--results", results).returncode == 0
+    assert ltbench("run", *METHODS, *quick, "--results", results).returncode == 0
     return results
 
 

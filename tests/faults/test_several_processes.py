@@ -25,7 +25,7 @@ from ltbench.execute.worker import run_message
 from ltbench.trial.claim import BusyError, claim
 from ltbench.trial.claim_file import CLAIM
 from ltbench.trial.holder import SILENCE, Holder
-from tests.forked import forked_workers
+from tests.zygote import forked_workers
 
 OVERRIDES = {"recipe.epochs": 3, "recipe.norm_batch": 16, "test.draws": 2, "test.ratios": (2,)}
 

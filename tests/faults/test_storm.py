@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.zygote import started
 
 KILLS = 12
 
@@ -14,8 +17,12 @@ pytestmark = pytest.mark.usefixtures("importable_benchmarks")
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes through /proc")
-def test_f01_twelve_kills_at_random_moments(tmp_path: Path) -> None:
+def test_f01_twelve_kills_at_random_moments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from benchmarks.storm import storm
+
+    monkeypatch.setattr(subprocess, "Popen", started)
 
     found = storm(tmp_path / "storm", KILLS)
     assert found["kills"] == sum(found["planned"].values()) == KILLS

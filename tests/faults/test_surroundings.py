@@ -43,9 +43,9 @@ def has_locale(name: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def calm(ltbench_forked: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calm(ltbench: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("calm") / "results"
-    done = ltbench_forked(*ASKED, "--results", results)
+    done = ltbench(*ASKED, "--results", results)
     assert done.returncode == 0, done.stderr
     return results
 
