@@ -13,12 +13,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ltbench.errors import InputError, describe, nearest
+from ltbench.installed import entry_points
 from ltbench.names import check_name, check_source_name
 from ltbench.plugins.code_digest import read_code
 from ltbench.plugins.file import import_plugin

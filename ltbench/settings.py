@@ -7,6 +7,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ltbench.errors import InputError, nearest
@@ -114,7 +115,7 @@ def read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     ``where`` names the place for messages. Raises :class:`InputError` for an unknown key (with the
     nearest right one), a missing key, a wrong type or a value out of range.
     """
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     resolved: dict[str, Any] = {}
     for key, value in values.items():
@@ -138,6 +139,11 @@ def read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
         return kind(**resolved)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+@lru_cache(maxsize=256)  # it evaluates the text of every annotation
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def convert(value: Any, kind: Any, where: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +42,7 @@ from ltbench.contract.steps import (
     mix_gives_images,
 )
 from ltbench.contract.unmet import Property, Unmet, require
-from ltbench.method import Architecture, Phase
+from ltbench.method import Architecture, Method, Phase
 
 
 def training_identity_can_be_trained(case: MethodCase) -> None:
@@ -101,20 +103,22 @@ def class_names_do_not_matter(case: MethodCase) -> None:
     if case.plugin.cls.uses_class_order or len(set(case.counts)) < len(case.counts):
         return
     classes = len(case.counts)
+    method, example = case.build(), case.example(batch=12)
+    losses = [expected_loss(method, *example, progress) for progress in PROGRESS]
     for new in (torch.randperm(classes, generator=seeded()), torch.arange(classes).flip(0)):
-        _same_under_new_names(case, new)
+        _same_under_new_names(case, method, losses, new)
 
 
-def _same_under_new_names(case: MethodCase, new: Tensor) -> None:
-    """Class c is called new[c]."""
+def _same_under_new_names(
+    case: MethodCase, method: Method[Any], losses: Sequence[tuple[float, float]], new: Tensor
+) -> None:
+    """Class c is called new[c]; ``losses`` are those of ``method`` at each of ``PROGRESS``."""
     logits, targets = case.example(batch=12)
     old = torch.argsort(new)
     renamed = case.build([case.counts[c] for c in old.tolist()])
-    method = case.build()
     rename_extra(method, renamed, old)
     way_out = "; set uses_class_order = True where the numbers of classes have a meaning"
-    for progress in PROGRESS:
-        one = expected_loss(method, logits, targets, progress)
+    for progress, one in zip(PROGRESS, losses, strict=True):
         other = expected_loss(renamed, logits[..., old], new[targets], progress)
         require(
             not losses_differ(one, other),

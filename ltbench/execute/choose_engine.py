@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +13,7 @@ from ltbench.errors import InputError
 from ltbench.execute.engine import EngineSettings
 from ltbench.execute.entry import load_entry
 from ltbench.execute.user_config import config_path, engine_defaults
+from ltbench.installed import entry_points
 from ltbench.settings import read
 
 GROUP = "ltbench.engines"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from ltbench.errors import InputError, describe
 from ltbench.execute.engine import FINAL, Event
 from ltbench.execute.entry import load_entry
 from ltbench.execute.tracker import Kinds, Tracker, TrackerKind
+from ltbench.installed import entry_points
 
 if TYPE_CHECKING:
     from ltbench.execute.plan import PlannedTrial

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from ltbench.errors import InputError, describe, nearest
+from ltbench.installed import entry_points
 from ltbench.registry import Broken, ClashError, entry_origin
 
 

@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 ORDER = (
     "version errors protocols maps progress",
     "pieces sgd",
-    "names settings files bombs",
+    "names settings files bombs installed",
     "fields hyper",
     "request seen",
     "method",

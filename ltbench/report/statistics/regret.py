@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import sub
 
 from ltbench.report.records.schema import Distribution, Draw, Evaluation
 from ltbench.report.rows.rows import Row
@@ -57,14 +58,21 @@ def common_draws(one: Distribution, other: Distribution | None) -> list[tuple[Dr
     """Pairs of equal number: none where the two are not the same test set."""
     if other is None or one.definition != other.definition:
         return []
-    if one.numbers == other.numbers:  # as a rule
+    if one.numbers == other.numbers:
         return list(zip(one.draws, other.draws, strict=True))
     known = {draw.number: draw for draw in other.draws}
     return [(draw, known[draw.number]) for draw in one.draws if draw.number in known]
 
 
+def same_draws(one: Distribution, other: Distribution | None) -> bool:
+    """Whether both are the same draws of the same test set, as a rule."""
+    return other is not None and one.definition == other.definition and one.numbers == other.numbers
+
+
 def points_behind(own: Distribution, reference: Distribution | None) -> float | None:
     """Reference minus own top-1, mean over the draws that both have; None where there is none."""
+    if reference is not None and same_draws(own, reference):
+        return mean_of([*map(sub, reference.top1s, own.top1s)])
     return mean_of(best.top1 - draw.top1 for draw, best in common_draws(own, reference))
 
 

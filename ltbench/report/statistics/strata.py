@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,27 @@ def image_classes(
     counts = distribution.counts
     if counts is None or sum(counts) != len(bits):
         return None
-    stacked: Classes = np.repeat(np.arange(len(counts)), counts)
+    stacked = stacked_classes(tuple(counts))
     if distribution.drawn:
         return stacked
     own = unpacked_classes(distribution.labels, len(bits)) if distribution.labels else None
     tried = (classes for classes in (own, told, stacked) if classes is not None)
     return next((c for c in tried if _agrees(distribution, bits, c)), None)
+
+
+@lru_cache(maxsize=64)  # records of one distribution have the same counts
+def stacked_classes(counts: tuple[int, ...]) -> Classes:
+    """Class by class, as drawn sets lie; not to be written into."""
+    found: Classes = np.repeat(np.arange(len(counts)), counts)
+    found.flags.writeable = False
+    return found
+
+
+@lru_cache(maxsize=8)  # all seeds have the same images
+def _by_class(classes: bytes) -> tuple[NDArray[np.intp], tuple[int, ...]]:
+    """The order that puts images class by class, and the number of each class."""
+    found = np.frombuffer(classes, dtype=np.int64)
+    return np.argsort(found, kind="stable"), tuple(np.bincount(found).tolist())
 
 
 def _agrees(distribution: Distribution, bits: Bits, classes: Classes) -> bool:
@@ -124,8 +140,8 @@ def _stacked(
         bits
     ):  # an order that may be the stacked one in one record is the same in all
         return np.stack(bits), (len(bits[0]),)
-    sizes = {tuple(np.bincount(own).tolist()) for own in known}
-    if len(sizes) != 1:
+    orders = [_by_class(own.astype(np.int64, copy=False).tobytes()) for own in known]
+    if len({sizes for _, sizes in orders}) != 1:
         return None
-    by_class = [b[np.argsort(c, kind="stable")] for b, c in zip(bits, known, strict=True)]
-    return np.stack(by_class), tuple(n for n in sizes.pop() if n)
+    by_class = [own[order] for own, (order, _) in zip(bits, orders, strict=True)]
+    return np.stack(by_class), tuple(n for n in orders[0][1] if n)
