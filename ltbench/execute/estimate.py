@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,12 @@ def estimate_trial(
         rest += _STRATEGY_SECONDS * min(1.0, test_size / 10_000)
         if not frozen:  # views of features are stored
             rest += 2 * protocol.views.pairs * test_size * _VIEW_SECONDS
+    if rates is not None:
+        experts = architecture.experts
+        measured = [rates.of_row(trial, row, experts, settings, test_size) for row in rows]
+        known_rows = [seconds for seconds in measured if seconds is not None]
+        if len(known_rows) == len(rows):  # with all that they waited for
+            rest = math.fsum(known_rows)
     h200 = None
     if (protocol.model.backbone, trial.recipe.batch_size) == ("resnet32", 128):
         h200 = (state != "finished") * steps * gpu_step(architecture.experts, graph=True)
@@ -175,7 +182,7 @@ def estimate_trial(
 
 
 def told_basis(estimates: Sequence[Estimate]) -> str:
-    """What the times of trainings to come stand on, in words; that of evaluations is rough anyway."""
+    """What the times of trainings to come stand on, in words; that of evaluations is not told."""
     counts = Counter(estimate.basis for estimate in estimates if estimate.basis)
     if counts.keys() <= {ROUGH}:
         return _BASES[ROUGH]

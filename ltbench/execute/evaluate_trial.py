@@ -21,6 +21,7 @@ from ltbench.evaluate.stored import (
 )
 from ltbench.execute.class_arrays import can_add_arrays, class_counts
 from ltbench.execute.context import TrialContext, now
+from ltbench.execute.measured_rates import add_row_seconds, row_conditions
 from ltbench.execute.out_of_memory import let_go
 from ltbench.execute.output_files import OutputFiles
 from ltbench.execute.row_failure import RowFailure
@@ -86,11 +87,14 @@ def _evaluate_row(
 
     path = _path(context, row)
     known, by_class = known_distributions(path), class_counts(path, outputs)
+    anew = not known
     with reported(context.report):
         distributions = evaluate_row(outputs, row, known, step, by_class)
     write_arrays(arrays_path(path), by_class.result())
     if not is_complete(path, sets_for(row, context.task.test_sets), context.task.left_out):
         _write_record(context, row, outputs, record, distributions, began)
+        if anew:  # of one piece
+            _remember_seconds(context, row, outputs, time.monotonic() - began)
     draws = distributions["uniform"]["draws"].values()
     uniform = math.fsum(draw["top1"] for draw in draws) / len(draws)
     context.emit({"event": "row", "label": row.label, "uniform": uniform})
@@ -114,6 +118,15 @@ def _write_record(
         "distributions": distributions,
     }
     write_record(_path(context, row), evaluation)
+
+
+def _remember_seconds(
+    context: TrialContext, row: ResolvedRow, outputs: TrialOutputs, seconds: float
+) -> None:
+    """For estimates of later plans."""
+    n, experts, _ = outputs.logits.shape
+    settings, device = context.job.settings, context.device
+    add_row_seconds(row_conditions(context.trial, row, experts, settings, device, n), seconds)
 
 
 def row_facts(

@@ -1,19 +1,21 @@
-"""How fast trainings were on this machine: what the next plan's estimate stands on.
+"""How fast trainings and evaluations were on this machine: what the next plan's estimate stands on.
 
-``measured.json`` in the cache folder has images a second of the last few trainings of each kind, a kind
-being what decides them (:func:`conditions`). Nothing but estimates depends on it: a file that is damaged, of
-another program or of another version counts as empty and is written anew, one that cannot be written is left
-out. Several processes may write at once: each reads, adds and renames a whole file into place, so that of two
-at the same moment the last one wins, the other's figure is lost, and no file is ever half of each.
+``measured.json`` in the cache folder has, of the last few of each kind, images a second of trainings and
+seconds of evaluations, a kind being what decides them (:func:`conditions`, :func:`row_conditions`). Nothing
+but estimates depends on it: a file that is damaged, of another program or of another version counts as empty
+and is written anew, one that cannot be written is left out. Several processes may write at once: each reads,
+adds and renames a whole file into place, so that of two at the same moment the last one wins, the other's
+figure is lost, and no file is ever half of each.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,6 +27,8 @@ from ltbench.errors import LtbenchError
 from ltbench.execute.job import Settings
 from ltbench.files import read_json, sweep_abandoned, write_text
 from ltbench.protocol.protocol import FEATURES
+from ltbench.resolve.rows import ResolvedRow
+from ltbench.settings import identity_of
 from ltbench.train.division import divide
 from ltbench.train.speed import WORDS, resolve_speed
 from ltbench.trial.environment import device_name, processor_name
@@ -37,6 +41,9 @@ _KINDS = 500
 """Those measured last; about 300 bytes each."""
 _MOST_BYTES = 1_000_000
 """Of a file of ours; a larger one is not read."""
+_TRAININGS, _ROWS = "trainings", "evaluations"
+_VALUES = {_TRAININGS: "images_per_second", _ROWS: "seconds"}
+"""The lists of the file, and what an entry of each has beside its conditions."""
 
 Conditions = Mapping[str, str | int]
 
@@ -84,40 +91,84 @@ def conditions(
     }
 
 
+def row_conditions(
+    trial: Trial, row: ResolvedRow, experts: int, settings: Settings, device: torch.device, n: int
+) -> dict[str, str | int]:
+    """What the seconds of evaluating ``row`` on all test sets of ``n`` images depend on.
+
+    Also on the network, for it runs in some rows, and which views are rendered before is not known.
+    """
+    protocol = trial.protocol
+    tests = json.dumps([identity_of(protocol.test), identity_of(protocol.views)], sort_keys=True)
+    return {
+        "device": device_name(device) if device.type == "cuda" else processor_name(),
+        "backbone": protocol.model.backbone,
+        "row": row.label,
+        "experts": experts,
+        "classes": protocol.data.used_classes,
+        "image_size": protocol.data.image_size,
+        "images": n,
+        "tests": hashlib.sha256(tests.encode()).hexdigest()[:12],
+        "threads": settings.threads,
+    }
+
+
 @dataclass(frozen=True)
 class MeasuredRates:
-    """Median images a second by conditions, on ``device``, as a plan asks for them."""
+    """Median images a second of trainings by conditions, on ``device``, as a plan asks for them; rows: median
+    seconds of evaluations."""
 
     device: torch.device
     medians: Mapping[str, float]
+    rows: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, trial: Trial, experts: int, settings: Settings, *, streamed: bool) -> float | None:
         asked = conditions(trial, experts, settings, self.device, streamed=streamed)
         return self.medians.get(_key(asked))
 
+    def of_row(
+        self, trial: Trial, row: ResolvedRow, experts: int, settings: Settings, n: int
+    ) -> float | None:
+        return self.rows.get(_key(row_conditions(trial, row, experts, settings, self.device, n)))
+
 
 def read_rates(device: torch.device) -> MeasuredRates:
-    return MeasuredRates(device, {key: median(rates) for key, (_, rates) in _read().items()})
+    trainings, rows = (
+        {key: median(values) for key, (_, values) in kept.items()} for kept in _read().values()
+    )
+    return MeasuredRates(device, trainings, rows)
 
 
 def add_rate(asked: Conditions, images_per_second: float) -> None:
     """Adds one training; nothing happens where the figure is none, or the cache cannot be written."""
-    if not _is_rate(images_per_second):
+    _add(_TRAININGS, asked, images_per_second)
+
+
+def add_row_seconds(asked: Conditions, seconds: float) -> None:
+    """The same for the evaluation of a row."""
+    _add(_ROWS, asked, seconds)
+
+
+def _add(name: str, asked: Conditions, value: float) -> None:
+    if not _is_rate(value):
         return
     # RuntimeError: there may be no home folder. No training fails for want of a note of its speed.
     with suppress(OSError, LtbenchError, RuntimeError, ValueError):
         path, known = measured_path(), _read()
-        _, rates = known.pop(_key(asked), (asked, []))
-        known[_key(asked)] = (asked, [*rates, float(images_per_second)][-_KEPT:])
-        kept = list(known.values())[-_KINDS:]
-        lines = ",\n".join(
-            json.dumps({"conditions": kind, "images_per_second": rates}, ensure_ascii=False)
-            for kind, rates in kept
-        )
+        _, values = known[name].pop(_key(asked), (asked, []))
+        known[name][_key(asked)] = (asked, [*values, float(value)][-_KEPT:])
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_abandoned([path])
-        text = f'{{"format": {_FORMAT}, "trainings": [\n{lines}\n]}}\n'
+        lists = ",\n".join(f'"{of}": [\n{_lines(of, known[of])}\n]' for of in known)
+        text = f'{{"format": {_FORMAT}, {lists}}}\n'
         write_text(path, text, durable=False)  # after a crash of the machine it may start anew
+
+
+def _lines(name: str, known: Mapping[str, tuple[Conditions, list[float]]]) -> str:
+    return ",\n".join(
+        json.dumps({"conditions": kind, _VALUES[name]: values}, ensure_ascii=False)
+        for kind, values in list(known.values())[-_KINDS:]
+    )
 
 
 def is_of_one_piece(record: Mapping[str, Any]) -> bool:
@@ -125,30 +176,37 @@ def is_of_one_piece(record: Mapping[str, Any]) -> bool:
     return not record["resumed_elsewhere"] and not record["preemptions"]
 
 
-def _read() -> dict[str, tuple[Conditions, list[float]]]:
-    """By :func:`_key`, those measured last at the end; what is no entry of this format is left out."""
+def _read() -> dict[str, dict[str, tuple[Conditions, list[float]]]]:
+    """Of each list by :func:`_key`, those measured last at the end; what is no entry of this format is left
+    out."""
+    none: dict[str, dict[str, tuple[Conditions, list[float]]]] = {name: {} for name in _VALUES}
     try:
         path = measured_path()
         if path.stat().st_size > _MOST_BYTES:
-            return {}
+            return none
         found = read_json(path)
         if found["format"] != _FORMAT:
-            return {}
-        entries = [entry for entry in found["trainings"] if _is_entry(entry)]
+            return none
+        lists = {name: [*found.get(name, [])] for name in _VALUES}
     except (OSError, LtbenchError, RuntimeError, KeyError, TypeError):
-        return {}
+        return none
+    return {name: _entries(name, lists[name]) for name in _VALUES}
+
+
+def _entries(name: str, found: list[Any]) -> dict[str, tuple[Conditions, list[float]]]:
+    entries = [entry for entry in found if _is_entry(entry, _VALUES[name])][-_KINDS:]
     return {
-        _key(entry["conditions"]): (entry["conditions"], entry["images_per_second"][-_KEPT:])
-        for entry in entries[-_KINDS:]
+        _key(entry["conditions"]): (entry["conditions"], entry[_VALUES[name]][-_KEPT:])
+        for entry in entries
     }
 
 
-def _is_entry(entry: Any) -> bool:
+def _is_entry(entry: Any, value: str) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("conditions"), dict):
         return False
-    rates = entry.get("images_per_second")
-    plain = all(isinstance(value, str | int) for value in entry["conditions"].values())
-    return plain and isinstance(rates, list) and bool(rates) and all(map(_is_rate, rates))
+    values = entry.get(value)
+    plain = all(isinstance(each, str | int) for each in entry["conditions"].values())
+    return plain and isinstance(values, list) and bool(values) and all(map(_is_rate, values))
 
 
 def _is_rate(value: Any) -> bool:

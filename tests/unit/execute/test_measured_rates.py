@@ -13,7 +13,7 @@ import torch
 
 from ltbench.cli.plan_table import print_plan
 from ltbench.errors import InputError
-from ltbench.execute import measured_rates
+from ltbench.execute import evaluate_trial, measured_rates
 from ltbench.execute.estimate import MACHINE, ROUGH, SIBLING, Estimate, told_basis
 from ltbench.execute.job import Settings
 from ltbench.execute.measured_rates import (
@@ -236,6 +236,34 @@ def test_a_training_tells_the_next_plan_how_long_it_takes(
 
 def _refused(*args: object, **kwargs: object) -> None:
     raise InputError("read-only")
+
+
+def test_an_evaluation_tells_the_next_plan_how_long_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = {"ce": 500.0, "ce+em": 300.0}
+    add = evaluate_trial.add_row_seconds
+    monkeypatch.setattr(
+        evaluate_trial, "add_row_seconds", lambda asked, s: add(asked, slow.get(asked["row"], s))
+    )
+    first = plan(tmp_path, "ce,ce+em")
+    run_job(first.trials[0].job, lambda event: None, lambda: False)
+    found = json.loads(measured_path().read_text())["evaluations"]
+    told = {entry["conditions"]["row"]: entry["seconds"] for entry in found}
+    assert (told["ce"], told["ce+em"]) == ([500.0], [300.0])
+    kinds = {json.dumps(entry["conditions"]) for entry in found}
+    again = plan(tmp_path, "ce,ce+em", seeds=(1,))
+    assert 800 < again.trials[0].estimate.seconds < 810
+    assert 500 < plan(tmp_path, "ce", seeds=(1,)).trials[0].estimate.seconds < 510
+    # One of its rows was never evaluated here, on other test sets none was.
+    assert plan(tmp_path, "ce,ce+tilt", seeds=(1,)).trials[0].estimate.seconds < 100
+    other = {**QUICK, "test.draws": 2}
+    assert plan(tmp_path, "ce", seeds=(1,), overrides=other).trials[0].estimate.seconds < 100
+    # Of a row that has some of its test sets, the seconds of the others tell nothing.
+    more = {**QUICK, "test.ratios": (2.0, 5.0)}
+    run_job(plan(tmp_path, "ce", overrides=more).trials[0].job, lambda event: None, lambda: False)
+    found = json.loads(measured_path().read_text())["evaluations"]
+    assert {json.dumps(entry["conditions"]) for entry in found} == kinds
 
 
 def test_what_is_only_evaluated_stands_on_no_training() -> None:
