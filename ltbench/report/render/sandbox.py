@@ -13,6 +13,7 @@ from jinja2.sandbox import SandboxedEnvironment
 LARGEST = 100_000_000  # characters of what is written
 STEPS = 1_000_000  # of all range(...) together, so that loops within loops end
 _LONGEST = 1_000_000  # characters of a text, or bits of a number, that an expression makes
+_SLOW = 100_000  # characters of a text that is wrapped: a second
 _LENGTHEN = ("center", "format", "indent", "join", "replace", "wordwrap")  # filters
 _WIDE = re.compile(
     r"\d{7,}|\*|\{[^{}]*\{"
@@ -27,6 +28,7 @@ class Sandbox(SandboxedEnvironment):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
+        del self.globals["lipsum"]  # filler text of any length, by a search for each word
         for name in _LENGTHEN:
             self.filters[name] = _bounded(name, self.filters[name])
 
@@ -102,6 +104,8 @@ def _refuse_long(name: str, value: Any, arguments: tuple[Any, ...]) -> None:
                 f"{name}: widths of millions, '*' and nested fields are not allowed"
             )
         return
+    if name == "wordwrap" and _length(value) > _SLOW:
+        raise SecurityError(f"wordwrap of more than {_SLOW} characters")
     most = max((_length(each) for each in arguments), default=1)
     if max(_length(value), 1) * max(most, 1) > LARGEST:
         raise SecurityError(f"{name} makes more than {LARGEST} characters")

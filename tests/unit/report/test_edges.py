@@ -251,6 +251,8 @@ def test_template_sees_the_tables(tmp_path: Path) -> None:
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", 1, "recursion"),
         ("{{ 9 ** 99999999 }}", 1, "more than"),
         ("{{ 'x' * 99999999999 }}", 1, "more than"),
+        ("{{ lipsum(n=100000) }}", 1, "'lipsum' is undefined"),
+        ("{{ ('a b' * 100000)|wordwrap(2) }}", 1, "wordwrap of more than 100000 characters"),
         ("{{ '%99999999999d' % 1 }}", 1, "not allowed"),
         (
             "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
