@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from ltbench.report.figures.style import COLUMN_WIDTH, FONT_SIZE, RC
 from ltbench.report.records.names import digest
@@ -92,7 +93,7 @@ def render(figure: Figure, kind: Literal["pdf", "png", "svg"], file: IO[str] | I
 
     ``Figure.savefig`` draws twice, once for the layout; here that is done once for all formats.
     """
-    if figure.get_layout_engine() is not None:
+    if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine | None):
         figure.dpi = DPI
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
