@@ -63,11 +63,11 @@ class Kill:
 
 
 class Life:
-    """A study in ``folder``, from nothing to its report."""
+    """A study in ``folder``, from nothing to its report, which may be of some rows only."""
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: Path, number: int, rows: str | None = None) -> None:
         self.folder, self.number = folder, number
-        self.commands = write_study(folder)
+        self.commands = write_study(folder, rows)
         self.random = random.Random(number)
 
     def undisturbed(self) -> float:
@@ -193,14 +193,16 @@ def storm(
     kills: int,
     seconds: float = float("inf"),
     tell: Callable[[str], None] = lambda line: None,
+    rows: str | None = None,
 ) -> dict[str, Any]:
     """Goes on with the storm in ``folder`` until ``kills`` are done or ``seconds`` have passed, at the end
-    of a life; what came of it so far. Raises ``AssertionError`` where a life ends otherwise."""
+    of a life; what came of it so far. Raises ``AssertionError`` where a life ends otherwise. rows: of the
+    report, all of them by default."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     calm = folder / "calm.json"
     if not calm.exists():
-        life = Life(_empty(folder / "life"), -1)
+        life = Life(_empty(folder / "life"), -1, rows)
         took = life.undisturbed()
         write_json(calm, {"seconds": took, "outcome": outcome(life.folder)})
     expected = json.loads(calm.read_text())
@@ -208,7 +210,7 @@ def storm(
     done = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     number = 1 + max((kill["life"] for kill in done), default=-1)
     while len(done) < kills and time.monotonic() - began < seconds:
-        life = Life(_empty(folder / "life"), number)
+        life = Life(_empty(folder / "life"), number, rows)
         most = min(KILLS_OF_A_LIFE, kills - len(done))
         found = [asdict(kill) for kill in life.disturbed(most, expected["seconds"])]
         check(life.folder, expected["outcome"])

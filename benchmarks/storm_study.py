@@ -22,28 +22,29 @@ image_size = 8
 [train]
 imbalance = 10
 [groups]
-many_above = 60
-few_below = 20
+many_above = 30
+few_below = 10
 [test]
 ratios = [2, 5]
 draws = 2
 [model]
 backbone = "resnet8"
 [recipe]
-epochs = 6
+epochs = 4
 batch_size = 32
 lr = 0.05
 [views]
-pairs = 3
+pairs = 2
 crop_padding = 1
 """
 METHODS = "sade,ce+em"
 
 
-def write_study(folder: Path) -> list[list[str]]:
-    """Images of four classes and their protocol; the words of the commands, which follow each other."""
+def write_study(folder: Path, rows: str | None = None) -> list[list[str]]:
+    """Images of four classes and their protocol; the words of the commands, which follow each other.
+    rows: of the report, all of them by default."""
     rng = np.random.default_rng(0)
-    for split, count in (("train", 100), ("test", 60)):
+    for split, count in (("train", 60), ("test", 30)):
         for label in range(4):
             place = folder / "images" / split / f"class{label}"
             place.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,8 @@ def write_study(folder: Path) -> list[list[str]]:
                 os.utime(path, (1e9, 1e9))  # the cache tells images by it
     (folder / "storm.toml").write_text(PROTOCOL)
     run = ["run", "--methods", METHODS, "--protocol", "storm.toml", "--jobs", "1"]
-    return [[*run, "--results", "results"], ["report", "--results", "results"]]
+    report = ["report", *(["--methods", rows] if rows else [])]
+    return [[*words, "--results", "results"] for words in (run, report)]
 
 
 def outcome(folder: Path) -> dict[str, str]:

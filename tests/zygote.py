@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import inspect
 import os
 import pickle
@@ -56,7 +57,6 @@ READ_ONCE = (
 )
 """How names of variables begin that are read while Python or a library loads."""
 
-_THREADED = ("pandas", "pyarrow")  # they start a thread when imported: every fork imports its own
 _ROOT = str(Path(__file__).parents[1])
 _SIZE = 8
 _REAL = subprocess.Popen
@@ -117,6 +117,7 @@ def _environment() -> dict[str, str]:
         "MPLBACKEND": "agg",
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",  # as workers are told
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow starts one when imported
     }
 
 
@@ -378,17 +379,19 @@ def _run_job(job: bytes, files: Sequence[int]) -> None:
 
 
 def import_all() -> None:
-    """What commands and workers import, and nothing that starts a thread, which no fork would have."""
+    """What commands and workers import, and nothing that starts a thread, which no fork would have; the
+    code that ltbench ships, parsed as every command that lists methods does."""
     import torchvision.transforms  # noqa: F401
 
     import ltbench
+    from ltbench.plugins.shipped import table_of_tree
 
-    sys.modules |= dict.fromkeys(_THREADED)  # a module that imports them is left to the forks
     for module in pkgutil.walk_packages(ltbench.__path__, "ltbench."):
         if module.name != "ltbench.__main__":
             with contextlib.suppress(ImportError):
                 import_module(module.name)
-    for name in _THREADED:
-        del sys.modules[name]
+    table_of_tree()
+    gc.collect()
+    gc.freeze()  # no fork copies all of it only to look for garbage
     threads = len(os.listdir("/proc/self/task"))
     assert threads == 1, f"{threads} threads after importing ltbench: a fork would have one"

@@ -17,6 +17,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from ltbench import load_results
+from tests.zygote import started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 
@@ -370,8 +371,8 @@ class Mine(Method):
 
 
 @pytest.fixture
-def with_packages(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """The environment with third-party packages that are installed in one folder."""
+def with_packages(tmp_path: Path) -> Path:
+    """A folder with third-party packages that are installed in it."""
     site = tmp_path / "site"
     site.mkdir()
     install(
@@ -401,13 +402,14 @@ def with_packages(environment: dict[str, str], tmp_path: Path) -> dict[str, str]
         "[ltbench.methods]\nevil = odd_package:Mine\nodd = odd_package:no_class\n"
         "absent = odd_package:Absent\n",
     )
-    return {**environment, "PYTHONPATH": f"{site}:{environment['PYTHONPATH']}"}
+    return site
 
 
 MANY = """
 import contextlib, io, json, sys
 from ltbench.cli import main
-for words in json.loads(sys.argv[1]):
+sys.path.insert(0, sys.argv[1])
+for words in json.loads(sys.argv[2]):
     error, output = io.StringIO(), io.StringIO()
     with contextlib.redirect_stderr(error), contextlib.redirect_stdout(output):
         try:
@@ -419,7 +421,7 @@ for words in json.loads(sys.argv[1]):
 
 
 def test_f11_installed_packages(
-    with_packages: dict[str, str], quick: list[str], tmp_path: Path
+    with_packages: Path, environment: dict[str, str], quick: list[str], tmp_path: Path
 ) -> None:
     """F11 and F15 through entry points: listed with the reason, refused by name, others run."""
     clash = "two methods are called 'sade': ltbench.methods.train.sade and clashing_package 1.2"
@@ -433,16 +435,15 @@ def test_f11_installed_packages(
     calls = [["run", "--methods", method, *quick, "--results", "none"] for method in refused]
     calls += [["list", "methods"], ["list", "protocols"]]
     calls += [["run", "--methods", "third-party", *quick, "--results", "results"]]
-    done = subprocess.run(
-        [sys.executable, "-c", MANY, json.dumps(calls)],
+    with started(
+        [sys.executable, "-c", MANY, str(with_packages), json.dumps(calls)],
         cwd=tmp_path,
-        env=with_packages,
-        capture_output=True,
+        env=environment,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=True,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    ) as process:
+        answers = [json.loads(line) for line in process.communicate(timeout=240)[0].splitlines()]
+    assert process.returncode == 0
     *refusals, methods, protocols, trained = answers
     for (code, _, error), expected in zip(refusals, refused.values(), strict=True):
         assert code == 2

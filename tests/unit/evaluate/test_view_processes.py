@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +24,7 @@ from ltbench.evaluate.view_processes import render_missing
 from ltbench.execute import early_views
 from ltbench.execute.early_views import rendered_early
 from ltbench.protocol.protocol import ViewsConfig
+from tests.zygote import available, started
 
 VIEWS = ViewsConfig(pairs=2)
 
@@ -36,21 +39,48 @@ def dataset(n: int) -> ArrayDataset:
     return ArrayDataset(images, np.zeros(n, dtype=np.int64), ("only",))
 
 
+FORKING = """
+import json, multiprocessing
+from types import SimpleNamespace
+from ltbench.evaluate import view_processes
+from tests.unit.evaluate.test_view_processes import VIEWS, dataset
+view_processes._WORTH, view_processes._FEWEST = 0, 2
+view_processes.multiprocessing = SimpleNamespace(
+    get_context=lambda kind: multiprocessing.get_context("fork"),
+    parent_process=multiprocessing.parent_process,
+)
+told = []
+view_processes.render_missing(dataset(1203), VIEWS, 2, progress=lambda *pair: told.append(pair))
+print(json.dumps(told))
+"""
+
+
+def begun(code: str, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    return started(
+        [sys.executable, "-c", code],
+        env={**environment, "LTBENCH_CACHE": os.environ["LTBENCH_CACHE"]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.skipif(not available(), reason="forks, which no other test of views needs")
 def test_the_bytes_are_those_of_one_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
 ) -> None:
+    """In forks: that they can be started afresh is seen below."""
     test = dataset(1203)  # chunks of 500: the last of each view is a part
     alone = [np.array(view_pair(test, VIEWS, k)) for k in range(2)]
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "other"))
-    monkeypatch.setattr(view_processes, "_WORTH", 0)
-    monkeypatch.setattr(view_processes, "_FEWEST", 2)
-    told: list[tuple[int, int]] = []
-    render_missing(test, VIEWS, 2, progress=lambda done, total: told.append((done, total)))
+    with begun(FORKING, environment) as process:
+        told = json.loads(process.communicate(timeout=240)[0])
     assert missing_pairs(test, VIEWS) == []
     for k in range(2):
         assert np.array_equal(view_pair(test, VIEWS, k), alone[k])
     assert told == sorted(told)
-    assert told[-1] == (4 * 1203, 4 * 1203)
+    assert told[-1] == [4 * 1203, 4 * 1203]
 
 
 def test_few_views_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,22 +94,18 @@ def test_few_views_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
         render_missing(dataset(30_000), VIEWS, 4)
 
 
+AFRESH = """
+from ltbench.evaluate import view_processes
+from tests.unit.evaluate.test_view_processes import VIEWS, dataset
+view_processes._FEWEST = 2
+told = lambda done, total: print(done, flush=True)
+view_processes.render_missing(dataset(100_000), VIEWS, 2, progress=told)
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_killed_parent_leaves_no_process(tmp_path: Path) -> None:
-    script = tmp_path / "main.py"
-    script.write_text(
-        "import sys\n"
-        "sys.path.insert(0, sys.argv[1])\n"
-        "if __name__ == '__main__':\n"
-        "    from test_view_processes import VIEWS, dataset\n"
-        "    from ltbench.evaluate.view_processes import render_missing\n"
-        "    told = lambda done, total: print(done, flush=True)\n"
-        "    render_missing(dataset(100_000), VIEWS, 4, progress=told)\n"
-    )
-    words = [sys.executable, str(script), str(Path(__file__).parent)]
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
-    ) as parent:
+def test_a_killed_parent_leaves_no_process(environment: dict[str, str]) -> None:
+    with begun(AFRESH, environment) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline()  # they are at work
         parent.kill()

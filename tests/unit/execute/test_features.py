@@ -27,6 +27,7 @@ from ltbench.features.views import views_identity
 from ltbench.features.write import FolderWriter
 from ltbench.protocol.file import load_protocol_config
 from ltbench.task import build_task
+from tests.in_process import without_workers
 
 QUICK = {"recipe.epochs": 2, "test.draws": 1, "test.ratios": [10]}
 TEXT = """extends = "digits-features"
@@ -39,7 +40,9 @@ classes = 10
 
 
 @pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A cache of the test's own; trials within its process."""
+    without_workers(monkeypatch)
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,17 @@ from ltbench.execute.request import Request
 from ltbench.execute.run_trial import run_job
 from ltbench.trial import store
 from ltbench.trial.checked import read_checked
+from tests.in_process import without_workers
 
 QUICK: dict[str, Any] = {"recipe.epochs": 1, "test.draws": 1, "test.ratios": (2.0,)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def here() -> Iterator[None]:
+    """Trials within this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        without_workers(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

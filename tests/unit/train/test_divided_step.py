@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from ltbench.errors import InputError
 from ltbench.train import loop
 from ltbench.train.division import Division, divide
 from ltbench.train.loop import Hooks, train
-from tests.unit.train.divided import ROWS, job, member, trained
+from tests.unit.train.divided import ROWS, job, trained
+from tests.zygote import available, started
 
 Found = dict[tuple[str, int, int], dict[str, Tensor]]
 
@@ -30,16 +31,29 @@ def assert_close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
             assert torch.equal(value, other[name]), name
 
 
-def by_processes(size: int, folder: Path, asked: list[tuple[str, int, int]]) -> list[Found]:
+TEAM = """
+import torch.multiprocessing as mp
+from tests.unit.train.divided import member
+mp.start_processes(member, {arguments!r}, nprocs={size}, start_method={method!r})
+"""
+
+
+def by_processes(
+    size: int, folder: Path, asked: list[tuple[str, int, int]], environment: dict[str, str]
+) -> list[Found]:
+    """Forks where they can be; what they do is the same."""
     folder.mkdir()
-    mp.spawn(member, (size, str(folder), asked), nprocs=size)
+    method = "fork" if available() else "spawn"
+    code = TEAM.format(arguments=(size, str(folder), asked), size=size, method=method)
+    with started([sys.executable, "-c", code], env=environment) as process:
+        assert process.wait(240) == 0
     return [torch.load(folder / f"{rank}.pt") for rank in range(size)]
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
+def two(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> list[Found]:
     asked = [(row, 4, 1) for row in ROWS] + [("ce", 2, 2), ("ride", 2, 2)]
-    return by_processes(2, tmp_path_factory.mktemp("two") / "it", asked)
+    return by_processes(2, tmp_path_factory.mktemp("two") / "it", asked, environment)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +87,12 @@ def test_all_processes_have_the_same_weights(two: list[Found], row: str) -> None
     )
 
 
-def test_four_processes_train_like_one(tmp_path: Path, alone: Any) -> None:
+def test_four_processes_train_like_one(
+    tmp_path: Path, alone: Any, environment: dict[str, str]
+) -> None:
     """The last batch has three groups: one process has no image then."""
-    found = by_processes(4, tmp_path / "it", [("ce", 2, 1), ("ride", 2, 1), ("remix", 2, 1)])
+    asked = [("ce", 2, 1), ("ride", 2, 1), ("remix", 2, 1)]
+    found = by_processes(4, tmp_path / "it", asked, environment)
     for row in ("ce", "ride"):
         assert_close(alone(row, 2), found[0][row, 2, 1])
     assert_close(alone("remix", 2), found[0]["remix", 2, 1])
