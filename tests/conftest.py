@@ -210,6 +210,23 @@ def ltbench_here(
     return run
 
 
+@pytest.fixture(scope="session")
+def ltbench_shared(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> CommandLine:
+    """As ``ltbench_here``, for results that tests share: of the session, in an empty folder of its own."""
+    from tests.in_process import once
+
+    nowhere = tmp_path_factory.mktemp("cwd")
+
+    def run(*arguments: str | Path) -> Completed:
+        done = once(environment, nowhere, *map(str, arguments))
+        assert_foreseen(done.stdout + done.stderr)
+        return done
+
+    return run
+
+
 @pytest.fixture(scope="module")
 def importable_benchmarks() -> Iterator[None]:
     """The benchmarks stand beside the package and are not installed."""

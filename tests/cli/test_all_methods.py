@@ -17,8 +17,10 @@ CommandLine = Callable[..., CompletedProcess[str]]
 
 
 def test_all_methods_run_and_all_that_are_trained_are_evaluated(
-    ltbench_here: CommandLine, tmp_path: Path, quick: list[str]
+    ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
+    quick = ["--protocol", "digits-lt", "--set", "recipe.epochs=2", "--set", "test.draws=1"]
+    quick += ["--set", "test.ratios=2", "--set", "test.partial=false"]
     results = tmp_path / "results"
     folder = ["--results", results]
     done = ltbench_here("run", "--methods", "ce,sade", *quick, "--seeds", "1", *folder)

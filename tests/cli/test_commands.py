@@ -20,6 +20,10 @@ CommandLine = Callable[..., CompletedProcess[str]]
 State = dict[str, tuple[int, bytes]]
 
 METHODS = "ce,logit-adjustment,logit-adjustment[where=loss],ride,sade,sade+none"
+SHORT = [
+    *("--protocol", "digits-lt", "--set", "recipe.epochs=1", "--set", "test.draws=1"),
+    *("--set", "test.ratios=2"),
+]
 TRIAL_FILES = ["history.jsonl", "logits.safetensors", "trial.json", "weights.safetensors"]
 
 
@@ -44,10 +48,12 @@ def rows_of(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def first(ltbench: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(
+    ltbench_shared: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Results of the one large run; tests that change something copy them."""
     results = tmp_path_factory.mktemp("first") / "results"
-    done = ltbench("run", "--methods", METHODS, *quick, "--seeds", "2", "--results", results)
+    done = ltbench_shared("run", "--methods", METHODS, *quick, "--seeds", "2", "--results", results)
     assert done.returncode == 0, done.stdout + done.stderr
     (results.parent / "output").write_text(done.stdout)
     return results
@@ -350,11 +356,9 @@ def test_the_same_command_again_does_nothing(
     assert state(first) == before
 
 
-def test_a_list_of_seeds_and_the_order_of_trials(
-    ltbench_here: CommandLine, quick: list[str], tmp_path: Path
-) -> None:
+def test_a_list_of_seeds_and_the_order_of_trials(ltbench_here: CommandLine, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    asked = ["run", "--methods", "ce,balanced-softmax", *quick, "--seeds", "3,0", "--jobs", "1"]
+    asked = ["run", "--methods", "ce,balanced-softmax", *SHORT, "--seeds", "3,0", "--jobs", "1"]
     done = ltbench_here(*asked, "--results", results)
     assert done.returncode == 0
     ended = [line.partition(":")[0] for line in done.stdout.splitlines() if ": done (" in line]
@@ -454,10 +458,10 @@ def test_augmented_mode_is_kept_apart(
 
 
 def test_report_writes_tables_and_figures(
-    first: Path, ltbench: CommandLine, tmp_path: Path
+    first: Path, ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
     before = state(first)
-    done = ltbench("report", "--results", first, "--output", tmp_path / "report")
+    done = ltbench_here("report", "--results", first, "--output", tmp_path / "report")
     assert done.returncode == 0, done.stderr
     for text in ("Top-1 accuracy", "sade+none", "logit-adjustment[where=loss]", "knows the true"):
         assert text in done.stdout
@@ -543,9 +547,10 @@ class Poly(Method[PolyHyper]):
 
 
 def test_a_method_of_ones_own(
-    ltbench: CommandLine, ltbench_here: CommandLine, quick: list[str], tmp_path: Path
+    ltbench: CommandLine, ltbench_here: CommandLine, tmp_path: Path
 ) -> None:
-    plugin, results = tmp_path / "poly.py", tmp_path / "results"
+    here = tmp_path / "cwd"
+    plugin, results = here / "poly.py", tmp_path / "results"
     plugin.write_text(PLUGIN)
     assert len(PLUGIN.splitlines()) <= 25
     listed = ltbench_here("list", "methods", "--plugin", plugin)
@@ -555,7 +560,7 @@ def test_a_method_of_ones_own(
     assert shown.returncode == 0
     assert "epsilon" in shown.stdout
     asked = ["--methods", "poly,poly[epsilon=2]", "--plugin", "poly.py", "--results", results]
-    done = ltbench("run", *asked, *quick, cwd=tmp_path)
+    done = ltbench_here("run", *asked, *SHORT)
     assert done.returncode == 0, done.stdout
     frame = load_results(results)
     rows = set(zip(frame.method, frame.method_params, frame.strategy, strict=True))
@@ -566,7 +571,8 @@ def test_a_method_of_ones_own(
     assert done.returncode == 0
     assert "poly[epsilon=2]" in done.stdout
     plugin.write_text(PLUGIN.replace("- log_p.exp()", "- 0.5 * log_p.exp()"))
-    plan = ltbench("run", *asked, *quick, "--dry-run", cwd=tmp_path)
+    # A process: this one has imported the file as it was.
+    plan = ltbench("run", *asked, *SHORT, "--dry-run", cwd=here)
     states = [line for line in plan.stdout.splitlines() if "poly" in line]
     assert len(states) == 2, plan.stdout
     assert not any("finished" in line for line in states)  # other code is another trial
@@ -579,6 +585,11 @@ import sys
 import ltbench
 
 assert "torch" not in sys.modules and "pandas" not in sys.modules
+
+import pytest
+from tests.in_process import without_workers
+
+without_workers(pytest.MonkeyPatch())
 small = dict(recipe={"epochs": 1}, test={"draws": 1, "ratios": [2]})
 for time in range(2):
     assert "sade" in ltbench.list_methods()

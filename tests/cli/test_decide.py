@@ -30,11 +30,18 @@ def mixes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(ltbench: CommandLine, quick: list[str], mixes: Path) -> Path:
+def short() -> list[str]:
+    """The protocol of the tests here: one epoch, one draw of each test set."""
+    sets = ("recipe.epochs=1", "test.draws=1", "test.ratios=5", "test.partial=false")
+    return ["--protocol", "digits-lt", *(word for value in sets for word in ("--set", value))]
+
+
+@pytest.fixture(scope="module")
+def results(ltbench_shared: CommandLine, short: list[str], mixes: Path) -> Path:
     """Three seeds of two methods, evaluated at ``clinic`` and not at ``other``."""
     folder = mixes / "results"
-    done = ltbench(
-        "run", "--methods", ROWS, *quick, "--seeds", "3", "--mix", mixes / "clinic.csv",
+    done = ltbench_shared(
+        "run", "--methods", ROWS, *short, "--seeds", "3", "--mix", mixes / "clinic.csv",
         "--results", folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -62,9 +69,9 @@ def brute(results: Path, method: str, shares: dict[int, float]) -> list[float]:
 
 
 def test_fixed_rows_are_what_the_logits_say(
-    ltbench: CommandLine, results: Path, mixes: Path
+    ltbench_here: CommandLine, results: Path, mixes: Path
 ) -> None:
-    clinic, other = decided(ltbench, results, mixes / "clinic.csv", mixes / "other.csv")
+    clinic, other = decided(ltbench_here, results, mixes / "clinic.csv", mixes / "other.csv")
     for decision, shares in (
         (clinic, {0: 95 / 120, 3: 5 / 120, 9: 20 / 120}),
         (other, {7: 0.5, 9: 0.5}),
@@ -100,9 +107,9 @@ def test_fixed_rows_are_what_the_logits_say(
 
 
 def test_rows_that_adapt_only_where_the_mix_was_evaluated(
-    ltbench: CommandLine, results: Path, mixes: Path
+    ltbench_here: CommandLine, results: Path, mixes: Path
 ) -> None:
-    clinic, other = decided(ltbench, results, mixes / "clinic.csv", mixes / "other.csv")
+    clinic, other = decided(ltbench_here, results, mixes / "clinic.csv", mixes / "other.csv")
     adapted = {row["row"]: row for row in clinic["rows"] if not row["exact"]}
     assert set(adapted) == {"ce+em", "ce+oracle", "balanced-softmax+oracle"}
     frame = package.load_results(results)
@@ -120,27 +127,27 @@ def test_rows_that_adapt_only_where_the_mix_was_evaluated(
 
 
 def test_the_command_that_is_named_measures_them(
-    ltbench: CommandLine, results: Path, mixes: Path, tmp_path: Path
+    ltbench_here: CommandLine, results: Path, mixes: Path, tmp_path: Path
 ) -> None:
     same = tmp_path / "swapped.csv"  # other numbers, the same shares as a mix that comes
     same.write_text("nine,1\nthree,1\n")
-    (before,) = decided(ltbench, results, same)
-    done = ltbench(*shlex.split(before["evaluate"][0])[1:])
+    (before,) = decided(ltbench_here, results, same)
+    done = ltbench_here(*shlex.split(before["evaluate"][0])[1:])
     assert done.returncode == 0, done.stderr
     again = tmp_path / "again.csv"
     again.write_text("three,50\nnine,50\n")
-    (after,) = decided(ltbench, results, again)
+    (after,) = decided(ltbench_here, results, again)
     assert after["measured"] == "swapped"
     assert "ce+em" in {row["row"] for row in after["rows"]}
     assert after["evaluate"] == []
 
 
 def test_tables_csv_and_python_say_the_same(
-    ltbench: CommandLine, results: Path, mixes: Path, tmp_path: Path
+    ltbench_here: CommandLine, results: Path, mixes: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "decision.csv"
     mix = mixes / "clinic.csv"
-    done = ltbench("decide", "--mix", mix, "--results", results, "--output", output)
+    done = ltbench_here("decide", "--mix", mix, "--results", results, "--output", output)
     assert done.returncode == 0, done.stderr
     assert "Mix clinic: zero 79.2 %, nine 16.7 %, three 4.17 %" in done.stdout
     rows = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
@@ -154,9 +161,11 @@ def test_tables_csv_and_python_say_the_same(
 
 
 def test_the_report_has_a_table_of_mixes(
-    ltbench: CommandLine, results: Path, tmp_path: Path
+    ltbench_here: CommandLine, results: Path, tmp_path: Path
 ) -> None:
-    done = ltbench("report", "--results", results, "--no-figures", "--output", tmp_path / "report")
+    done = ltbench_here(
+        "report", "--results", results, "--no-figures", "--output", tmp_path / "report"
+    )
     assert done.returncode == 0, done.stderr
     (table,) = (tmp_path / "report").glob("digits-lt*/tables/mixes.md")
     text = table.read_text()
@@ -168,21 +177,21 @@ def test_the_report_has_a_table_of_mixes(
 
 
 def test_a_mix_without_images_is_left_out_and_told(
-    ltbench: CommandLine, quick: list[str], tmp_path: Path
+    ltbench_here: CommandLine, short: list[str], tmp_path: Path
 ) -> None:
     mix = tmp_path / "thin.csv"
     mix.write_text("zero,999\none,1\n")
-    common = [*quick, "--mix", mix, "--results", tmp_path / "r"]
-    done = ltbench("run", "--methods", "ce", *common, "--seeds", "1")
+    common = [*short, "--mix", mix, "--results", tmp_path / "r"]
+    done = ltbench_here("run", "--methods", "ce", *common, "--seeds", "1")
     assert done.returncode == 0, done.stderr
     assert "no test set thin: " in done.stdout
-    done = ltbench("report", "--results", tmp_path / "r", "--no-figures")
+    done = ltbench_here("report", "--results", tmp_path / "r", "--no-figures")
     assert "Left out for want of test images: thin" in " ".join(done.stdout.split())
-    (decision,) = decided(ltbench, tmp_path / "r", mix)
+    (decision,) = decided(ltbench_here, tmp_path / "r", mix)
     assert [row["interval_over"] for row in decision["rows"]] == ["images"]
 
 
-def test_imported_outputs_meet_a_mix(ltbench: CommandLine, tmp_path: Path) -> None:
+def test_imported_outputs_meet_a_mix(ltbench_here: CommandLine, tmp_path: Path) -> None:
     """Classes of unlike size: recalls and intervals are those of all their images."""
     rng = np.random.default_rng(0)
     sizes = np.array([30, 20, 10])
@@ -191,13 +200,13 @@ def test_imported_outputs_meet_a_mix(ltbench: CommandLine, tmp_path: Path) -> No
     np.save(tmp_path / "z.npy", (rng.normal(size=(60, 3)) + 2 * np.eye(3)[labels]).astype("f4"))
     (tmp_path / "n.csv").write_text("30\n20\n10\n")
     (tmp_path / "ward.csv").write_text("0,3\n2,1\n")
-    done = ltbench(
+    done = ltbench_here(
         "evaluate", "--logits", tmp_path / "z.npy", "--labels", tmp_path / "y.npy",
         "--counts", tmp_path / "n.csv", "--name", "mine", "--mix", tmp_path / "ward.csv",
         "--strategies", "none", "--results", tmp_path / "r",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (decision,) = decided(ltbench, tmp_path / "r", tmp_path / "ward.csv")
+    (decision,) = decided(ltbench_here, tmp_path / "r", tmp_path / "ward.csv")
     assert decision["measured"] == "ward"
     predicted = np.load(tmp_path / "z.npy").argmax(axis=1)
     recall = [np.mean(predicted[labels == c] == c) for c in range(3)]
@@ -211,7 +220,7 @@ def test_imported_outputs_meet_a_mix(ltbench: CommandLine, tmp_path: Path) -> No
     assert frame[frame.distribution == "ward"].n_images.unique().tolist() == [40]
 
 
-def test_two_classes_at_1_to_200(ltbench: CommandLine, tmp_path: Path) -> None:
+def test_two_classes_at_1_to_200(ltbench_here: CommandLine, tmp_path: Path) -> None:
     """Of 1000 negatives ``keen`` misjudges 20 and of 10 positives 1; ``idle`` sees no positive."""
     labels = np.repeat([0, 1], [1000, 10])
     (tmp_path / "n.csv").write_text("2000\n10\n")
@@ -222,13 +231,13 @@ def test_two_classes_at_1_to_200(ltbench: CommandLine, tmp_path: Path) -> None:
     keen = np.concatenate((np.arange(980) * 0, np.ones(20), np.ones(9), [0])).astype(int)
     for name, predicted in (("keen", keen), ("idle", np.zeros(1010, dtype=int))):
         np.save(tmp_path / "z.npy", (4 * np.eye(2)[predicted] + noise).astype("f4"))
-        done = ltbench(
+        done = ltbench_here(
             "evaluate", "--logits", tmp_path / "z.npy", "--labels", tmp_path / "y.npy",
             "--counts", tmp_path / "n.csv", "--classes", tmp_path / "names.txt", "--name", name,
             "--strategies", "none", "--results", tmp_path / "r",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-    (decision,) = decided(ltbench, tmp_path / "r", tmp_path / "clinic.csv")
+    (decision,) = decided(ltbench_here, tmp_path / "r", tmp_path / "clinic.csv")
     recalls = {row["row"]: (row["specificity"], row["sensitivity"]) for row in decision["rows"]}
     assert recalls["keen (imported)"] == pytest.approx((98.0, 90.0))
     assert recalls["idle (imported)"] == pytest.approx((100.0, 0.0))
@@ -236,7 +245,7 @@ def test_two_classes_at_1_to_200(ltbench: CommandLine, tmp_path: Path) -> None:
         "to answer negative whatever the image has 99.5 % here, no less than idle (imported), keen"
         " (imported); the accuracy hardly counts the other classes: see their recalls"
     )
-    done = ltbench("decide", "--mix", tmp_path / "clinic.csv", "--results", tmp_path / "r")
+    done = ltbench_here("decide", "--mix", tmp_path / "clinic.csv", "--results", tmp_path / "r")
     assert "Sensitivity: recall of positive; specificity: recall of negative." in " ".join(
         done.stdout.split()
     )

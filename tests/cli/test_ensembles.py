@@ -159,7 +159,7 @@ def test_what_an_ensemble_costs_is_the_sum_over_its_members(
         assert joint["cost"]["seconds"][key] == pytest.approx(total, abs=2e-3)
     for key in ("parameters", "macs", "experts"):
         assert joint["model"][key] == sum(part["model"][key] for part in parts)
-    assert ltbench_here("report", "--results", trained).returncode == 0
+    assert ltbench_here("report", "--results", trained, "--no-figures").returncode == 0
     (table,) = (trained / "report").glob("digits-lt*/tables/cost.csv")
     assert any(line.startswith("2*ce,") for line in table.read_text().splitlines())
 
@@ -173,7 +173,7 @@ def test_a_member_that_is_missing_or_another_one_makes_the_row_stale(
     (path,) = trained.glob("digits-lt/ce/1-*/trial.json")
     (joint,) = trained.glob("digits-lt/ensemble-2xce/0-*")
     path.write_text(json.dumps(read_checked(path) | {"weights_sha256": "0" * 64}))
-    told = ltbench_here("report", "--results", trained)
+    told = ltbench_here("report", "--results", trained, "--no-figures")
     line = next(line for line in (told.stdout + told.stderr).splitlines() if "stale" in line)
     assert "ensemble 2*ce is stale: its member ce seed 1 was trained again" in line
     assert "not counted" in line
@@ -189,7 +189,7 @@ def test_a_member_that_is_missing_or_another_one_makes_the_row_stale(
     assert {p: p.stat().st_mtime_ns for p in joint.rglob("*.json")} == written
     path.unlink()
     assert "2*ce" not in set(load_results(trained)["label"])
-    told = ltbench_here("report", "--results", trained)
+    told = ltbench_here("report", "--results", trained, "--no-figures")
     assert "its member ce seed 1 is not there, or not finished" in told.stdout + told.stderr
     refused = ltbench_here(*evaluate)
     assert refused.returncode != 0

@@ -22,6 +22,7 @@ from ltbench.report.records.read import read_records
 from ltbench.report.rows.sections import build_sections
 from ltbench.report.statistics.regret import oracles, regret
 from ltbench.task import Task, build_task
+from tests.in_process import without_workers
 
 CommandLine = Callable[..., CompletedProcess[str]]
 
@@ -41,9 +42,11 @@ ROWS = [
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ensembles") / "results"
-    outcome = run(
-        ROWS, "digits-lt", ensembles=MIX, seeds=1, jobs=2, results=folder, quiet=True, **SETTINGS
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        without_workers(patch)
+        outcome = run(
+            ROWS, "digits-lt", ensembles=MIX, seeds=1, results=folder, quiet=True, **SETTINGS
+        )
     assert not outcome.failures
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -41,10 +42,10 @@ def made_up(labels: Array, seed: int, experts: int = 1) -> Array:
     return z
 
 
-@pytest.fixture
-def imported(labels: Array, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def two_imports(labels: Array, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``mine`` with two experts and ``theirs`` with one, each with a bias of its own."""
-    results = tmp_path / "results"
+    results = tmp_path_factory.mktemp("two") / "results"
     for name, seed, experts in (("mine", 0, 2), ("theirs", 1, 1)):
         bias = np.linspace(0, seed, 10, dtype=np.float32)
         z = made_up(labels, seed, experts)
@@ -52,6 +53,25 @@ def imported(labels: Array, tmp_path: Path) -> Path:
             z, labels, name=name, bias=bias, protocol="digits-lt", strategies="none",
             results=results, **QUICK,
         )  # fmt: skip
+    return results
+
+
+@pytest.fixture
+def imported(two_imports: Path, tmp_path: Path) -> Path:
+    """A copy of them for one test."""
+    return Path(shutil.copytree(two_imports, tmp_path / "results"))
+
+
+@pytest.fixture(scope="module")
+def three_imports(
+    two_imports: Path, labels: Array, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same and ``bare``, which has no bias; for tests that write nothing."""
+    results = Path(shutil.copytree(two_imports, tmp_path_factory.mktemp("three") / "results"))
+    import_outputs(
+        made_up(labels, 5), labels, name="bare", protocol="digits-lt", strategies="none",
+        results=results, **QUICK,
+    )  # fmt: skip
     return results
 
 
@@ -215,17 +235,13 @@ def test_imports_of_other_data_are_refused_with_the_difference(
     ],
 )
 def test_what_is_wrong_is_one_line_and_writes_nothing(
-    ltbench_here: CommandLine, imported: Path, labels: Array, words: list[str], message: str
+    ltbench_here: CommandLine, three_imports: Path, words: list[str], message: str
 ) -> None:
-    import_outputs(
-        made_up(labels, 5), labels, name="bare", protocol="digits-lt", strategies="none",
-        results=imported, **QUICK,
-    )  # fmt: skip
-    refused = ltbench_here("evaluate", "--methods", *words, *OPTIONS, "--results", imported)
+    refused = ltbench_here("evaluate", "--methods", *words, *OPTIONS, "--results", three_imports)
     assert refused.returncode != 0
     assert message in refused.stderr, refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1 or "Usage" in refused.stderr
-    assert not list(imported.glob("digits-lt/ensemble-*"))
+    assert not list(three_imports.glob("digits-lt/ensemble-*"))
 
 
 def test_ensembles_belong_to_no_import(

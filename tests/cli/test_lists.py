@@ -23,7 +23,7 @@ NORM = "mean = [0.3, 0.3, 0.3]\nstd = [0.38, 0.38, 0.38]\n"
 FILES = '[data.lists]\ntrain = { file = "train.txt" }\ntest = { file = "test.txt" }\n'
 DIGITS = '[data]\nsource = "lists"\nclasses = 10\nimage_size = 8\n' + NORM + FILES
 GROUPS = "[groups]\nmany_above = 40\nfew_below = 10\n"
-SHORT = "[recipe]\nepochs = 3\n[test]\nratios = [5]\ndraws = 2\n"
+SHORT = "[recipe]\nepochs = 2\n[test]\nratios = [5]\ndraws = 1\npartial = false\n"
 PICTURES = """
 name = "gratings"
 version = "1.0"
@@ -45,11 +45,11 @@ many_above = 20
 few_below = 8
 [test]
 ratios = [2]
-draws = 2
+draws = 1
 [model]
 backbone = "resnet8"
 [recipe]
-epochs = 4
+epochs = 2
 batch_size = 16
 lr = 0.05
 head_lr = 0.1
@@ -64,6 +64,9 @@ crop = "resized"
 crop_scale = [0.5, 1.0]
 crop_padding = 0
 """
+
+
+SADE = "sade+stability[epochs=1]"
 
 
 def protocol(folder: Path, name: str, data: str) -> Path:
@@ -94,10 +97,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def resident(ltbench: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
+def resident(
+    ltbench_shared: CommandLine, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, ...]:
     folder = tmp_path_factory.mktemp("resident")
     file = protocol(folder, "digits-in-memory", "[data]\n" + NORM)
-    done = ltbench("run", "--methods", "sade", "--protocol", file, "--results", folder / "results")
+    words = ["run", "--methods", SADE, "--protocol", file, "--results", folder / "results"]
+    done = ltbench_shared(*words)
     assert done.returncode == 0, done.stderr
     assert "waiting_share" not in record(folder / "results", "digits-in-memory", "sade")["cost"]
     return outcome(folder / "results", "digits-in-memory", "sade")
@@ -108,7 +114,7 @@ def test_digits_as_files_are_the_digits(
     loaders: str, resident: tuple[Any, ...], ltbench: CommandLine, root: Path, tmp_path: Path
 ) -> None:
     file, results = protocol(tmp_path, "digits-by-lists", DIGITS), tmp_path / "results"
-    words = ["run", "--methods", "sade", "--protocol", file, "--results", results]
+    words = ["run", "--methods", SADE, "--protocol", file, "--results", results]
     # What is asked for counts, whatever the machine's default is.
     env = {"LTBENCH_LOADERS": "1"}
     done = ltbench(*words, "--data-dir", root, "--loaders", loaders, env=env)
@@ -130,8 +136,8 @@ def test_killed_within_an_epoch_it_ends_in_the_same_bits(
     tmp_path: Path,
 ) -> None:
     file, results = protocol(tmp_path, "digits-by-lists", DIGITS), tmp_path / "results"
-    words = ["run", "--methods", "sade", "--protocol", file, "--results", results]
-    words = [*map(str, words), "--data-dir", str(root)]
+    words = ["run", "--methods", SADE, "--protocol", file, "--results", results]
+    words = [*map(str, words), "--data-dir", str(root), "--loaders", "0"]
     often = {"LTBENCH_CHECKPOINT_SECONDS": "0"}
     process = started(
         [*command, *words],
@@ -164,13 +170,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_from_lists_to_a_report(pictures: Path, ltbench: CommandLine) -> None:
+def test_from_lists_to_a_report(pictures: Path, ltbench_here: CommandLine) -> None:
     """Files of many shapes, grey and CMYK among them: crops, cosine, heads of their own rate, experts."""
     results = pictures / "results"
     words = ["--protocol", pictures / "gratings.toml", "--data-dir", pictures / "images"]
-    done = ltbench("run", "--methods", "ce,sade", *words, "--results", results)
+    words += ["--loaders", "0"]  # a process of them takes longer than the images
+    done = ltbench_here("run", "--methods", "ce,sade", *words, "--results", results)
     assert done.returncode == 0, done.stderr
-    done = ltbench("report", "--results", results)
+    done = ltbench_here("report", "--results", results, "--no-figures")
     assert done.returncode == 0, done.stderr
     assert "Gratings" in done.stdout
     found = record(results, "gratings", "sade")
@@ -178,11 +185,11 @@ def test_from_lists_to_a_report(pictures: Path, ltbench: CommandLine) -> None:
     assert found["recipe"]["head_lr"] == 0.1
     assert found["data"]["class_names"][:2] == ["n0000", "n0001"]
     assert "lists" not in found["identity"]["data"]
-    done = ltbench("run", "--methods", "mdcs", *words, "--results", results)
+    done = ltbench_here("run", "--methods", "mdcs", *words, "--results", results)
     assert done.returncode == 2
     assert "'mdcs' asks for strong views" in done.stderr
     resident = ("--protocol", "digits-lt", "--set", "recipe.crop=resized", "--results", results)
-    done = ltbench("run", "--methods", "ce", *resident)
+    done = ltbench_here("run", "--methods", "ce", *resident)
     assert done.returncode == 2
     assert 'crop = "resized" needs images that are opened one by one' in done.stderr
 

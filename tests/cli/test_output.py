@@ -12,6 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from ltbench.cli.blocks import table_blocks
+from tests.zygote import started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 PUBLISHED = Path(__file__).resolve().parents[2] / "results/published/digits-lt"
@@ -55,7 +56,7 @@ def test_every_command_has_one_of_them() -> None:
 def test_a_reader_that_leaves_gives_141_and_whole_files(
     name: str, results: Path, command: list[str], environment: dict[str, str]
 ) -> None:
-    process = subprocess.Popen(
+    process = started(
         [*command, *words_for(results)[name]],
         env=environment,
         stdout=subprocess.PIPE,
@@ -82,17 +83,16 @@ def test_a_full_disk_behind_stdout_is_one_line(
     name: str, results: Path, command: list[str], environment: dict[str, str]
 ) -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
+        process = started(
             [*command, *words_for(results)[name]],
             env=environment,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
-            check=False,
         )
-    assert done.returncode == 1
-    assert done.stderr == "Error: the output cannot be written: No space left on device\n"
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert error == "Error: the output cannot be written: No space left on device\n"
     if name == "report":
         assert (results / "report/report.html").exists()
 

@@ -74,14 +74,23 @@ def shorter(protocol: Path) -> None:
 
 
 def play(
-    part: str, here: Path, ltbench: CommandLine, between: dict[str, Callable[[], None]]
+    part: str,
+    here: Path,
+    ltbench: CommandLine,
+    between: dict[str, Callable[[], None]],
+    *,
+    figures: bool = False,
 ) -> dict[str, str]:
-    """Output by the first word; ``between``: what the owner does after a command that begins so."""
+    """Output by the first word; ``between``: what the owner does after a command that begins so.
+
+    figures: whether the report draws them, as the page has it.
+    """
     for name, text in tables(part).items():
         (here / name).write_text(text, encoding="utf-8")
     said: dict[str, str] = {}
     for words in commands(part):
-        done = ltbench(*words)
+        plain = words[0] == "report" and not figures
+        done = ltbench(*words, *(["--no-figures"] if plain else []))
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
         said[words[0]] = " ".join(done.stdout.split())
@@ -96,7 +105,8 @@ def written_rows(path: Path) -> list[dict[str, str]]:
 
 def test_birds(ltbench_here: CommandLine, here: Path) -> None:
     folders(here / "photos", {"crow": 40, "blue tit": 22, "waxwing": 12})
-    said = play(BIRDS, here, ltbench_here, {"new": lambda: shorter(here / "birds.toml")})
+    after_new = {"new": lambda: shorter(here / "birds.toml")}
+    said = play(BIRDS, here, ltbench_here, after_new, figures=True)
     assert "Mix garden: crow 70 %, blue tit 20 %, waxwing 10 %" in said["decide"]
     assert "to measure them" not in said["decide"]
     rows = written_rows(here / "garden-rows.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 
 from ltbench import load_model, plan_trials, run
 from ltbench.errors import InputError
+from tests.in_process import without_workers
 
-SHORT = {"recipe": {"epochs": 2}}
+SHORT = {"recipe": {"epochs": 1}, "test": {"ratios": [2], "draws": 1}}
 PLUGINS = '''
 import torch
 from torch import nn
@@ -63,6 +65,13 @@ class Pupil(Method):
         own = seen.logits[0, :, 0]
         return F.cross_entropy(own, seen.targets) + F.cross_entropy(own, seen.notes[0].softmax(1))
 '''
+
+
+@pytest.fixture(scope="module", autouse=True)
+def here() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        without_workers(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

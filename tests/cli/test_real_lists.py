@@ -51,6 +51,8 @@ SHORT = (
         "1",
         "--device",
         "cpu",
+        "--loaders",
+        "0",
     ),
 )
 

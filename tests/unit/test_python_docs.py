@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
+import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ import ltbench
 from ltbench.report.frames.recalls import load_recalls
 from ltbench.report.frames.results import load_results
 from ltbench.report.frames.streams import load_streams
+from tests.in_process import without_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "results" / "published"
@@ -21,16 +23,21 @@ RECORDS = (ROOT / "docs" / "records.md").read_text(encoding="utf-8")
 PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 
 
-def test_the_tour_runs_top_to_bottom(tmp_path: Path, environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(ROOT / "docs" / "tour.py"), str(tmp_path / "results")],
-        capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=240, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    assert "finished: 4 failed: 0" in done.stdout
+def test_the_tour_runs_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A warning stops it; its trials run in this process."""
+    without_workers(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tour.py", str(tmp_path / "results")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runpy.run_path(str(ROOT / "docs" / "tour.py"), run_name="__main__")
+    told, error = capfd.readouterr()
+    assert not error
+    assert "finished: 4 failed: 0" in told
     # What the tour makes again from logits and draws is what the record says.
-    again = re.search(r"(\S+): (\S+) % on draw 0 of forward5", done.stdout)
+    again = re.search(r"(\S+): (\S+) % on draw 0 of forward5", told)
     assert again is not None
     frame = ltbench.load_results(tmp_path / "results", draws=0)
     trial = Path(again[1]).name.partition("-")[2]
