@@ -1,4 +1,5 @@
-"""The real CIFAR-100, end to end: read, one short training, every distribution, report."""
+"""The real CIFAR-100, end to end: read, one short training, every distribution, report. And written as PNG
+files and lists it is the same, bit for bit: in one file, so that its images are decoded once."""
 
 from __future__ import annotations
 
@@ -6,9 +7,19 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from ltbench.data.dataset import Dataset
+from ltbench.data.sources import open_data
+from ltbench.protocol.file import load_protocol_config
+from ltbench.shift.trainset import select_training
 
 ROOT = Path(__file__).resolve().parents[2]
 CIFAR100 = Path(os.environ.get("LTBENCH_CIFAR100", ROOT.parent / "shared" / "data" / "cifar100"))
@@ -20,6 +31,36 @@ pytestmark = [
         reason=f"needs CIFAR-100: set LTBENCH_CIFAR100 (looked in {CIFAR100})",
     ),
 ]
+
+PROTOCOL = """
+extends = "cifar100-lt"
+name = "cifar-by-lists"
+version = "1.0"
+title = "CIFAR-100-LT by lists"
+unset = ["train"]
+[data]
+source = "lists"
+classes = 100
+image_size = 32
+mean = [0.50707516, 0.48654887, 0.44091784]
+std = [0.26733429, 0.25643846, 0.27615047]
+[data.lists]
+train = { file = "train.txt" }
+test = { file = "test.txt" }
+[train]
+profile = "all"
+"""
+SHORT = [
+    "--set",
+    "recipe.epochs=1",
+    "--set",
+    "recipe.warmup_epochs=0",
+    "--methods",
+    "balanced-softmax",
+]
+SHORT += ["--set", "model.backbone=resnet8", "--set", "test.draws=1", "--set", "test.ratios=2"]
+SHORT += ["--set", "test.max_count=5", "--seeds", "1", "--device", "cpu", "--loaders", "0"]
+
 
 SIZES = {"forward50": 2486, "forward25": 2956, "forward10": 3876, "forward5": 4932}
 SIZES |= {"forward2": 7166, "uniform": 10000, "backward2": 7166, "backward5": 4932}
@@ -55,3 +96,51 @@ def test_a_small_network_end_to_end(
     done = ltbench_here("report", "--results", results, "--no-figures")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (results / "report").is_dir()
+
+
+def write(images: Dataset, chosen: np.ndarray, root: Path, split: str) -> None:
+    """PNG files in a folder a class, and their list in the order of ``chosen``."""
+    lines = []
+    for folder in images.class_names:
+        (root / split / folder).mkdir(parents=True)
+    for index, pixels in zip(chosen.tolist(), images.read(chosen), strict=True):
+        label = int(images.labels[index])
+        name = f"{split}/{images.class_names[label]}/{index:05d}.png"
+        whole = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+        whole.save(root / name, compress_level=1)
+        lines.append(f"{name} {label}\n")
+    (root / f"{split}.txt").write_text("".join(lines))
+
+
+def test_cifar_100_lt_by_lists_is_cifar_100_lt(
+    ltbench_here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """The 2,131 training images of imbalance 100 with a largest class of 100, and 2,000 test images."""
+    config = replace(load_protocol_config("cifar100-lt").train, max_count=100)
+    splits = open_data(load_protocol_config("cifar100-lt").data, CIFAR100)
+    train = select_training(splits.train.labels, 100, config)
+    tested = np.arange(0, 10_000, 5)
+    write(splits.train, train.indices, tmp_path / "images", "train")
+    write(splits.test, tested, tmp_path / "images", "test")
+    (tmp_path / "cifar.toml").write_text(PROTOCOL)
+    ways = {
+        "cifar100-lt": ["--data-dir", CIFAR100, "--set", "train.max_count=100"],
+        "cifar-by-lists": ["--data-dir", tmp_path / "images"],
+    }
+    weights, logits, counts, names = [], [], [], []
+    for name, words in ways.items():
+        protocol = name if name == "cifar100-lt" else tmp_path / "cifar.toml"
+        results = tmp_path / f"results-{name}"
+        done = ltbench_here("run", *SHORT, "--protocol", protocol, *words, "--results", results)
+        assert done.returncode == 0, done.stderr
+        (path,) = results.rglob("trial.json")
+        data = json.loads(path.read_text())["data"]
+        counts.append(data["train_counts"])
+        names.append(data["class_names"])
+        weights.append((path.parent / "weights.safetensors").read_bytes())
+        logits.append(load_file(path.parent / "logits.safetensors")["logits"])
+    assert counts[0] == counts[1]
+    assert (max(counts[0]), min(counts[0]), sum(counts[0])) == (100, 1, 2_131)
+    assert names[0] == names[1]
+    assert weights[0] == weights[1]
+    assert torch.equal(logits[0][tested], logits[1])
