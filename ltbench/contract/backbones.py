@@ -90,7 +90,8 @@ def docstring(case: BackboneCase) -> None:
 def logits_and_features_have_their_shapes(case: BackboneCase) -> None:
     """Whatever a method asks for: logits (B, E, C), features (B, E, D), finite, and E heads or one."""
     for words, request, network in case.networks():
-        logits, features = network.eval().with_features(_images())
+        with torch.no_grad():
+            logits, features = network.eval().with_features(_images())
         expected = (BATCH, request.experts, CLASSES)
         require(
             tuple(logits.shape) == expected and bool(logits.isfinite().all()),

@@ -305,11 +305,11 @@ def test_labels_of_unimix_follow_the_stated_distribution(
 def test_cmo_pastes_the_stated_part_on_average(alpha: float) -> None:
     method: Any = get_method("cmo", UNEVEN, alpha=alpha, start=0, end=1)
     rng, parts = torch.Generator().manual_seed(3), []
-    for _ in range(40_000):
+    for _ in range(10_000):
         side, x, y = method.draw(1, progress=0.5, rng=rng)[0].tolist()
         top, bottom, left, right = slow_box(10_000, side, x, y)
         parts.append((bottom - top) * (right - left) / 10_000**2)
-    assert method.pasted_part() == pytest.approx(sum(parts) / len(parts), abs=0.004)
+    assert method.pasted_part() == pytest.approx(sum(parts) / len(parts), abs=0.008)
 
 
 @pytest.mark.parametrize(

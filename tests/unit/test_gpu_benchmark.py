@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+
+from tests.zygote import started
 
 pytestmark = pytest.mark.usefixtures("importable_benchmarks")
 
 
 @pytest.fixture(scope="module")
 def found(importable_benchmarks: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    from benchmarks.gpu import together
     from benchmarks.gpu.__main__ import main
 
     path = tmp_path_factory.mktemp("gpu") / "gpu.json"
-    assert main(["--tiny", "--device", "cpu", "--output", str(path)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(together, "subprocess", SimpleNamespace(Popen=started))
+        assert main(["--tiny", "--device", "cpu", "--output", str(path)]) == 0
     written: dict[str, Any] = json.loads(path.read_text())
     return written
 

@@ -16,7 +16,8 @@ from ltbench.report.render.text import csv_text
 if TYPE_CHECKING:
     from ltbench.report.figures.drawing import Drawing
 
-_KINDS: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
+Kind = Literal["pdf", "png"]
+KINDS: tuple[Kind, ...] = ("pdf", "png")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def figure_files(drawing: Drawing) -> dict[str, bytes]:
 
     files = {}
     with drawing_settings():
-        for kind in _KINDS:
+        for kind in KINDS:
             file = io.BytesIO()
             render(drawing.figure, kind, file)
             files[f".{kind}"] = file.getvalue()

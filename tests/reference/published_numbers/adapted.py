@@ -61,8 +61,8 @@ def _plain(section: Section, record: Any, name: str) -> Any:
 
 def _collapsed(adapted: Any, plain: Any) -> float:
     """McNemar: images lost minus won, above two standard errors."""
-    pairs = list(zip(bits(plain), bits(adapted), strict=True))
-    lost, won = pairs.count((1, 0)), pairs.count((0, 1))
+    before, after = bits(plain), bits(adapted)
+    lost, won = int((before > after).sum()), int((after > before).sum())
     return float(lost - won > 2 * math.sqrt(lost + won))
 
 

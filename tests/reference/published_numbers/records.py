@@ -172,10 +172,9 @@ def recount(section: Section) -> list[tuple[str, float, float]]:
 def scores(section: Section, record: Any, one: Any) -> dict[str, Any]:
     """Of draw 0, in per cent."""
     right, own = bits(one), image_classes(section, one)
-    recalls = [
-        100.0 * right[own == c].sum() / n if n else None
-        for c, n in enumerate(one["definition"]["counts"])
-    ]
+    counts = one["definition"]["counts"]
+    hits = np.bincount(own[right == 1], minlength=len(counts))
+    recalls = [100.0 * k / n if n else None for k, n in zip(hits, counts, strict=True)]
     groups = {g: mean_recall([recalls[c] for c in record["groups"][g]]) for g in GROUPS[:3]}
     groups["all"] = 100.0 * right.sum() / len(right)
     return {

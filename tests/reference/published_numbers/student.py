@@ -17,7 +17,7 @@ def beta_fraction(a: float, b: float, x: float) -> float:
     front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     front += a * math.log(x) + b * math.log(1 - x) if x > 0 else -math.inf
     value = 1.0
-    for k in range(400, 0, -1):
+    for k in range(200, 0, -1):
         m = k // 2
         if k % 2:
             d = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
@@ -36,7 +36,7 @@ def two_sided(t: float, freedom: float) -> float:
 def quantile(freedom: float) -> float:
     """t with P(abs(T) > t) = 0.05, by bisection."""
     low, high = 0.0, 100.0
-    for _ in range(70):
+    for _ in range(45):
         middle = (low + high) / 2
         low, high = (middle, high) if two_sided(middle, freedom) > 0.05 else (low, middle)
     return (low + high) / 2

@@ -67,7 +67,9 @@ def images(section: Section, row: Row, name: str) -> Images:
     found = row.sets(name)
     own = image_classes(section, next(iter(found.values())))
     right = np.array([bits(one) for one in found.values()])
-    return Images(row.label, [right[:, own == c] for c in np.unique(own)], list(found))
+    ends = np.cumsum(np.unique(own, return_counts=True)[1])
+    right = right[:, np.argsort(own, kind="stable")]
+    return Images(row.label, np.split(right, ends[:-1], axis=1), list(found))
 
 
 def test_images(section: Section) -> Cells:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 import ltbench
 from ltbench.errors import InputError
 from ltbench.registry import load_registries
+from tests.in_process import without_workers
 
 STRATEGIES = (
     "stability",
@@ -37,6 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     cache = tmp_path_factory.mktemp("extras-cache")
     results = tmp_path_factory.mktemp("extras")
     with pytest.MonkeyPatch.context() as patch:
+        without_workers(patch)
         patch.setenv("LTBENCH_CACHE", str(cache))
         outcome = ltbench.run(
             [f"sade+{strategy}" for strategy in STRATEGIES], "digits-lt", seeds=1,

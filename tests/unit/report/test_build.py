@@ -46,15 +46,6 @@ def test_a_second_report_is_the_same_and_reads_no_report(tmp_path: Path) -> None
     assert first == second
 
 
-def test_thirty_methods(tmp_path: Path) -> None:
-    results = Results(tmp_path, ratios=(2,), draws=1)
-    for k in range(30):
-        results.add(f"method-{k:02d}", 0, flat(20 + k))
-    outcome = build_report(tmp_path)
-    text = (outcome.sections[0] / "tables" / "main.md").read_text(encoding="utf-8")
-    assert text.count("| method-") == 30
-
-
 @pytest.mark.parametrize("variant", ["../../x", "a/b, c=1", "ü % 中", "CON", "y" * 400])
 def test_any_variant_stays_inside_the_report(tmp_path: Path, variant: str) -> None:
     Results(tmp_path / "r", variant=variant).add("ce", 0, flat(50))

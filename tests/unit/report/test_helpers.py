@@ -13,6 +13,7 @@ import pytest
 
 from ltbench.errors import InputError
 from ltbench.report import build, helpers, kept
+from ltbench.report.figures import all as figures
 from ltbench.report.helpers import MOST, PER_HELPER, Task, affordable, drawn_beside
 from ltbench.report.page.picture import Picture
 
@@ -53,6 +54,8 @@ def test_a_report_with_helpers_is_the_same_byte_by_byte(
         return answer
 
     monkeypatch.setattr(helpers, "_delivered", counted)
+    kinds = figures.figure_kinds()[:2]
+    monkeypatch.setattr(figures, "figure_kinds", lambda: kinds)
     for number in (0, 2) if sys.platform == "linux" else (0, 0):
         monkeypatch.setattr(kept, "affordable", lambda tasks, number=number: number)
         monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / f"cache{number}"))

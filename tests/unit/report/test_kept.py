@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -21,14 +23,46 @@ from .builder import Results, flat
 Files = dict[Path, bytes]
 
 
+class First(NamedTuple):
+    """A report, its results and its cache, which tests copy; ``drawn``: the numbers of its figures."""
+
+    files: Files
+    drawn: list[int]
+    results: Path
+    cache: Path
+
+
+@pytest.fixture(scope="module")
+def first(no_pdf: None, tmp_path_factory: pytest.TempPathFactory) -> First:
+    folder = tmp_path_factory.mktemp("first")
+    for protocol in ("toy-lt", "other-lt"):
+        for seed in range(2):
+            Results(folder / "r", protocol=protocol).add("ce", seed, flat(50 + seed))
+    Results(folder / "r", protocol="toy-lt").add("ride", 0, flat(40))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LTBENCH_CACHE", str(folder / "cache"))
+        numbers = noted(patch)
+        return First(report(folder / "r"), numbers, folder / "r", folder / "cache" / "figures")
+
+
 @pytest.fixture(autouse=True)
-def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "figures"
 
 
 @pytest.fixture
+def results(first: First, cache: Path, tmp_path: Path) -> Path:
+    shutil.copytree(first.cache, cache)
+    return shutil.copytree(first.results, tmp_path / "r")
+
+
+@pytest.fixture
 def drawings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    return noted(monkeypatch)
+
+
+def noted(patch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the figures that are drawn, whether or not they show something."""
     numbers: list[int] = []
     kinds = figures.figure_kinds()[:1]  # the others are kept alike
@@ -43,18 +77,10 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return noted
 
-    monkeypatch.setattr(drawn, "_task", noting)
-    monkeypatch.setattr(figures, "figure_kinds", lambda: kinds)
-    monkeypatch.setattr(kept, "affordable", lambda tasks: 0)  # a helper would count for itself
+    patch.setattr(drawn, "_task", noting)
+    patch.setattr(figures, "figure_kinds", lambda: kinds)
+    patch.setattr(kept, "affordable", lambda tasks: 0)  # a helper would count for itself
     return numbers
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    for protocol in ("toy-lt", "other-lt"):
-        for seed in range(2):
-            Results(tmp_path / "r", protocol=protocol).add("ce", seed, flat(50 + seed))
-    return tmp_path / "r"
 
 
 def report(results: Path, **options: object) -> Files:
@@ -63,25 +89,20 @@ def report(results: Path, **options: object) -> Files:
 
 
 def test_the_second_report_draws_nothing_and_is_the_same(
-    results: Path, drawings: list[int]
+    first: First, results: Path, drawings: list[int]
 ) -> None:
-    first = report(results)
-    assert sorted(drawings) == list(range(1, len(drawings) + 1))
-    assert any(path.suffix == ".pdf" for path in first)
-    drawings.clear()
-    assert report(results) == first
+    assert first.drawn == [1, 2]
+    assert any(path.suffix == ".png" for path in first.files)
+    assert report(results) == first.files
     assert drawings == []
 
 
 def test_only_the_section_of_a_new_record_is_drawn_anew(
     results: Path, drawings: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report(results)
-    kinds = sorted(drawings)
-    drawings.clear()
     Results(results, protocol="toy-lt").add("ce", 2, flat(47))
     second = report(results)
-    assert 0 < len(set(drawings)) < len(kinds)
+    assert len(drawings) == 1
     pictures = {path for path in second if path.suffix == ".png"}
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "other"))
     anew = report(results)
@@ -89,35 +110,34 @@ def test_only_the_section_of_a_new_record_is_drawn_anew(
     assert pictures
 
 
-def test_another_process_knows_them_by_the_same_digest(
-    results: Path, drawings: list[int], empty_cache: Path
-) -> None:
+def test_another_process_knows_them_by_the_same_digest(first: First, tmp_path: Path) -> None:
     """Neither the order of sets nor the address of an object enters it."""
-    report(results)
-    before = {path.name for path in empty_cache.iterdir()}
     code = """
 import sys
 from pathlib import Path
+from ltbench.report import drawn
 from ltbench.report.build import build_report
 from ltbench.report.figures import all as figures
 kinds = figures.figure_kinds()[:1]
 figures.figure_kinds = lambda: kinds
-build_report(Path(sys.argv[1]))
+drawn._task = lambda draw, number: lambda: None  # digests are known before
+build_report(Path(sys.argv[1]), Path(sys.argv[2]))
 """
     environment = os.environ | {"PYTHONHASHSEED": "7"}
-    subprocess.run(
-        [sys.executable, "-c", code, str(results)], env=environment, check=True, timeout=200
-    )
-    assert {path.name for path in empty_cache.iterdir()} == before
+    words = [sys.executable, "-c", code, str(first.results), str(tmp_path / "report")]
+    subprocess.run(words, env=environment, check=True, timeout=200)
+    found = {path.name for path in (tmp_path / "cache" / "figures").iterdir()}
+    assert found == {path.name for path in first.cache.iterdir()}
 
 
 @pytest.mark.parametrize("change", ["record", "selection", "program"])
 def test_whatever_a_figure_depends_on_counts(
-    results: Path, drawings: list[int], monkeypatch: pytest.MonkeyPatch, change: str
+    first: First,
+    results: Path,
+    drawings: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
 ) -> None:
-    Results(results, protocol="toy-lt").add("ride", 0, flat(40))
-    before = report(results)
-    drawings.clear()
     options = {}
     if change == "record":  # as long as before, and of the same time
         path = next(results.glob("toy-lt/ride/*/evaluations/*.json"))
@@ -132,19 +152,17 @@ def test_whatever_a_figure_depends_on_counts(
     after = report(results, **options)
     assert drawings
     if change == "program":
-        assert after == before
+        assert after == first.files
     else:
         shown = Path("toy-lt/figures/accuracy-over-shift.csv")
-        assert after[shown] != before[shown]
+        assert after[shown] != first.files[shown]
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "empty", "folder"])
 def test_a_damaged_picture_is_drawn_anew(
-    results: Path, drawings: list[int], empty_cache: Path, damage: str
+    first: First, results: Path, drawings: list[int], cache: Path, damage: str
 ) -> None:
-    first = report(results)
-    drawings.clear()
-    largest = max(empty_cache.iterdir(), key=lambda path: path.stat().st_size)
+    largest = max(cache.iterdir(), key=lambda path: path.stat().st_size)
     whole = bytearray(largest.read_bytes())
     if damage == "bit":
         whole[len(whole) // 2] ^= 1
@@ -154,30 +172,28 @@ def test_a_damaged_picture_is_drawn_anew(
         largest.mkdir()
     else:
         largest.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"")
-    assert report(results) == first
+    assert report(results) == first.files
     assert len(drawings) == 1
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(
-    results: Path, drawings: list[int], empty_cache: Path
+    first: First, results: Path, drawings: list[int], cache: Path
 ) -> None:
-    empty_cache.parent.mkdir(parents=True, exist_ok=True)
-    empty_cache.write_text("a file where the folder should be")
-    first = report(results)
-    n = len(drawings)
-    assert report(results) == first
-    assert len(drawings) == 2 * n
+    shutil.rmtree(cache)
+    cache.write_text("a file where the folder should be")
+    assert report(results) == first.files
+    assert sorted(drawings) == first.drawn
 
 
-def test_what_nobody_uses_goes(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_uses_goes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = Picture("x", "caption", {".png": b"png" * 100}, "<svg/>")
     for place, name in enumerate(("old", "first", "second", "third")):
         kept.keep_picture(name, picture)
         age = 40 * 24 * 3600.0 if name == "old" else 100.0 - place
-        os.utime(empty_cache / name, (time.time() - age,) * 2)
+        os.utime(cache / name, (time.time() - age,) * 2)
     kept.sweep_kept()
-    assert {path.name for path in empty_cache.iterdir()} == {"first", "second", "third"}
+    assert {path.name for path in cache.iterdir()} == {"first", "second", "third"}
     assert kept.kept_picture("first") == picture  # so it was used last
-    monkeypatch.setattr(kept, "_MOST", 2 * (empty_cache / "first").stat().st_size)
+    monkeypatch.setattr(kept, "_MOST", 2 * (cache / "first").stat().st_size)
     kept.sweep_kept()
-    assert {path.name for path in empty_cache.iterdir()} == {"first", "third"}
+    assert {path.name for path in cache.iterdir()} == {"first", "third"}

@@ -78,7 +78,9 @@ def _dicts(value: object) -> list[dict[str, object]]:
     return own + [one for item in inside for one in _dicts(item)]  # type: ignore[return-value]
 
 
-def test_the_figure_by_class_tells_of_bins_and_its_file_of_every_class(root: Path) -> None:
+def test_the_figure_by_class_tells_of_bins_and_its_file_of_every_class(
+    root: Path, svg_alone: None
+) -> None:
     output = build_report(root).output
     (path,) = output.rglob("*accuracy-per-class*.csv")
     lines = list(csv.DictReader(path.read_text().splitlines()))

@@ -102,7 +102,7 @@ def test_what_people_wrote_is_put_in_as_it_is(tmp_path: Path) -> None:
     assert text.endswith("\n\nThe end.\n")
 
 
-def test_figures_are_linked_where_they_lie(tmp_path: Path) -> None:
+def test_figures_are_linked_where_they_lie(tmp_path: Path, no_pdf: None) -> None:
     fill(tmp_path / "results", "toy-lt")
     page = tmp_path / "docs" / "results.md"
     build_report(tmp_path / "results", readme=page)

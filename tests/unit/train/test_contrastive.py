@@ -42,41 +42,41 @@ def job(make_job: MakeJob, row: str, **changes: Any) -> TrainingJob:
 
 
 @pytest.mark.parametrize("row", ROWS)
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_resume_after_any_epoch_gives_the_same_bits(
-    make_job: MakeJob, row: str, epochs: int
+def test_what_is_remembered_moves_and_is_in_the_checkpoint_a_resume_gives_the_same_bits(
+    make_job: MakeJob, row: str
 ) -> None:
     """21 images in batches of 8: the last one is smaller, and the queue goes round."""
-    whole, progress = run(job(make_job, row, epochs=5))
-    done: list[int] = []
-    hooks = Hooks(lambda record: done.append(1), lambda: len(done) >= epochs)
-    with pytest.raises(InterruptedRun):
-        run(job(make_job, row, epochs=5, store=True), hooks)
-    resumed, again = run(job(make_job, row, epochs=5, store=True))
+    whole, progress = run(job(make_job, row, epochs=4))
+    assert all(torch.isfinite(value).all() for value in whole.values())
+    stored = []
+    for epochs in (1, 2):  # stopped after epochs 1 and 3
+        done: list[int] = []
+        hooks = Hooks(
+            lambda record, done=done: done.append(1),  # type: ignore[misc]
+            lambda done=done, epochs=epochs: len(done) >= epochs,  # type: ignore[misc]
+        )
+        training = job(make_job, row, epochs=4, store=True)
+        with pytest.raises(InterruptedRun):
+            run(training, hooks)
+        assert training.folder is not None
+        stored.append(load_file(training.folder / "checkpoint.safetensors"))
+    resumed, again = run(training)
+    stored.append(load_file(training.folder / "checkpoint.safetensors"))
     assert equal(whole, resumed)
     assert [r["loss"] for r in progress.history] == [r["loss"] for r in again.history]
-    assert all(torch.isfinite(value).all() for value in whole.values())
-
-
-@pytest.mark.parametrize("row", ROWS)
-def test_what_is_remembered_moves_and_is_in_the_checkpoint(make_job: MakeJob, row: str) -> None:
-    training = job(make_job, row, epochs=3, store=True)
-    begun, ended = run(job(make_job, row, epochs=1))[0], run(training)[0]
-    assert training.folder is not None
-    stored = load_file(training.folder / "checkpoint.safetensors")
     for name in STATE[row]:
-        assert not torch.equal(begun[name], ended[name]), name
-        assert torch.equal(stored[name], ended[name]), name
+        assert not torch.equal(stored[0][name], stored[1][name]), name
+        assert torch.equal(stored[2][name], resumed[name]), name
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_recorded_training_has_the_bits_of_the_eager_one(
     make_job: MakeJob, graphs: list[Any], row: str
 ) -> None:
-    eager = run(job(make_job, row, epochs=24))
-    recorded = run(job(make_job, row, epochs=24, speed=GRAPH))
+    eager = run(job(make_job, row, epochs=3))
+    recorded = run(job(make_job, row, epochs=3, speed=GRAPH))
     assert equal(eager[0], recorded[0])
-    assert sum(graph.replayed for graph in graphs) > 40
+    assert sum(graph.replayed for graph in graphs) > 4
 
 
 @pytest.mark.parametrize("row", ["paco"])

@@ -110,13 +110,14 @@ def test_everything_trains_and_the_same_seed_gives_the_same_bits(make_job: MakeJ
     assert len({record["loss"] for record in progress.history}) == 6
 
 
-@pytest.mark.parametrize("epochs", [1, 3, 4, 5])
-def test_resume_after_any_epoch_gives_the_same_bits(make_job: MakeJob, epochs: int) -> None:
+def test_resume_after_every_epoch_gives_the_same_bits(make_job: MakeJob) -> None:
+    """Of two phases: within each and between them."""
     whole = run(make_job(everything(), epochs=6))[0]
-    done: list[int] = []
-    hooks = Hooks(lambda record: done.append(1), lambda: len(done) >= epochs)
-    with pytest.raises(InterruptedRun):
-        run(make_job(everything(), epochs=6, store=True), hooks)
+    for _ in range(5):
+        done: list[int] = []
+        hooks = Hooks(lambda record, done=done: done.append(1), lambda done=done: bool(done))  # type: ignore[misc]
+        with pytest.raises(InterruptedRun):
+            run(make_job(everything(), epochs=6, store=True), hooks)
     resumed, progress = run(make_job(everything(), epochs=6, store=True))
     assert progress.epochs_done == 6
     assert equal(whole, resumed)
@@ -128,14 +129,12 @@ def test_a_recorded_training_has_the_bits_of_the_eager_one(
     """Randomness is drawn outside and copied in: nothing stays eager."""
     constant = type("Constant", (Everything,), {"loss_stage": lambda self, progress: 0})
     jobs = [
-        make_job(
-            constant(COUNTS, NoHyper()), epochs=24, batch_size=4, speed=Speed(cuda_graph=graph)
-        )
+        make_job(constant(COUNTS, NoHyper()), epochs=4, batch_size=4, speed=Speed(cuda_graph=graph))
         for graph in (False, True)
     ]
     eager, recorded = run(jobs[0]), run(jobs[1])
     assert equal(eager[0], recorded[0])
-    assert sum(graph.replayed for graph in graphs) > 40
+    assert sum(graph.replayed for graph in graphs) > 15
 
 
 def test_the_second_stream_and_the_draws_do_not_move_the_first_stream(

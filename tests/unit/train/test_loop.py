@@ -179,9 +179,9 @@ def test_training_equals_a_plain_loop(
 
 
 def test_the_learning_rate_follows_the_schedule(make_job: MakeJob) -> None:
-    _, progress = run(make_job("ce", epochs=10, milestones=(0.5,), gamma=0.1))
+    _, progress = run(make_job("ce", milestones=(0.5,), gamma=0.1))
     rates = [record["lr"] for record in progress.history]
-    assert rates == pytest.approx([0.05] * 5 + [0.005] * 5)
+    assert rates == pytest.approx([0.05] * 2 + [0.005] * 2)
 
 
 # -- resume --------------------------------------------------------------------------------------
@@ -191,15 +191,12 @@ def test_the_learning_rate_follows_the_schedule(make_job: MakeJob) -> None:
 def test_resume_after_any_epoch_gives_the_same_bits(make_job: MakeJob, method: str) -> None:
     whole, progress = run(make_job(method))
     job = make_job(method, store=True)
-    folder = job.folder
-    assert folder is not None
-    for epochs in (1, 2, 3):
-        job = dataclasses.replace(job, folder=folder / str(epochs))
-        interrupted(job, stop_after(epochs))
-        resumed, again = run(job)
-        assert same(resumed, whole)
-        assert losses(again) == losses(progress)
-        assert again.epochs_done == 4
+    for _ in range(3):
+        interrupted(job, stop_after(1))
+    resumed, again = run(job)
+    assert same(resumed, whole)
+    assert losses(again) == losses(progress)
+    assert again.epochs_done == 4
 
 
 def test_strong_augmentation_changes_training_and_resumes_to_the_same_bits(
@@ -223,21 +220,11 @@ def test_a_record_tells_strong_augmentation_only_where_it_is_used(make_job: Make
     assert isinstance(told["milestones"], list)
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
-def test_resume_within_and_between_phases_gives_the_same_bits(
-    make_job: MakeJob, toy: Any, epochs: int
-) -> None:
+def test_resume_within_and_between_phases_gives_the_same_bits(make_job: MakeJob, toy: Any) -> None:
     toy.stages = STAGES
     whole, _ = run(make_job(toy, epochs=6))
     job = make_job(toy, epochs=6, store=True)
-    interrupted(job, stop_after(epochs))
-    assert same(run(job)[0], whole)
-
-
-def test_interrupted_many_times(make_job: MakeJob) -> None:
-    whole, _ = run(make_job("sade"))
-    job = make_job("sade", store=True)
-    for _ in range(3):
+    for _ in range(5):
         interrupted(job, stop_after(1))
     assert same(run(job)[0], whole)
 
@@ -299,9 +286,9 @@ def test_environments_are_collected_once_each(make_job: MakeJob) -> None:
 def test_a_damaged_checkpoint_is_kept_and_training_starts_afresh(
     make_job: MakeJob, damage: str
 ) -> None:
-    whole, _ = run(make_job("ce"))
-    job = make_job("ce", store=True)
-    interrupted(job, stop_after(2))
+    whole, _ = run(make_job("ce", epochs=2))
+    job = make_job("ce", epochs=2, store=True)
+    interrupted(job, stop_after(1))
     assert job.folder is not None
     path = job.folder / FILE
     content = path.read_bytes()
@@ -319,7 +306,7 @@ def test_a_damaged_checkpoint_is_kept_and_training_starts_afresh(
     bad = path.read_bytes()
     seen: list[dict[str, Any]] = []
     network, _ = run(job, Hooks(seen.append))
-    assert [record["epoch"] for record in seen] == [1, 2, 3, 4]
+    assert [record["epoch"] for record in seen] == [1, 2]
     assert same(network, whole)
     assert (path.parent / "checkpoint.corrupt").read_bytes() == bad
 
@@ -445,8 +432,8 @@ def test_reset_heads_starts_from_fresh_weights(make_job: MakeJob, toy: Any) -> N
 
 def test_each_phase_runs_its_own_schedule(make_job: MakeJob, toy: Any) -> None:
     toy.stages = (Phase("a", 1.0), Phase("b", 1.0))
-    _, progress = run(make_job(toy, epochs=20, milestones=(0.5,), lr=0.01, gamma=0.1))
-    half = [0.01] * 5 + [0.001] * 5
+    _, progress = run(make_job(toy, epochs=8, milestones=(0.5,), lr=0.01, gamma=0.1))
+    half = [0.01] * 2 + [0.001] * 2
     assert [record["lr"] for record in progress.history] == pytest.approx(half * 2)
 
 
@@ -493,9 +480,10 @@ def test_the_loop_uses_the_phases_sampler(make_job: MakeJob, toy: Any) -> None:
 
     toy.replace = record
     toy.stages = (Phase(sampler="class-balanced"),)
-    run(make_job(toy, epochs=40))
-    shares = torch.bincount(torch.cat(seen)).double() / (21 * 40)
-    torch.testing.assert_close(shares, torch.full((3,), 1 / 3).double(), atol=0.06, rtol=0)
+    run(make_job(toy, epochs=10))
+    shares = torch.bincount(torch.cat(seen)).double() / (21 * 10)
+    # More than three deviations; of the images, 57 %, 29 % and 14 % are of these classes.
+    torch.testing.assert_close(shares, torch.full((3,), 1 / 3).double(), atol=0.12, rtol=0)
 
 
 # -- the start -----------------------------------------------------------------------------------

@@ -52,7 +52,9 @@ class StandIn:
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> list[StandIn]:
+    """One eager step before a recording: what CUDA needs more of them for, the stand-in has not."""
     made: list[StandIn] = []
+    monkeypatch.setattr(module, "WARM_STEPS", 1)
     monkeypatch.setattr(StandIn, "made", made, raising=False)
     monkeypatch.setattr(module, "CudaGraph", StandIn)
     return made
@@ -71,22 +73,22 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 def test_a_recorded_training_has_the_bits_of_the_eager_one(
     make_job: MakeJob, graphs: list[StandIn], method: str
 ) -> None:
-    eager = run(make_job(method, epochs=20))
+    eager = run(make_job(method, epochs=4))
     assert not graphs
-    recorded = run(make_job(method, epochs=20, speed=GRAPH))
+    recorded = run(make_job(method, epochs=4, speed=GRAPH))
     assert equal(eager[0], recorded[0])
     assert eager[1] == recorded[1]
-    assert sum(graph.replayed for graph in graphs) > 20
+    assert sum(graph.replayed for graph in graphs) > 4
     # Three steps an epoch of 21 images, none lost: two of eight images and one of five.
-    assert sum(graph.warmed + graph.replayed for graph in graphs) == 60
+    assert sum(graph.warmed + graph.replayed for graph in graphs) == 12
 
 
 def test_strong_augmentation_is_recorded_with_its_draws(
     make_job: MakeJob, graphs: list[StandIn], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ltbench.train.strong._chooses_rows", lambda device: False)
-    eager = run(make_job("ce", epochs=8, augment="autoaugment+cutout"))
-    recorded = run(make_job("ce", epochs=8, augment="autoaugment+cutout", speed=GRAPH))
+    eager = run(make_job("ce", epochs=4, augment="autoaugment+cutout"))
+    recorded = run(make_job("ce", epochs=4, augment="autoaugment+cutout", speed=GRAPH))
     assert equal(eager[0], recorded[0])
     assert eager[1] == recorded[1]
     assert sum(graph.replayed for graph in graphs) > 4
@@ -96,11 +98,11 @@ def test_strong_augmentation_is_recorded_with_its_draws(
 def test_a_new_learning_rate_needs_no_new_recording(
     make_job: MakeJob, graphs: list[StandIn], head_lr: float | None
 ) -> None:
-    """Warm-up of four epochs and two milestones: six rates (of heads others), and two batch sizes."""
-    settings = {"epochs": 24, "warmup_epochs": 4, "head_lr": head_lr}
-    eager, told = train(make_job("sade", **settings), Hooks(), {})
-    network, progress = train(make_job("sade", **settings, speed=GRAPH), Hooks(), {})
-    assert len({record["lr"] for record in told.history}) == 6
+    """Warm-up of two epochs and two milestones: four rates (of heads others), and two batch sizes."""
+    settings = {"epochs": 16, "warmup_epochs": 2, "head_lr": head_lr}
+    eager, told = train(make_job("ce", **settings), Hooks(), {})
+    network, progress = train(make_job("ce", **settings, speed=GRAPH), Hooks(), {})
+    assert len({record["lr"] for record in told.history}) == 4
     assert told.history[0]["lr"] == progress.history[0]["lr"]  # a number, not a tensor
     assert len(graphs) == 2
     assert equal(eager.state_dict(), network.state_dict())
@@ -108,13 +110,13 @@ def test_a_new_learning_rate_needs_no_new_recording(
 
 def test_rates_in_tensors_change_no_checkpoint(make_job: MakeJob, graphs: list[StandIn]) -> None:
     """What an eager process left is gone on with by recorded steps, and the other way round."""
-    whole = run(make_job("ce", epochs=6))[0]
+    whole = run(make_job("ce"))[0]
     for first, second in ((GRAPH, Speed()), (Speed(), GRAPH)):
         done: list[int] = []
-        hooks = Hooks(lambda record, done=done: done.append(1), lambda done=done: len(done) >= 3)  # type: ignore[misc]
+        hooks = Hooks(lambda record, done=done: done.append(1), lambda done=done: len(done) >= 2)  # type: ignore[misc]
         with pytest.raises(InterruptedRun):
-            train(make_job("ce", epochs=6, store=True, speed=first), hooks, {})
-        job = make_job("ce", epochs=6, store=True, speed=second)
+            train(make_job("ce", store=True, speed=first), hooks, {})
+        job = make_job("ce", store=True, speed=second)
         assert job.folder is not None
         assert equal(whole, run(job)[0])
         (job.folder / FILE).unlink()
@@ -133,8 +135,8 @@ def test_a_step_that_cannot_be_recorded_stays_eager_and_the_record_says_why(
     make_job: MakeJob, graphs: list[StandIn], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CudaGraph", Refusing)
-    eager = run(make_job("ce", epochs=12))
-    job = make_job("ce", epochs=12, speed=Speed(cuda_graph=True, gives_up=True))
+    eager = run(make_job("ce", epochs=2))
+    job = make_job("ce", epochs=2, speed=Speed(cuda_graph=True, gives_up=True))
     network, progress = train(job, Hooks(), {})
     assert equal(eager[0], network.state_dict())
     (environment,) = progress.environments
@@ -148,7 +150,7 @@ def test_who_asked_for_recordings_by_name_is_told_that_there_are_none(
 ) -> None:
     monkeypatch.setattr(module, "CudaGraph", Refusing)
     with pytest.raises(ContractError, match=r"'ce': its step cannot be recorded .* --speed plain"):
-        run(make_job("ce", epochs=12, speed=GRAPH))
+        run(make_job("ce", epochs=2, speed=GRAPH))
 
 
 def test_a_new_stage_of_the_loss_is_recorded_anew(
@@ -161,11 +163,11 @@ def test_a_new_stage_of_the_loss_is_recorded_anew(
         return loss if progress < 0.5 else 0.5 * loss
 
     toy.replace = halved_late
-    settings = {"epochs": 6, "batch_size": 3, "milestones": (0.99,)}
+    settings = {"batch_size": 7, "milestones": (0.99,)}
     eager = run(make_job(toy, **settings))
     recorded = run(make_job(toy, **settings, speed=GRAPH))
     assert equal(eager[0], recorded[0])
-    assert len(graphs) == 6
+    assert len(graphs) == 4
     # A method that names a stage wrongly would train on with the recorded loss: the test can fail.
     monkeypatch.setattr(type(toy), "loss_stage", lambda self, progress: 0)
     assert not equal(eager[0], run(make_job(toy, **settings, speed=GRAPH))[0])
@@ -178,8 +180,8 @@ def test_a_loss_that_samples_is_never_recorded(
         return F.cross_entropy(logits[:, 0] + torch.rand(3, generator=rng), targets)
 
     toy.replace = noisy
-    eager = run(make_job(toy, epochs=6))
-    recorded = run(make_job(toy, epochs=6, speed=GRAPH))
+    eager = run(make_job(toy, epochs=2))
+    recorded = run(make_job(toy, epochs=2, speed=GRAPH))
     assert equal(eager[0], recorded[0])
     assert [graph.work for graph in graphs] == [None]
 
@@ -188,8 +190,10 @@ def test_a_recording_keeps_no_batch_of_the_caller(
     make_job: MakeJob, graphs: list[StandIn], toy: Any
 ) -> None:
     """Losses are cloned: the tensor that a replay fills is filled again by the next."""
-    losses = run(make_job(toy, epochs=12, speed=GRAPH))[1]
-    assert len(set(losses)) == 12
+    toy.loss_stage = lambda progress: 0
+    losses = run(make_job(toy, speed=GRAPH))[1]
+    assert sum(graph.replayed for graph in graphs) == 10
+    assert len(set(losses)) == 4
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -64,6 +65,7 @@ def page_with(root: Path, texts: Mapping[str, str]) -> Path:
     return build_report(root).output / "report.html"
 
 
+@cache
 def parsed(page: Path) -> Element:
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     tree: Element = parser.parse(page.read_text(encoding="utf-8"))
@@ -81,12 +83,12 @@ def skeleton(tree: Element) -> Counter[tuple[str, tuple[str, ...]]]:
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile(svg_alone: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page_with(tmp_path_factory.mktemp("hostile"), HOSTILE)
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain(svg_alone: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page_with(tmp_path_factory.mktemp("plain"), PLAIN)
 
 

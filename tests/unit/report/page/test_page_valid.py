@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -24,7 +25,7 @@ REFERENCE = {"kind": "reference", "value": [[0.0] * 4] * 2, "error": None}
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(svg_alone: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two data sets, named like ids of the page; rows with every mark; a name full of markup."""
     root = tmp_path_factory.mktemp("page")
     for protocol, test_data in (("data", "11"), ("main", "22")):
@@ -44,6 +45,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_report(root).output / "report.html"
 
 
+@cache
 def elements(page: Path) -> list[Element]:
     """Strict: the first parse error is raised."""
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
