@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ltbench.contract.shown import fresh_network
 from ltbench.contract.unmet import require
 from ltbench.hyper import asking_values
 from ltbench.method import Method, overrides
-from ltbench.models.build import build_network
 from ltbench.registry import Plugin, Registries
 from ltbench.resolve.rows import knows_posterior
 from ltbench.strategy import Adapted, OptimizerSettings, Source, Strategy, UnlabelledTest
@@ -132,7 +132,7 @@ class StrategyCase:
         labels = torch.argsort(torch.tensor(self.order))[torch.arange(held) % len(COUNTS)]
         network = None
         if "network" in needs:
-            bare = build_network("resnet8", len(COUNTS), self.method.architecture(), rng)
+            bare = fresh_network(len(COUNTS), self.method.architecture(), 4)
             network = OnPixels(bare).eval()
         return Source(
             self.method,
