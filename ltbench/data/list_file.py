@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import overload
 
@@ -41,6 +42,10 @@ class Paths(Sequence[str]):
         if not 0 <= index < len(self):
             raise IndexError(f"path {index} is outside 0..{len(self) - 1}")
         return os.fsdecode(self.joined[self.ends[index] : self.ends[index + 1]])
+
+    def __iter__(self) -> Iterator[str]:
+        for start, end in pairwise(self.ends.tolist()):
+            yield os.fsdecode(self.joined[start:end])
 
     def mapped(self, prefixes: Mapping[str, str]) -> Paths:
         """With the first of ``prefixes`` that a path begins with exchanged for what it maps to."""
@@ -121,7 +126,7 @@ def _wrong(line: bytes, name: str, label: str, classes: int) -> tuple[str, str] 
             "paths that are not below the folder",
             f"{brief(name)} must be a path below the folder",
         )
-    if ".." in PurePosixPath(name).parts:
+    if ".." in name and ".." in PurePosixPath(name).parts:
         return "paths that are not below the folder", f"{brief(name)} must not hold '..'"
     return None
 

@@ -547,8 +547,11 @@ class Poly(Method[PolyHyper]):
 
 
 def test_a_method_of_ones_own(
-    ltbench: CommandLine, ltbench_here: CommandLine, tmp_path: Path
+    ltbench: CommandLine, ltbench_here: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(
+        "COLUMNS", "400"
+    )  # lines are cut there, and how long the path is nobody knows
     here = tmp_path / "cwd"
     plugin, results = here / "poly.py", tmp_path / "results"
     plugin.write_text(PLUGIN)

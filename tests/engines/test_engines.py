@@ -33,10 +33,7 @@ def test_trials_are_those_of_this_machine(
     words = scene.words("held,ce", *ENGINES[engine])
     if engine == "slurm":
         words += ["--engine-set", "trials_per_job=2"]
-        code = scene.here(*words)
-    else:
-        code = ended(scene.start(*words), scene)
-    assert code == 0
+    assert ended(scene.start(*words), scene) == 0
     assert "2 of 2 trials done" in scene.text()
     bits = {name: found for name, found in scene.bits().items() if "/held/" in name}
     assert bits == undisturbed

@@ -30,6 +30,7 @@ from ltbench.execute.request import Request
 from ltbench.execute.run import Outcome, execute
 from ltbench.seeds import everybodys_generator
 from ltbench.train.arithmetic import tf32, tf32_flags
+from tests.zygote import forked_workers
 
 PLUGINS = '''
 import os
@@ -121,8 +122,13 @@ def stored(folder: Path) -> dict[str, tuple[str, bytes, Any]]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked_workers(monkeypatch)
+
+
 @pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def processes(forks: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The processes that train several trials."""
     started: list[str] = []
 

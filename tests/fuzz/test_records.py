@@ -144,7 +144,7 @@ def test_a_damaged_record_is_told_in_lines(name: str, results: Path, tmp_path: P
     (path, *_) = sorted(results.glob(FILES[name]))
     valid = json.loads(path.read_text())
 
-    @budget(parts=4)
+    @budget(parts=6)
     @given(damaged_json(valid))
     def damaged(content: bytes) -> None:
         with written(path, content):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 import tracemalloc
 from pathlib import Path
+from subprocess import PIPE
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +29,7 @@ from ltbench.trial.class_values import put_back, values_path
 from ltbench.trial.light import write_record
 from ltbench.trial.sparse_counts import SparseCounts
 from ltbench.trial.tensor_file import Pieces, write_pieces
+from tests.zygote import started
 
 CLASSES = 1100
 
@@ -227,11 +231,24 @@ def test_long_loops_are_told_of_and_may_be_stopped(monkeypatch: pytest.MonkeyPat
 # -- the benchmark, and what it bounds -----------------------------------------------------------
 
 
-def test_the_benchmark_runs_tiny(importable_benchmarks: None, tmp_path: Path) -> None:
-    from benchmarks.large_eval import main
+def test_the_benchmark_runs_tiny(
+    importable_benchmarks: None,
+    tmp_path: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from benchmarks import large_eval
 
+    def run(words: list[str], **_: bool) -> subprocess.CompletedProcess[str]:
+        with started(words, env=environment, stdout=PIPE, stderr=PIPE, text=True) as process:
+            out, err = process.communicate()
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    monkeypatch.setattr(large_eval, "subprocess", SimpleNamespace(run=run))
     options = ["--classes", "30", "--strategies", "none,stability", "--folder", str(tmp_path)]
-    done = CliRunner().invoke(main, [*options, "--sets", "forward3"], catch_exceptions=False)
+    done = CliRunner().invoke(
+        large_eval.main, [*options, "--sets", "forward3"], catch_exceptions=False
+    )
     assert done.exit_code == 0, done.output
     assert "90 images, 3 experts, 30 classes" in done.output
     for name in ("none", "stability"):

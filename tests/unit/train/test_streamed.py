@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from ltbench import get_method
 from ltbench.data.dataset import Dataset
@@ -34,6 +36,14 @@ CHOSEN = np.concatenate([np.arange(0, 60), np.arange(200, 230), np.arange(500, 5
 Make = Callable[..., TrainingJob]
 
 
+class Straight(NamedTuple):
+    """asked: how often it asked whether to stop."""
+
+    weights: dict[str, Tensor]
+    history: list[dict[str, Any]]
+    asked: int
+
+
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_data(DIGITS, write_digits(tmp_path_factory.mktemp("digits"))).train
@@ -46,27 +56,49 @@ def gratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make(digits: Dataset, tmp_path: Path) -> Make:
+    return functools.partial(job_of, digits, tmp_path)
+
+
+def job_of(
+    digits: Dataset, where: Path, name: str = "ce", images: int | None = 0, **changes: Any
+) -> TrainingJob:
     """A training of 105 digits; images: how many processes open them, or None for resident ones."""
+    labels = digits.labels[CHOSEN]
+    method = get_method(name, np.bincount(labels, minlength=10) + 1)
+    resident = torch.from_numpy(load_digits().train.read(CHOSEN))
+    recipe = {"crop_padding": 1, "flip": True, "rotation": 10.0, "warmup_epochs": 1}
+    recipe |= {k: changes.pop(k) for k in list(changes) if k in Recipe.__dataclass_fields__}
+    if recipe.get("crop") == "resized":
+        del recipe["rotation"]
+    return TrainingJob(
+        **{
+            **{"trial": "abc", "method": method, "recipe": Recipe(2, 16, 0.05, **recipe)},
+            **{"backbone": "resnet8", "labels": torch.from_numpy(labels)},
+            "images": resident if images is None else Streamed(digits, CHOSEN, images),
+            **{"mean": NORM[0], "std": NORM[1], "seed": 0, "device": CPU},
+            **{"folder": where / "trial", "checkpoint_seconds": 1e9, **changes},
+        }
+    )
 
-    def job(name: str = "ce", images: int | None = 0, **changes: Any) -> TrainingJob:
-        labels = digits.labels[CHOSEN]
-        method = get_method(name, np.bincount(labels, minlength=10) + 1)
-        resident = torch.from_numpy(load_digits().train.read(CHOSEN))
-        recipe = {"crop_padding": 1, "flip": True, "rotation": 10.0, "warmup_epochs": 1}
-        recipe |= {k: changes.pop(k) for k in list(changes) if k in Recipe.__dataclass_fields__}
-        if recipe.get("crop") == "resized":
-            del recipe["rotation"]
-        return TrainingJob(
-            **{
-                **{"trial": "abc", "method": method, "recipe": Recipe(2, 16, 0.05, **recipe)},
-                **{"backbone": "resnet8", "labels": torch.from_numpy(labels)},
-                "images": resident if images is None else Streamed(digits, CHOSEN, images),
-                **{"mean": NORM[0], "std": NORM[1], "seed": 0, "device": CPU},
-                **{"folder": tmp_path / "trial", "checkpoint_seconds": 1e9, **changes},
-            }
-        )
 
-    return job
+@pytest.fixture(scope="module")
+def straight(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Straight]:
+    """A streamed training as ``make`` gives it, without a stop: done once for all tests."""
+
+    @functools.cache
+    def trained(name: str, **changes: Any) -> Straight:
+        asked = 0
+
+        def should_stop() -> bool:
+            nonlocal asked
+            asked += 1
+            return False
+
+        job = job_of(digits, tmp_path_factory.getbasetemp(), name, folder=None, **changes)
+        network, progress = train(job, Hooks(should_stop=should_stop), {})
+        return Straight(dict(network.state_dict()), progress.history, asked)
+
+    return trained
 
 
 def weights(job: TrainingJob, hooks: Hooks | None = None) -> dict[str, Tensor]:
@@ -80,9 +112,11 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 # mdcs: two views, one of them strong; proco: one of SimCLR; mixing methods have a second stream.
 @pytest.mark.parametrize("name", ["ce", "mdcs", "proco", "sade"])
-def test_padded_crops_are_those_of_resident_images(name: str, make: Make) -> None:
+def test_padded_crops_are_those_of_resident_images(
+    name: str, make: Make, straight: Callable[..., Straight]
+) -> None:
     expected = weights(make(name, None, folder=None))
-    assert same(weights(make(name, 0, folder=None)), expected)
+    assert same(straight(name).weights, expected)
 
 
 def test_streamed_images_train_in_bf16(make: Make) -> None:
@@ -91,7 +125,9 @@ def test_streamed_images_train_in_bf16(make: Make) -> None:
     assert same(weights(job), weights(in_memory))
 
 
-def test_a_second_stream_is_that_of_resident_images(make: Make) -> None:
+def test_a_second_stream_is_that_of_resident_images(
+    make: Make, straight: Callable[..., Straight]
+) -> None:
     def with_second(images: int | None) -> TrainingJob:
         job = make("ce", images, folder=None)
         job.method.phases = lambda: (Phase(second="class-balanced"),)  # type: ignore[method-assign]
@@ -100,13 +136,13 @@ def test_a_second_stream_is_that_of_resident_images(make: Make) -> None:
 
     expected = weights(with_second(None))
     assert same(weights(with_second(0)), expected)
-    assert not same(weights(make("ce", None, folder=None)), expected)
+    assert not same(straight("ce").weights, expected)
 
 
-def test_processes_change_nothing(make: Make) -> None:
+def test_processes_change_nothing(make: Make, straight: Callable[..., Straight]) -> None:
     for changes in ({}, RESIZED):
-        expected = weights(make("ce", 0, folder=None, **changes))
-        assert same(weights(make("ce", 2, folder=None, **changes)), expected)
+        found = weights(make("ce", 2, folder=None, **changes))
+        assert same(found, straight("ce", **changes).weights)
     assert not multiprocessing.active_children()
 
 
@@ -137,7 +173,9 @@ def test_neither_batches_nor_where_an_epoch_begins_change_an_image(gratings: Pat
 
 @pytest.mark.parametrize("name", ["ce", "sade"])
 @pytest.mark.parametrize("stop", [4, 7, 9])
-def test_stopped_at_any_step_it_ends_in_the_same_bits(name: str, stop: int, make: Make) -> None:
+def test_stopped_at_any_step_it_ends_in_the_same_bits(
+    name: str, stop: int, make: Make, straight: Callable[..., Straight]
+) -> None:
     """Seven steps an epoch: in the first, at its end, in the second."""
     asked = 0
 
@@ -146,23 +184,21 @@ def test_stopped_at_any_step_it_ends_in_the_same_bits(name: str, stop: int, make
         asked += 1
         return asked >= limit
 
-    limit = 10**9
-    expected, history = train(make(name, folder=None), Hooks(should_stop=should_stop), {})
-    whole, asked, limit = asked, 0, stop
+    expected = straight(name)
+    limit = stop
     with pytest.raises(InterruptedRun, match=r"after (step|epoch)"):
         train(make(name), Hooks(should_stop=should_stop), {})
     limit = 10**9
     network, progress = train(make(name), Hooks(should_stop=should_stop), {})
-    assert asked == whole  # it went on where it was: no step was done twice
-    assert same(dict(network.state_dict()), dict(expected.state_dict()))
-    assert [e["loss"] for e in progress.history] == [e["loss"] for e in history.history]
+    assert asked == expected.asked  # it went on where it was: no step was done twice
+    assert same(dict(network.state_dict()), expected.weights)
+    assert [e["loss"] for e in progress.history] == [e["loss"] for e in expected.history]
     assert progress.step == 0
 
 
 def test_two_checkpoints_are_kept_and_a_damaged_one_is_left_for_the_other(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, straight: Callable[..., Straight], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = weights(make("ce", folder=None))
     job = make("ce", checkpoint_seconds=0.0)
     monkeypatch.setattr("ltbench.train.loop._SAVING", 0)
     calls = iter(range(100))
@@ -173,14 +209,16 @@ def test_two_checkpoints_are_kept_and_a_damaged_one_is_left_for_the_other(
     assert sorted(path.name for path in job.folder.iterdir()) == names
     path = job.folder / names[1]
     path.write_bytes(path.read_bytes()[:-100])
-    assert same(weights(job), expected)
+    assert same(weights(job), straight("ce").weights)
     assert (job.folder / "checkpoint.corrupt").is_file()
 
 
-def test_a_head_learns_at_a_rate_of_its_own_and_resumes(make: Make) -> None:
-    plain = weights(make("sade", folder=None))
+def test_a_head_learns_at_a_rate_of_its_own_and_resumes(
+    make: Make, straight: Callable[..., Straight]
+) -> None:
+    plain = straight("sade").weights
     assert same(weights(make("sade", folder=None, head_lr=0.05)), plain)
-    expected = weights(make("sade", folder=None, head_lr=0.5))
+    expected = straight("sade", head_lr=0.5).weights
     assert not same(expected, plain)
     calls = iter(range(100))
     with pytest.raises(InterruptedRun):
@@ -221,7 +259,9 @@ class Slow(Dataset):
         return self.whole.read(indices)
 
 
-def test_a_killed_process_is_one_line(digits: Dataset) -> None:
+def test_a_killed_process_is_one_line(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    # How often torch looks whether its processes live: every 5 seconds.
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.2,))
     streamed = Streamed(Slow(digits), np.arange(60), 1)
     feed = StreamedFeed(streamed, Recipe(1, 8, 0.1), *NORM, 0, CPU)
     batches = [slice(i, i + 8) for i in range(0, 56, 8)]
