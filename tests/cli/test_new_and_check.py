@@ -72,7 +72,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tested(
     written: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, str]]:
-    """What pytest said of each test, by its file: empty where it passed. One process for all files, a fork."""
+    """What pytest said of each test, by its file: empty where it passed. One fork for all files."""
     folder = tmp_path_factory.mktemp("tested")
     words = ["-q", "-p", "no:cacheprovider", "--basetemp", str(folder / "tmp")]
     with started(
