@@ -17,6 +17,7 @@ from ltbench.errors import InputError
 from ltbench.protocol.registry import find_protocols
 from ltbench.registry import load_registries
 from ltbench.scaffold.write import METHOD_KINDS
+from tests.zygote import started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 
@@ -71,14 +72,15 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tested(
     written: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, str]]:
-    """What pytest said of each test, by its file: empty where it passed. One process for all files."""
+    """What pytest said of each test, by its file: empty where it passed. One fork for all files."""
     folder = tmp_path_factory.mktemp("tested")
     words = ["-q", "-p", "no:cacheprovider", "--basetemp", str(folder / "tmp")]
-    done = subprocess.run(
+    with started(
         [sys.executable, "-m", "pytest", *words, "--junitxml", str(folder / "told.xml"), str(written)],
-        cwd=written, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode in (0, 1), done.stdout + done.stderr
+        cwd=written, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        out, _ = process.communicate()
+    assert process.returncode in (0, 1), out
     found: dict[str, dict[str, str]] = {}
     for case in ElementTree.parse(folder / "told.xml").iter("testcase"):
         told = "".join(f"{child.tag}: {child.text}" for child in case)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from ltbench.report.page import picture
+
 CommandLine = Callable[..., CompletedProcess[str]]
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")
 _, BIRDS, SCANS, SMEARS = PAGE.split("\n## ")
@@ -103,7 +105,11 @@ def written_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_birds(ltbench_here: CommandLine, here: Path) -> None:
+def test_birds(ltbench_here: CommandLine, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "KINDS", ("png",))  # no PDF, whose fonts take most of the time
+    monkeypatch.setenv(
+        "LTBENCH_CACHE", str(here.parent / "cache")
+    )  # other tests shall not find these
     folders(here / "photos", {"crow": 40, "blue tit": 22, "waxwing": 12})
     after_new = {"new": lambda: shorter(here / "birds.toml")}
     said = play(BIRDS, here, ltbench_here, after_new, figures=True)

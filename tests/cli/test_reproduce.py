@@ -17,6 +17,7 @@ from ltbench.execute.study import plan_study, request_for
 from ltbench.names import parse_rows
 from ltbench.protocol.protocol import FEATURES, LISTS
 from ltbench.registry import load_registries
+from ltbench.report.page import picture
 from ltbench.resolve.rows import resolve_row
 
 CommandLine = Callable[..., CompletedProcess[str]]
@@ -60,8 +61,10 @@ def stamps(folder: Path) -> dict[str, int]:
 
 
 def test_a_study_is_run_reported_and_not_run_again(
-    tiny: Path, ltbench_here: CommandLine, tmp_path: Path
+    tiny: Path, ltbench_here: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(picture, "KINDS", ())  # nobody looks at the figures
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))  # nor shall other tests find them
     ltbench, results = ltbench_here, tmp_path / "results"
     words = ["reproduce", tiny, "--results", results]
     planned = ltbench(*words, "--dry-run")

@@ -15,6 +15,7 @@ from ltbench import load_images, load_logits, load_results
 from ltbench.data.sources import open_data
 from ltbench.errors import DataError
 from ltbench.protocol.file import load_protocol_config
+from tests.zygote import forked_workers
 
 CommandLine = Callable[..., CompletedProcess[str]]
 PROTOCOL = """
@@ -85,8 +86,9 @@ def test_a_folder_and_its_table_give_the_same_validation_images(photos: Path) ->
 
 @pytest.mark.workers  # images change between two runs
 def test_strategies_get_their_logits_and_the_identity_their_fingerprint(
-    ltbench_here: CommandLine, photos: Path, tmp_path: Path
+    ltbench_here: CommandLine, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    forked_workers(monkeypatch)
     file = protocol(photos.parent)
     results = tmp_path / "results"
     words = (

@@ -86,7 +86,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def plan_of(folder: Path, methods: str, plugins: str = "", **changes: Any) -> Plan:
-    quick = {"recipe.epochs": 2, "test.draws": 2, "test.ratios": (2,)}
+    quick = {"recipe.epochs": 2, "test.draws": 2, "test.ratios": (2,), "views.pairs": 1}
     asked: dict[str, Any] = {"device": "cpu", "seeds": (0,), "overrides": quick, "jobs": 2}
     files = (plugins,) if plugins else ()
     return prepare(

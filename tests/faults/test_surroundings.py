@@ -12,8 +12,8 @@ from subprocess import CompletedProcess
 import pytest
 
 CommandLine = Callable[..., CompletedProcess[str]]
-ASKED = ["run", "--protocol", "digits-lt", "--methods", "ce", "--set", "recipe.epochs=2"]
-ASKED += ["--set", "test.draws=2", "--set", "test.ratios=2"]
+ASKED = ["run", "--protocol", "digits-lt", "--methods", "ce", "--set", "recipe.epochs=1"]
+ASKED += ["--set", "test.draws=1", "--set", "test.ratios=2"]
 JUMPS = """
 import itertools, os, time
 if hasattr(os, "sched_setaffinity"):

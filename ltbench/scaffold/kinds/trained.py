@@ -18,8 +18,8 @@ def test_contract(check):
 
 
 def test_a_short_training_learns(tmp_path):
-    """A quarter of the epochs of digits-lt; ten classes, of which a guess hits one in ten."""
-    short = {"recipe.epochs": 10, "test.draws": 1, "test.ratios": [2]}
+    """A tenth of the epochs of digits-lt; ten classes, of which a guess hits one in ten."""
+    short = {"recipe.epochs": 4, "test.draws": 1, "test.ratios": [2]}
     where = {"plugins": [str(FILE)], "results": tmp_path / "results"}
     ltbench.run("@NAME@+none", "digits-lt", seeds=1, quiet=True, **where, **short)
     found = ltbench.load_results(tmp_path / "results")

@@ -63,7 +63,7 @@ def leave(folder: Path, holder: Holder | None, seconds_ago: float = 0.0) -> Path
 
 
 def dead() -> Holder:
-    done = subprocess.Popen([sys.executable, "-c", ""])
+    done = subprocess.Popen([sys.executable, "-S", "-E", "-c", ""])
     done.wait()
     return dataclasses.replace(Holder.here(), pid=done.pid, token="dead")
 
@@ -210,7 +210,7 @@ def test_of_many_at_once_one_gets_it(locks: int | None, stale: bool, tmp_path: P
                     inside += 1
                     got += 1
                     most = max(most, inside)
-                time.sleep(0.4)
+                time.sleep(0.1)
                 with guard:
                     inside -= 1
         except BusyError:
@@ -238,7 +238,7 @@ def test_a_turn_waits_for_the_one_before(
     with claims.turn(tmp_path / ".x.lock", "x"):
         thread = threading.Thread(target=second)
         thread.start()
-        time.sleep(0.3)
+        time.sleep(0.1)
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
