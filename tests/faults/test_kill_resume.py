@@ -165,7 +165,7 @@ def test_f01_sigkill_then_the_same_command(
     """F1: everything is killed; the claim of the dead is free at once."""
     results = tmp_path / "results"
     words = [*ASKED, "--methods", "sade+none,ce", "--results", str(results)]
-    run = start(*words)
+    run = start(*words, fresh=True)
     wait_for(lambda: checkpoints(results))
     run.kill_all()
     assert run.process.returncode == -signal.SIGKILL
