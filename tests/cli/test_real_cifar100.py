@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from ltbench.data.dataset import Dataset
+from ltbench.data.dataset import Dataset, channel_statistics
 from ltbench.data.sources import open_data
 from ltbench.protocol.file import load_protocol_config
+from ltbench.protocol.protocol import DataConfig
 from ltbench.shift.trainset import select_training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +67,20 @@ SIZES = {"forward50": 2486, "forward25": 2956, "forward10": 3876, "forward5": 49
 SIZES |= {"forward2": 7166, "uniform": 10000, "backward2": 7166, "backward5": 4932}
 SIZES |= {"backward10": 3876, "backward25": 2956, "backward50": 2486}
 SIZES |= {"many-only": 3500, "medium-only": 3500, "few-only": 3000}
+
+
+def test_it_is_read_whole_from_parquet() -> None:
+    config = DataConfig(source="cifar100", classes=100, image_size=32)
+    stages: list[tuple[str, int, int]] = []
+    splits = open_data(config, CIFAR100, report=lambda *step: stages.append(step))
+    if stages:  # unless another test has left it in the cache
+        assert stages[-1] == ("decoding images", 60_000, 60_000)
+    assert np.bincount(splits.train.labels).tolist() == [500] * 100
+    assert np.bincount(splits.test.labels).tolist() == [100] * 100
+    assert splits.train.class_names[0] == "apple"
+    mean, std = channel_statistics(splits.train)
+    np.testing.assert_allclose(mean, [0.50707516, 0.48654887, 0.44091784], atol=1e-8)
+    np.testing.assert_allclose(std, [0.26733429, 0.25643846, 0.27615047], atol=1e-8)
 
 
 def test_a_small_network_end_to_end(

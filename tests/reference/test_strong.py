@@ -110,7 +110,7 @@ def one_by_one(images: Tensor, table: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("size", [32, 21, 8])
 def test_every_operation_at_every_level_and_sign_is_pillows(name: str, size: int) -> None:
-    images = pictures(16, size)
+    images = pictures(8, size)
     made = Strong(size, CPU, cutout=False)
     changed = 0
     for value in range(20):

@@ -14,6 +14,7 @@ import pytest
 
 import ltbench
 from ltbench.python.words import in_python
+from tests.zygote import forked_workers
 
 PUBLIC = {
     "Architecture",
@@ -102,6 +103,7 @@ def test_run_and_load_results_twice_in_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second run finds everything finished; its results are the same."""
+    forked_workers(monkeypatch)
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
     results = tmp_path / "results"
     frames = []

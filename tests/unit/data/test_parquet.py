@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ import pytest
 from PIL import Image
 
 from ltbench.data.cache import entry_path
-from ltbench.data.dataset import channel_statistics
 from ltbench.data.locate import locate
 from ltbench.data.sources import describe, open_data
 from ltbench.errors import DataError, InputError
@@ -223,27 +221,3 @@ def test_path_of_the_protocol_is_used_without_a_data_dir(shards: Path) -> None:
     assert describe(config).ready
     with pytest.raises(DataError, match=r"give --data-dir or data\.path"):
         open_data(CONFIG)
-
-
-def real_cifar100() -> Path:
-    named = os.environ.get("LTBENCH_CIFAR100")
-    beside = Path(__file__).resolve().parents[4] / "shared" / "data" / "cifar100"
-    return Path(named) if named else beside
-
-
-@pytest.mark.real_data
-@pytest.mark.skipif(
-    not real_cifar100().is_dir(),
-    reason="real CIFAR-100 is not here; LTBENCH_CIFAR100 names a folder that holds it",
-)
-def test_real_cifar100() -> None:
-    config = DataConfig(source="cifar100", classes=100, image_size=32)
-    stages: list[tuple[str, int, int]] = []
-    splits = open_data(config, real_cifar100(), report=lambda *step: stages.append(step))
-    assert stages[-1] == ("decoding images", 60_000, 60_000)
-    assert np.bincount(splits.train.labels).tolist() == [500] * 100
-    assert np.bincount(splits.test.labels).tolist() == [100] * 100
-    assert splits.train.class_names[0] == "apple"
-    mean, std = channel_statistics(splits.train)
-    np.testing.assert_allclose(mean, [0.50707516, 0.48654887, 0.44091784], atol=1e-8)
-    np.testing.assert_allclose(std, [0.26733429, 0.25643846, 0.27615047], atol=1e-8)

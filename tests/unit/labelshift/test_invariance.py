@@ -31,7 +31,7 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
 COUNTS = torch.tensor([60, 35, 21, 9, 3])
 HELD = torch.arange(5).repeat_interleave(torch.tensor([8, 5, 3, 2, 1]))
 worlds = st.tuples(st.integers(0, 10_000), st.integers(1, 60), st.sampled_from(["ce", "sade"]))
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=10, deadline=None)
 
 
 def logits(labels: Tensor, experts: int, rng: torch.Generator) -> Tensor:

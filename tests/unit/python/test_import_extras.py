@@ -26,7 +26,7 @@ STRATEGIES = (
 )
 SHORT: dict[str, Any] = {
     "recipe": {"epochs": 1},
-    "test": {"ratios": [5], "draws": 1},
+    "test": {"ratios": [5], "draws": 1, "partial": False},
     "train": {"holdout": 0.1},
     "views": {"pairs": 2},
 }

@@ -15,6 +15,7 @@ import ltbench
 from ltbench.data.sources import open_data
 from ltbench.errors import InputError
 from ltbench.task import build_task
+from tests.in_process import without_workers
 
 from .builder import Results, flat
 
@@ -195,9 +196,12 @@ def test_flattery_is_measured_where_it_was_not_chosen() -> None:
     assert found[OTHER] > 15
 
 
-def test_the_experiment_trains_what_a_run_trains(tmp_path: Path) -> None:
+def test_the_experiment_trains_what_a_run_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from benchmarks.flaws.best_epoch import epoch_hits
 
+    without_workers(monkeypatch)
     overrides = {"recipe.epochs": 2, "test.draws": 1, "test.ratios": (2,)}
     done = ltbench.run("ce", "digits-lt", seeds=1, results=tmp_path, jobs=1, **overrides)
     assert done.exit_code == 0

@@ -47,12 +47,12 @@ def test_half_precision_on_a_cpu_is_refused_where_its_gradients_are_noise(
 def test_an_interrupted_training_ends_with_the_same_weights(
     make_job: Callable[..., TrainingJob],
 ) -> None:
-    job = make_job("sade", backbone="resnet10", epochs=3)
+    job = make_job("sade", backbone="resnet10", epochs=2)
     whole, _ = train(job, Hooks(), {})
-    stored = make_job("sade", backbone="resnet10", epochs=3, store=True)
+    stored = make_job("sade", backbone="resnet10", epochs=2, store=True)
     with pytest.raises(InterruptedRun):
         train(stored, Hooks(should_stop=lambda: True), {})
     resumed, progress = train(stored, Hooks(), {})
-    assert progress.epochs_done == 3
+    assert progress.epochs_done == 2
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name

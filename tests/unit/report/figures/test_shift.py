@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from matplotlib.axes import Axes
@@ -30,6 +31,18 @@ LEAN = {"forward10": 1.0, "forward2": 0.5, "uniform": 0.0, "backward2": -0.5, "b
 
 def leaning(at: float, by: float) -> Score:
     return lambda name, seed, draw: min(100.0, at + by * LEAN.get(name, 0.0) + seed + 0.2 * draw)
+
+
+class Study(NamedTuple):
+    section: Section
+    drawings: dict[str, Drawing]
+
+
+@pytest.fixture(scope="module")
+def drawn_study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Drawn once: the tests look at it and change nothing."""
+    section = study(tmp_path_factory.mktemp("study"))
+    return Study(section, drawn(section))
 
 
 def section_of(root: Path) -> Section:
@@ -95,9 +108,9 @@ def study(root: Path, seeds: Sequence[int] = (0, 1, 2)) -> Section:
     return section_of(root)
 
 
-def test_a_panel_per_training_with_a_few_labelled_lines(tmp_path: Path) -> None:
-    section = study(tmp_path)
-    drawing = drawn(section)["accuracy-over-shift"]
+def test_a_panel_per_training_with_a_few_labelled_lines(drawn_study: Study) -> None:
+    section = drawn_study.section
+    drawing = drawn_study.drawings["accuracy-over-shift"]
     found = {axes.get_title("left"): axes for axes in panels(drawing)}
     assert list(found) == ["ce", "ride", "sade"]
     assert texts(found["ce"]) == {"none", "em", "logit-adjustment", "oracle"}
@@ -114,10 +127,10 @@ def test_a_panel_per_training_with_a_few_labelled_lines(tmp_path: Path) -> None:
 
 
 def test_the_plain_row_is_grey_the_oracle_dotted_and_strategies_look_alike_everywhere(
-    tmp_path: Path,
+    drawn_study: Study,
 ) -> None:
-    section = study(tmp_path)
-    drawing = drawn(section)["accuracy-over-shift"]
+    section = drawn_study.section
+    drawing = drawn_study.drawings["accuracy-over-shift"]
     colours: dict[str, set[object]] = {}
     for axes in panels(drawing):
         lines = data_lines(axes, section)
@@ -138,9 +151,11 @@ def test_the_plain_row_is_grey_the_oracle_dotted_and_strategies_look_alike_every
     assert all(len(looks_found) == 1 for looks_found in colours.values())
 
 
-def test_the_data_beside_the_figure_are_the_lines(tmp_path: Path) -> None:
-    section = study(tmp_path / "r")
-    drawing = drawn(section)["accuracy-over-shift"]
+def test_the_data_beside_the_figure_are_the_lines(
+    drawn_study: Study, tmp_path: Path, svg_alone: None
+) -> None:
+    section = drawn_study.section
+    drawing = drawn_study.drawings["accuracy-over-shift"]
     save_files(drawing.name, figure_files(drawing), tmp_path / "f")
     with (tmp_path / "f" / "accuracy-over-shift.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -173,8 +188,8 @@ def test_methods_with_one_row_each_share_one_panel(tmp_path: Path) -> None:
     assert_apart(found["accuracy-over-shift"])
 
 
-def test_methods_as_published_have_a_picture_for_the_front_page(tmp_path: Path) -> None:
-    drawing = drawn(study(tmp_path))["methods-over-shift"]
+def test_methods_as_published_have_a_picture_for_the_front_page(drawn_study: Study) -> None:
+    drawing = drawn_study.drawings["methods-over-shift"]
     (axes,) = panels(drawing)
     assert texts(axes) == {"ce", "logit-adjustment", "ride", "sade"}
     assert drawing.figure.get_figwidth() == 3.5
