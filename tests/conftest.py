@@ -128,7 +128,8 @@ def _pip_folders() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def environment(nothing_of_the_user: None) -> dict[str, str]:
     """For processes: one cache for all tests, plain output, the ltbench under test."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LTBENCH_")}
+    ours = ("LTBENCH_", "PYTEST_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return environment | {
         "LTBENCH_CACHE": os.environ["LTBENCH_CACHE"],
         "PYTHONPATH": str(Path(package.__file__).parent.parent),

@@ -86,12 +86,27 @@ def read_idx_pair(images: Path, labels: Path) -> tuple[Images, Labels]:
     return read_idx(images), read_idx(labels).astype(np.int64)
 
 
+_NUMBERS = {"double", "single", *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64))}
+
+
+def _read_mat(path: Path, *names: str) -> dict[str, Any]:
+    """The arrays of these names in a MATLAB file. What it says it holds is looked at first: scipy's reader
+    of anything but numbers ended the process on a damaged file."""
+    from scipy.io import loadmat, whosmat
+
+    kinds = {name: kind for name, _, kind in whosmat(path)}
+    for name in names:
+        if kinds.get(name) not in _NUMBERS:
+            told = kinds.get(name, "absent")
+            raise DataError(f"{shown(path)}: {name} must be an array of numbers; it is {told}")
+    found: dict[str, Any] = loadmat(path, variable_names=names)
+    return found
+
+
 def read_svhn(path: Path) -> tuple[Images, Labels]:
     """``X`` ``(32, 32, 3, N)`` as images ``(N, 3, 32, 32)``, ``y`` with 10 for the digit 0."""
-    from scipy.io import loadmat
-
     with reading(path):
-        found = loadmat(path)
+        found = _read_mat(path, "X", "y")
         labels = found["y"].astype(np.int64).reshape(-1)
         images: Images = found["X"].transpose(3, 2, 0, 1)
         return images, np.where(labels == 10, 0, labels)
@@ -131,15 +146,15 @@ def list_food101(base: Path) -> Listed:
 
 def list_flowers102(base: Path, names: Sequence[str]) -> Listed:
     """``imagelabels.mat``: the class, from 1, of each image; ``setid.mat``: their numbers in each split."""
-    from scipy.io import loadmat
-
+    splits = ("trnid", "tstid", "valid")
     with reading(base / "imagelabels.mat"):
-        labels = loadmat(base / "imagelabels.mat")["labels"].reshape(-1).astype(int) - 1
+        found = _read_mat(base / "imagelabels.mat", "labels")
+        labels = found["labels"].reshape(-1).astype(int) - 1
     with reading(base / "setid.mat"):
-        ids = loadmat(base / "setid.mat")
+        ids = _read_mat(base / "setid.mat", *splits)
         parts = [
             [(base / "jpg" / f"image_{i:05d}.jpg", int(labels[i - 1])) for i in ids[key].flat]
-            for key in ("trnid", "tstid", "valid")
+            for key in splits
         ]
     return Listed(tuple(names), *parts)
 

@@ -236,13 +236,14 @@ def write_package(folder: Path, package: str, method: str) -> Path:
     return place
 
 
-def test_a_third_party_package(installed: Environment, tmp_path: Path) -> None:
+def test_a_third_party_package(built: tuple[Path, Path], tmp_path: Path) -> None:
     """Found by `list`, trained and evaluated; one that takes a name is refused with both origins."""
     packages = (
         write_package(tmp_path, "thirdparty", "smoothed"),
         write_package(tmp_path, "taker", "ride"),
     )
-    installed.install(*packages)
+    installed = Environment(tmp_path / "venv")  # other tests look at one without them
+    installed.install(built[1], *packages)
     code = "for kind in ('methods', 'strategies', 'protocols'): cli.main(['list', kind], **alone)"
     script = f"from ltbench.cli import cli; alone = dict(standalone_mode=False)\n{code}"
     listed = call([installed.python, "-c", script], installed.folder)

@@ -21,6 +21,7 @@ from ltbench.data.findings import DataProblems
 from ltbench.data.flowers102_names import NAMES
 from ltbench.data.locate import locate
 from ltbench.data.sources import describe, open_data
+from ltbench.data.torchvision_files import read_svhn
 from ltbench.data.torchvision_set import MISSING, OWN_ORDER, TorchvisionSet
 from ltbench.errors import DataError, InputError
 from ltbench.protocol.protocol import DataConfig
@@ -487,3 +488,13 @@ def test_the_registry_does_not_import_torchvision() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("arrays", [{"X": {"a": 1}, "y": [1]}, {"X": "text", "y": [1]}, {"y": [1]}])
+def test_a_mat_file_of_anything_but_numbers_is_refused_before_it_is_read(
+    arrays: dict[str, Any], tmp_path: Path
+) -> None:
+    """scipy's reader of structs and cells ended the process on a damaged file."""
+    savemat(tmp_path / "s.mat", arrays)
+    with pytest.raises(DataError, match=r"s\.mat: X must be an array of numbers; it is \w+$"):
+        read_svhn(tmp_path / "s.mat")
