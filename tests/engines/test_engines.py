@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,9 @@ def test_ctrl_c_keeps_a_checkpoint(
     run = scene.start(*words)
     scene.until_held()
     run.send_signal(signal.SIGINT)
+    if engine == "slurm":
+        wait_for(lambda: list(scene.results.glob(".slurm/stop_*")), scene)
+    time.sleep(1)  # two epochs are left, which take less than it takes to hear of it
     scene.go.touch()
     assert ended(run, scene) == 130
     assert "interrupted; the same command continues: ltbench run" in scene.text()
