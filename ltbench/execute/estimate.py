@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -161,11 +160,8 @@ def estimate_trial(
         if not frozen:  # views of features are stored
             rest += 2 * protocol.views.pairs * test_size * _VIEW_SECONDS
     if rates is not None:
-        experts = architecture.experts
-        measured = [rates.of_row(trial, row, experts, settings, test_size) for row in rows]
-        known_rows = [seconds for seconds in measured if seconds is not None]
-        if len(known_rows) == len(rows):  # with all that they waited for
-            rest = math.fsum(known_rows)
+        measured = rates.of_rows(trial, rows, architecture.experts, settings, test_size)
+        rest = rest if measured is None else measured  # with all that the rows waited for
     h200 = None
     if (protocol.model.backbone, trial.recipe.batch_size) == ("resnet32", 128):
         h200 = (state != "finished") * steps * gpu_step(architecture.experts, graph=True)

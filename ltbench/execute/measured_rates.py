@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +76,7 @@ def conditions(
         "loaders": settings.loaders if streamed else None,
     }
     return {
-        "device": device_name(device) if device.type == "cuda" else processor_name(),
+        "device": _machine(device),
         "kind": device.type,
         "backbone": model.backbone,
         "method": trial.training,
@@ -91,6 +91,10 @@ def conditions(
     }
 
 
+def _machine(device: torch.device) -> str:
+    return device_name(device) if device.type == "cuda" else processor_name()
+
+
 def row_conditions(
     trial: Trial, row: ResolvedRow, experts: int, settings: Settings, device: torch.device, n: int
 ) -> dict[str, str | int]:
@@ -98,12 +102,18 @@ def row_conditions(
 
     Also on the network, for it runs in some rows, and which views are rendered before is not known.
     """
+    return {**_conditions_of_rows(trial, experts, settings, device, n), "row": row.label}
+
+
+def _conditions_of_rows(
+    trial: Trial, experts: int, settings: Settings, device: torch.device, n: int
+) -> dict[str, str | int]:
+    """What is the same for all rows of a trial."""
     protocol = trial.protocol
     tests = json.dumps([identity_of(protocol.test), identity_of(protocol.views)], sort_keys=True)
     return {
-        "device": device_name(device) if device.type == "cuda" else processor_name(),
+        "device": _machine(device),
         "backbone": protocol.model.backbone,
-        "row": row.label,
         "experts": experts,
         "classes": protocol.data.used_classes,
         "image_size": protocol.data.image_size,
@@ -126,10 +136,14 @@ class MeasuredRates:
         asked = conditions(trial, experts, settings, self.device, streamed=streamed)
         return self.medians.get(_key(asked))
 
-    def of_row(
-        self, trial: Trial, row: ResolvedRow, experts: int, settings: Settings, n: int
+    def of_rows(
+        self, trial: Trial, rows: Sequence[ResolvedRow], experts: int, settings: Settings, n: int
     ) -> float | None:
-        return self.rows.get(_key(row_conditions(trial, row, experts, settings, self.device, n)))
+        """Seconds of all ``rows`` together; None where one of them was never evaluated so."""
+        shared = _conditions_of_rows(trial, experts, settings, self.device, n)
+        found = [self.rows.get(_key({**shared, "row": row.label})) for row in rows]
+        known = [seconds for seconds in found if seconds is not None]
+        return math.fsum(known) if len(known) == len(rows) else None
 
 
 def read_rates(device: torch.device) -> MeasuredRates:

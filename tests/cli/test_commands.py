@@ -549,9 +549,8 @@ class Poly(Method[PolyHyper]):
 def test_a_method_of_ones_own(
     ltbench: CommandLine, ltbench_here: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(
-        "COLUMNS", "400"
-    )  # lines are cut there, and how long the path is nobody knows
+    # Lines are cut there, and how long the path is nobody knows.
+    monkeypatch.setenv("COLUMNS", "400")
     here = tmp_path / "cwd"
     plugin, results = here / "poly.py", tmp_path / "results"
     plugin.write_text(PLUGIN)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zygote import started
+from tests.zygote import available, started
 
 KILLS = 12
 
@@ -29,7 +29,7 @@ def draw_less() -> None:
     picture.KINDS = ("png",)
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes through /proc")
+@pytest.mark.skipif(not available(), reason="forks, and finds processes through /proc")
 def test_f01_twelve_kills_at_random_moments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
 ) -> None:
