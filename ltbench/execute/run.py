@@ -19,6 +19,7 @@ from ltbench.execute.process import Spare
 from ltbench.execute.silence import Silence
 from ltbench.execute.tracking import Listener, tracked
 from ltbench.execute.worker import record_failure
+from ltbench.trial import store
 from ltbench.trial.asked_code import Code, note_asked
 
 _BUSY_WAIT = 1.0  # seconds between looks at a trial that another process holds
@@ -170,6 +171,7 @@ class _Execution:
         while self._bring_forward() and not self.outcome.signal:
             if self.waiting[0].complete:  # needs no process
                 planned = self.waiting.popleft()
+                store.tidy(planned.folder)
                 self.outcome.finished.append(planned.trial.hash)
                 self.listen(planned, {"event": "done"})
                 continue

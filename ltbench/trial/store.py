@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ltbench.errors import InputError
+from ltbench.errors import InputError, LtbenchError
 from ltbench.files import ask_guards, read_json, write_json
 from ltbench.trial.checked import read_checked
 from ltbench.trial.claim import BusyError as BusyError
@@ -94,6 +94,16 @@ def clear_attempt(folder: Path) -> None:
     for name in (CHECKPOINT, PREVIOUS, STARTS, FAILED, "failure.log"):
         (folder / name).unlink(missing_ok=True)
     sweep_temporaries(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Removes what somebody left who was killed after the last result of a complete trial.
+
+    Nobody else will: nothing is left to do there. Where the folder is held or read-only, it stays.
+    """
+    if (folder / CLAIM).exists():
+        with suppress(BusyError, LtbenchError, OSError), claim(folder):
+            clear_attempt(folder)
 
 
 def sweep_temporaries(folder: Path) -> None:
