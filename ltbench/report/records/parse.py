@@ -7,6 +7,7 @@ damaged file is listed as unreadable and never becomes a traceback or a silent n
 from __future__ import annotations
 
 import json
+from typing import NamedTuple
 
 import msgspec
 
@@ -108,32 +109,76 @@ def parse_failure(root: Node) -> Failure:
     )
 
 
-def parse_evaluation(
-    root: Node, trial: Trial, scores: bytes | msgspec.Raw | None = None
-) -> Evaluation:
-    """``trial`` is the record of the folder it lies in; one that names another is refused.
+class Conditions(NamedTuple):
+    """What thousands of records share to the letter."""
 
-    ``scores``: the JSON of ``distributions`` where ``root`` is without it.
-    """
-    check_schema(root)
-    if root.at("trial").text() != trial.trial:
-        raise Malformed(f"belongs to trial {root.at('trial').text()}, not to {trial.trial}")
-    if root.at("seed").integer(low=0) != trial.seed:
-        raise Malformed(f"seed {root.at('seed').integer()} is not the trial's, {trial.seed}")
-    experts = root.at("model").at("experts").integer(low=1)
+    protocol: ProtocolName
+    train_fingerprint: str
+    test_fingerprint: str
+    recipe: str
+    experts: int
+    parameters: int | None
+    macs: int | None
+    train_counts: tuple[int, ...]
+    rank: tuple[int, ...]
+    class_names: tuple[str, ...]
+    groups: dict[str, tuple[int, ...]]
+
+
+CONDITIONS = (
+    "protocol", "data", "recipe", "model", "train_counts", "rank", "class_names", "groups",
+)  # fmt: skip
+"""The keys of a record that :func:`parse_conditions` reads."""
+
+
+def parse_conditions(root: Node) -> Conditions:
+    model = root.at("model")
+    experts = model.at("experts").integer(low=1)
     counts = tuple(node.integer(low=0) for node in root.at("train_counts").items())
     classes = len(counts)
     rank = tuple(node.integer(low=0) for node in root.at("rank").items(classes))
     if sorted(rank) != list(range(classes)):
         raise Malformed("rank is not an order of the classes")
     train_fingerprint, test_fingerprint = _fingerprints(root.at("data"))
+    return Conditions(
+        protocol=parse_protocol(root.at("protocol")),
+        train_fingerprint=train_fingerprint,
+        test_fingerprint=test_fingerprint,
+        recipe=canonical(root.at("recipe").value),
+        experts=experts,
+        parameters=_parameters(model),
+        macs=_optional_integer(model, "macs"),
+        train_counts=counts,
+        rank=rank,
+        class_names=tuple(node.text(empty=True) for node in root.at("class_names").items(classes)),
+        groups={name: _members(root.at("groups").at(name), classes) for name in GROUPS},
+    )
+
+
+def parse_evaluation(
+    root: Node,
+    trial: Trial,
+    scores: bytes | msgspec.Raw | None = None,
+    conditions: Conditions | None = None,
+) -> Evaluation:
+    """``trial`` is the record of the folder it lies in; one that names another is refused.
+
+    ``scores``: the JSON of ``distributions``, ``conditions``: what :func:`parse_conditions` reads, where
+    ``root`` is without them.
+    """
+    check_schema(root)
+    if root.at("trial").text() != trial.trial:
+        raise Malformed(f"belongs to trial {root.at('trial').text()}, not to {trial.trial}")
+    if root.at("seed").integer(low=0) != trial.seed:
+        raise Malformed(f"seed {root.at('seed').integer()} is not the trial's, {trial.seed}")
+    c = conditions or parse_conditions(root)
+    experts, classes = c.experts, len(c.train_counts)
     distributions = _distributions(root, scores, experts, classes)
     if not distributions:
         raise Malformed("distributions is empty")
     return Evaluation(
         evaluation=root.at("evaluation").text(),
         trial=trial,
-        protocol=parse_protocol(root.at("protocol")),
         seed=trial.seed,
         method=root.at("method").text(),
         method_params=root.at("method_params").text(empty=True),
@@ -143,16 +188,7 @@ def parse_evaluation(
         title=root.at("title").text(empty=True),
         uses_true_prior=root.at("uses_true_prior").boolean(),
         mode=root.at("mode").text(),
-        train_fingerprint=train_fingerprint,
-        test_fingerprint=test_fingerprint,
-        recipe=canonical(root.at("recipe").value),
         precision=root.at("precision").text(),
-        experts=experts,
-        parameters=_parameters(root.at("model")),
-        train_counts=counts,
-        rank=rank,
-        class_names=tuple(node.text(empty=True) for node in root.at("class_names").items(classes)),
-        groups={name: _members(root.at("groups").at(name), classes) for name in GROUPS},
         created=optional_text(root, "created") or trial.created,
         versions="/".join(
             _optional_number(root, f"{what}_version") for what in ("method", "strategy")
@@ -161,7 +197,7 @@ def parse_evaluation(
         bias_kind=parse_bias_kind(root.get("bias")),
         bias=parse_bias(root.get("bias"), experts, classes),
         first_draw_only=(first := root.get("first_draw_only")) is not None and first.boolean(),
-        macs=_optional_integer(root.at("model"), "macs"),
+        **c._asdict(),
         seconds=_optional_float(root, "seconds"),
         method_digest=method_digest(root, trial),
         strategy_digest=optional_text(root, "strategy_digest"),

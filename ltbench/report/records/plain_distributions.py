@@ -54,6 +54,8 @@ class _Distribution(msgspec.Struct):
     per_class: msgspec.Raw | None = None
 
 
+_NUMBERS = tuple(map(str, range(100)))
+"""Keys of draws as they are written, from the first."""
 _DISTRIBUTIONS = msgspec.json.Decoder(dict[str, _Distribution])
 _DEFINITION = msgspec.json.Decoder(_Definition)
 
@@ -84,7 +86,9 @@ def _distribution(name: str, found: _Distribution, experts: int, classes: int) -
     _check_length(definition.counts, classes)
     for of_experts in (measured or None, single or None):
         _check_length(of_experts, experts)
-    return Distribution(
+    made: Distribution = object.__new__(Distribution)
+    # A frozen dataclass sets each field by a call of its own.
+    made.__dict__.update(
         name=name,
         kind=definition.kind,
         ratio=definition.ratio,
@@ -96,7 +100,10 @@ def _distribution(name: str, found: _Distribution, experts: int, classes: int) -
         correct=found.correct or "",
         labels=found.labels or "",
         agreement=tuple(_named(groups) for groups in measured),
+        found=None,
+        file=None,
     )
+    return made
 
 
 @lru_cache(maxsize=4096)
@@ -106,18 +113,26 @@ def _definition(content: bytes) -> tuple[_Definition, str]:
 
 
 def _draws(found: Mapping[str, _Draw], experts: int, classes: int) -> tuple[Draw, ...]:
-    for key, draw in found.items():
-        if not (key.isascii() and key.isdecimal()):
+    """In the order of their numbers. There are millions: what a loop repeats is written out in it."""
+    set_value = msgspec.structs.force_setattr
+    ordered = (*found,) == _NUMBERS[: len(found)]
+    for place, (key, draw) in enumerate(found.items()):
+        if not (ordered or (key.isascii() and key.isdecimal())):
             raise _UnusualError
-        msgspec.structs.force_setattr(draw, "number", int(key))
+        set_value(draw, "number", place if ordered else int(key))
         if draw.nll is None:
-            msgspec.structs.force_setattr(draw, "nll", math.inf)
+            set_value(draw, "nll", math.inf)
         elif draw.nll is msgspec.UNSET:
-            msgspec.structs.force_setattr(draw, "nll", None)
-        _check_length(draw.expert_top1, experts)
-        _check_length(draw.expert_weights, experts)
-        _check_length(draw.prior, classes)
-    return tuple(sorted(found.values(), key=lambda draw: draw.number))
+            set_value(draw, "nll", None)
+        top1s, weights, prior = draw.expert_top1, draw.expert_weights, draw.prior
+        if (
+            (top1s is not None and len(top1s) != experts)
+            or (weights is not None and len(weights) != experts)
+            or (prior is not None and len(prior) != classes)
+        ):
+            raise _UnusualError
+    draws = tuple(found.values())
+    return draws if ordered else tuple(sorted(draws, key=lambda draw: draw.number))
 
 
 def _recalls(found: _Draw | _Recalls, classes: int) -> Recalls:

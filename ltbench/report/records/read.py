@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,14 @@ import msgspec
 from ltbench.data.findings import shown
 from ltbench.errors import InputError
 from ltbench.report.records.checks import Malformed, Node, readable
-from ltbench.report.records.parse import parse_evaluation, parse_failure, parse_trial
+from ltbench.report.records.parse import (
+    CONDITIONS,
+    Conditions,
+    parse_conditions,
+    parse_evaluation,
+    parse_failure,
+    parse_trial,
+)
 from ltbench.report.records.schema import Evaluation, Failure, Trial
 from ltbench.report.records.streams import StreamRecord, parse_stream
 from ltbench.trial.asked_code import Asked, read_asked
@@ -193,12 +200,14 @@ def _read_evaluation(path: Path, trial: Trial) -> Evaluation:
         parts.pop(CRC, None)
         apart = DIGEST not in parts
         scores = parts.pop("distributions", None) if apart else None
+        shared = [parts.pop(key, None) for key in CONDITIONS if apart]
         root: object = {key: msgspec.json.decode(raw) for key, raw in parts.items()}
-    except (OSError, ValueError):  # read_checked says what is wrong
-        root, scores, content = read_checked(path), None, path.read_bytes()
+        conditions = _conditions(*map(_bytes, shared)) if apart else None
+    except (OSError, ValueError):  # read_checked or parse_evaluation says what is wrong
+        root, scores, conditions, content = read_checked(path), None, None, path.read_bytes()
     if isinstance(root, dict):
         root = put_back(root, path)
-    evaluation = parse_evaluation(Node(root), trial, scores)
+    evaluation = parse_evaluation(Node(root), trial, scores, conditions)
     arrays = arrays_path(path)
     if not arrays.exists():
         return replace(evaluation, content=_digest(content))
@@ -206,6 +215,17 @@ def _read_evaluation(path: Path, trial: Trial) -> Evaluation:
     known = tuple(replace(one, file=file) for one in evaluation.distributions)
     beside = f" {status.st_size} {status.st_mtime_ns}"  # far larger than the record
     return replace(evaluation, distributions=known, content=_digest(content) + beside)
+
+
+def _bytes(raw: msgspec.Raw | None) -> bytes | None:
+    return None if raw is None else bytes(raw)
+
+
+@lru_cache(maxsize=64)
+def _conditions(*parts: bytes | None) -> Conditions:
+    """Of the JSON of each of :data:`CONDITIONS`; the same few stand in every record."""
+    found = zip(CONDITIONS, parts, strict=True)
+    return parse_conditions(Node({k: msgspec.json.decode(raw) for k, raw in found if raw is not None}))
 
 
 def _digest(content: bytes) -> str:

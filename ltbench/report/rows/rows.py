@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+import msgspec
 
 from ltbench.report.records.bias import BiasEstimate
 from ltbench.report.records.latest import duplicate_notes, latest, order
@@ -22,6 +24,9 @@ from ltbench.report.records.schema import (
 from ltbench.report.rows.summary import Summary, mean_of, summarise
 from ltbench.trial.endings import ENDINGS
 
+Places = Counter[tuple[str, int]]
+"""Test set and seed, and how many of its draws."""
+_ENCODER = msgspec.json.Encoder()
 STATUS_ORDER = tuple(ENDINGS)
 
 
@@ -131,29 +136,30 @@ class Row:
         }
 
     @cached_property
-    def diagnostics(self) -> tuple[tuple[str, int, Diagnostics], ...]:
-        """(test set, seed, what its strategy told) of every draw that has it."""
-        return tuple(
-            (name, seed, draw.diagnostics)
-            for name, by_seed in self.results.items()
-            for seed, distribution in by_seed.items()
-            for draw in distribution.draws
-            if draw.diagnostics is not None
-        )
+    def diagnostics(self) -> list[tuple[Diagnostics, Places]]:
+        """What its strategy told, each once: thousands of draws tell the same."""
+        found: dict[object, tuple[Diagnostics, Places]] = {}
+        for name, by_seed in self.results.items():
+            for seed, distribution in by_seed.items():
+                for draw in distribution.draws:
+                    if (told := draw.diagnostics) is not None:
+                        text = _as_text(told)
+                        if text not in found:
+                            found[text] = told, Counter()
+                        found[text][1][name, seed] += 1
+        return list(found.values())
 
-    def told_where(self, fact: Callable[[Diagnostics], bool]) -> list[tuple[str, int]]:
-        """Test set and seed of the draws whose diagnostics have ``fact``; kept, every table asks."""
-        if fact not in self._told:
-            self._told[fact] = [(name, seed) for name, seed, d in self.diagnostics if fact(d)]
-        return self._told[fact]
+    def told_where(self, fact: Callable[[Diagnostics], bool] = lambda told: True) -> Places:
+        """Where draws have diagnostics with ``fact``."""
+        found: Places = Counter()
+        for told, places in self.diagnostics:
+            if fact(told):
+                found.update(places)
+        return found
 
     @cached_property
     def kept(self) -> dict[str, object]:
         """What statistics keep of the row under a name of theirs, where several tables ask for it."""
-        return {}
-
-    @cached_property
-    def _told(self) -> dict[Callable[[Diagnostics], bool], list[tuple[str, int]]]:
         return {}
 
     def failure_text(self) -> str:
@@ -164,6 +170,14 @@ class Row:
             (sum(status == known for status in failed.values()), known) for known in STATUS_ORDER
         ]
         return ", ".join(f"{n}/{total} {status}" for n, status in counts if n)
+
+
+def _as_text(told: Diagnostics) -> object:
+    """Of what is told, which may be of any kind: 1 is not True."""
+    try:
+        return _ENCODER.encode(told)
+    except OverflowError:  # a whole number beyond 64 bits
+        return repr(told)
 
 
 def build_rows(

@@ -10,7 +10,7 @@ from ltbench.report.records.schema import Distribution, Evaluation
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, one_trial
 from ltbench.report.rows.summary import mean_of
-from ltbench.report.statistics.regret import Oracles, common_draws, points_behind
+from ltbench.report.statistics.regret import Oracles, common_draws, points_behind, same_draws
 
 STANDARD_ERRORS = 2.0
 
@@ -38,11 +38,16 @@ def compare(
     adapted: Distribution, plain: Distribution | None, oracle: Distribution | None
 ) -> Comparison:
     """Only draws that both sides have count: a row on draw 0 alone meets the others' draw 0."""
-    pairs = common_draws(adapted, plain)
-    shown = [draw for draw, _ in pairs] or adapted.draws
+    if plain is not None and same_draws(adapted, plain):
+        shown, own, before = adapted.draws, adapted.top1s, plain.top1s
+    else:
+        pairs = common_draws(adapted, plain)
+        shown = tuple(draw for draw, _ in pairs) or adapted.draws
+        own = tuple(draw.top1 for draw in shown)
+        before = tuple(draw.top1 for _, draw in pairs)
     return Comparison(
-        adapted=math.fsum([draw.top1 for draw in shown]) / len(shown),
-        plain=mean_of([before.top1 for _, before in pairs]),
+        adapted=math.fsum(own) / len(own),
+        plain=mean_of(before),
         gain=None if plain is None else points_behind(plain, adapted),
         regret=points_behind(adapted, oracle),
         prior_l1=mean_of([draw.prior_l1 for draw in shown]),

@@ -58,20 +58,20 @@ def common_draws(one: Distribution, other: Distribution | None) -> list[tuple[Dr
     """Pairs of equal number: none where the two are not the same test set."""
     if other is None or one.definition != other.definition:
         return []
-    if _same_draws(one, other):
+    if same_draws(one, other):
         return list(zip(one.draws, other.draws, strict=True))
     known = {draw.number: draw for draw in other.draws}
     return [(draw, known[draw.number]) for draw in one.draws if draw.number in known]
 
 
-def _same_draws(one: Distribution, other: Distribution) -> bool:
+def same_draws(one: Distribution, other: Distribution) -> bool:
     """Whether both are the same draws of the same test set, as a rule."""
     return one.definition == other.definition and one.numbers == other.numbers
 
 
 def points_behind(own: Distribution, reference: Distribution | None) -> float | None:
     """Reference minus own top-1, mean over the draws that both have; None where there is none."""
-    if reference is not None and _same_draws(own, reference):
+    if reference is not None and same_draws(own, reference):
         return mean_of([*map(sub, reference.top1s, own.top1s)])
     return mean_of(best.top1 - draw.top1 for draw, best in common_draws(own, reference))
 

@@ -112,12 +112,9 @@ def _row_bits(row: Row, name: str, told: Classes | None) -> RowBits | None:
     kept = row.kept.get(key)
     if isinstance(kept, _Kept) and _same(kept.told, told):
         return kept.found
-    bits = {
-        seed: own
-        for seed, record in sorted(row.results.get(name, {}).items())
-        if (own := correct_bits(record)) is not None
-    }
-    classes = [image_classes(row.results[name][s], own, told) for s, own in bits.items()]
+    records = dict(sorted(row.results.get(name, {}).items()))
+    bits = {s: own for s, one in records.items() if (own := correct_bits(one)) is not None}
+    classes = [image_classes(records[seed], own, told) for seed, own in bits.items()]
     stacked = _stacked(list(bits.values()), classes)
     found = None if stacked is None else RowBits(row, tuple(bits), *stacked)
     row.kept[key] = _Kept(told, found)
@@ -140,6 +137,9 @@ def _stacked(
         bits
     ):  # an order that may be the stacked one in one record is the same in all
         return np.stack(bits), (len(bits[0]),)
+    if all(own is known[0] for own in known):  # as a rule; then one look at it is enough
+        order, sizes = _by_class(known[0].astype(np.int64, copy=False).tobytes())
+        return np.stack(bits)[:, order], tuple(n for n in sizes if n)
     orders = [_by_class(own.astype(np.int64, copy=False).tobytes()) for own in known]
     if len({sizes for _, sizes in orders}) != 1:
         return None

@@ -43,16 +43,16 @@ def detail_notes(section: Section, rows: Sequence[Row]) -> list[str]:
 
 
 def _notes(section: Section, row: Row, facts: Sequence[tuple[str, Fact]]) -> list[str]:
-    found = row.diagnostics
+    found = row.told_where()
     notes = []
     for text, fact in facts:
         hits = row.told_where(fact)
         if hits:
             hit = {name for name, _ in hits}
             names = [test.short for test in section.test_sets if test.name in hit]
-            seeds = counted(len({s for _, s in hits}), len({s for _, s, _ in found}), "seed")
-            where = listed(names, len({name for name, _, _ in found}))
-            draws = counted(len(hits), len(found), "draw")
+            seeds = counted(len({s for _, s in hits}), len({s for _, s in found}), "seed")
+            where = listed(names, len({name for name, _ in found}))
+            draws = counted(hits.total(), found.total(), "draw")
             notes.append(f"{row.label}: {text} in {draws} ({seeds}; {where})")
     return notes
 
