@@ -17,7 +17,7 @@ from ltbench.report.drawn import figure_tasks, overview_folder
 from ltbench.report.figures.style import Look, looks
 from ltbench.report.helpers import Task
 from ltbench.report.kept import drawn_or_kept
-from ltbench.report.page.html import render_html
+from ltbench.report.page.html import page_data, render_html
 from ltbench.report.page.markdown import render_index
 from ltbench.report.page.part import Part
 from ltbench.report.page.picture import Picture, save_files
@@ -134,19 +134,18 @@ def build_report(
         built = [(section, build_tables(section, __version__)) for section in sections]
         check_columns((table for _, tables in built for table in tables), selection)
         shown = [(s, [select_columns(table, selection) for table in tables]) for s, tables in built]
+        parts = [Part(s.folder, s.title, tuple(tables), (), s) for s, tables in shown]
+        if overview is not None:
+            table = overview_table(overview, __version__)
+            parts.append(Part(overview_folder(sections), table.title, (table,), ()))
+        data = page_data(parts, drawn)
         target = output or results / "report"
         _prepare(target)
         found: dict[str, list[Picture]] = {}
         parquet, *others = pictures()
         for task, picture in zip(tasks, others, strict=True):
             found.setdefault(task.folder, []).extend([] if picture is None else [picture])
-    parts = [
-        Part(s.folder, s.title, tuple(tables), tuple(found.get(s.folder, ())), s)
-        for s, tables in shown
-    ]
-    if overview is not None:
-        table, folder = overview_table(overview, __version__), overview_folder(sections)
-        parts.append(Part(folder, table.title, (table,), tuple(found.get(folder, ()))))
+    parts = [replace(part, pictures=tuple(found.get(part.folder, ()))) for part in parts]
     files: list[Path] = []
     for part in parts:
         files += write_part(part, target, siunitx=siunitx)
@@ -158,7 +157,7 @@ def build_report(
         write_report_text(readme, render_readme(shown, readme, target, __version__))
         files.append(readme)
     page, index = target / "report.html", target / "index.md"
-    html = render_html(parts, homeless, records.unreadable, __version__, drawn)
+    html = render_html(parts, homeless, records.unreadable, __version__, data)
     write_report_text(page, html)
     write_report_text(index, render_index(parts, homeless, records.unreadable, __version__))
     sweep_abandoned([*files, page, index])

@@ -127,7 +127,7 @@ def _trial(e: Evaluation, section: Section) -> Json:
         "images/s": _short(cost.images_per_second),
     }
     scores = {
-        test.short: _short(mean_of(d.top1s))
+        test.short: _short(d.top1)
         for test in section.shifts
         for d in e.distributions
         if d.name == test.name

@@ -21,26 +21,16 @@ from ltbench.report.tables.table import Shown, Value, printed
 _SCRIPTS = ("mix.js", "mix_box.js", "page.js")  # each uses those before it
 
 
-def render_html(
-    parts: Sequence[Part],
-    failures: Sequence[Failure],
-    unreadable: Sequence[Unreadable],
-    ltbench_version: str,
-    looks: Mapping[str, Look],
-) -> str:
-    """Everything inline: styles, scripts, figures as SVG, data as JSON; nothing is fetched.
+PageData = Mapping[str, Mapping[str, object]]
+
+
+def page_data(parts: Sequence[Part], looks: Mapping[str, Look]) -> PageData:
+    """What the scripts of the page compute with, by the folder of the part. It takes no picture: another
+    process may be drawing them meanwhile.
 
     ``looks``: of every row's label, so that the page has the colours of the figures.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals |= {"cell": _cell, "sort_key": _sort_key, "links": links}
-    environment.globals |= {"note_id": note_id}
-    template = environment.from_string(_text("page.html.jinja"))
-    data = {
+    return {
         part.folder: {
             "shift": shift_data(part.section, looks),
             "mix": mix_data(part.section, looks),
@@ -50,6 +40,24 @@ def render_html(
         for part in parts
         if part.section is not None
     }
+
+
+def render_html(
+    parts: Sequence[Part],
+    failures: Sequence[Failure],
+    unreadable: Sequence[Unreadable],
+    ltbench_version: str,
+    data: PageData,
+) -> str:
+    """Everything inline: styles, scripts, figures as SVG, data as JSON; nothing is fetched."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals |= {"cell": _cell, "sort_key": _sort_key, "links": links}
+    environment.globals |= {"note_id": note_id}
+    template = environment.from_string(_text("page.html.jinja"))
     style, script = _text("page.css"), "".join(_text(name) for name in _SCRIPTS)
     return template.render(
         parts=[

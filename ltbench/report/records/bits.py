@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -44,12 +45,28 @@ class Packed(NamedTuple):
 
 def packed_bits(distribution: Distribution) -> Packed | None:
     """:func:`correct_bits`, of which tables need tens of thousands of times only how many differ."""
-    first = next((draw for draw in distribution.draws if draw.number == 0), None)
-    if first is None:
-        return None
-    raw = _raw(distribution.correct, first.n)
+    raw, n = _packed(distribution)
     # What fills the last byte is no image.
-    return None if raw is None else Packed(int.from_bytes(raw, "big") >> -first.n % 8, first.n)
+    return None if raw is None else Packed(int.from_bytes(raw, "big") >> -n % 8, n)
+
+
+def correct_bits_of(distributions: Sequence[Distribution]) -> list[Bits | None]:
+    """:func:`correct_bits` of each, unpacked at once where all have as many images."""
+    raws = [_packed(distribution) for distribution in distributions]
+    sizes = {n for raw, n in raws if raw is not None}
+    if len(sizes) != 1:
+        return [correct_bits(distribution) for distribution in distributions]
+    (n,) = sizes
+    joined = b"".join(raw for raw, _ in raws if raw is not None)
+    packed = np.frombuffer(joined, dtype=np.uint8).reshape(-1, -(-n // 8))
+    found = iter(np.unpackbits(packed, axis=1, count=n).view(np.bool_))
+    return [None if raw is None else next(found) for raw, _ in raws]
+
+
+def _packed(distribution: Distribution) -> tuple[bytes | None, int]:
+    """Of draw 0: its bits as bytes, and its images."""
+    first = next((draw for draw in distribution.draws if draw.number == 0), None)
+    return (None, 0) if first is None else (_raw(distribution.correct, first.n), first.n)
 
 
 def correct_bits(distribution: Distribution) -> Bits | None:

@@ -225,7 +225,9 @@ def _bytes(raw: msgspec.Raw | None) -> bytes | None:
 def _conditions(*parts: bytes | None) -> Conditions:
     """Of the JSON of each of :data:`CONDITIONS`; the same few stand in every record."""
     found = zip(CONDITIONS, parts, strict=True)
-    return parse_conditions(Node({k: msgspec.json.decode(raw) for k, raw in found if raw is not None}))
+    return parse_conditions(
+        Node({k: msgspec.json.decode(raw) for k, raw in found if raw is not None})
+    )
 
 
 def _digest(content: bytes) -> str:

@@ -148,12 +148,17 @@ class Distribution:
     @cached_property
     def numbers(self) -> tuple[int, ...]:
         """Of the draws; kept like the next, since tables pair draws tens of thousands of times."""
-        return tuple(draw.number for draw in self.draws)
+        return tuple([draw.number for draw in self.draws])
 
     @cached_property
     def top1s(self) -> tuple[float, ...]:
         """Top-1 accuracy of each draw, in per cent."""
-        return tuple(draw.top1 for draw in self.draws)
+        return tuple([draw.top1 for draw in self.draws])
+
+    @cached_property
+    def top1(self) -> float:
+        """The mean over draws."""
+        return math.fsum(self.top1s) / len(self.top1s)
 
     def by_class(self, classes: int) -> ClassArrays | None:
         """Counts and scores by class; None where they are not stored or not of these draws."""

@@ -109,7 +109,7 @@ class Row:
     @cached_property
     def _top1(self) -> dict[str, dict[int, float | None]]:
         return {
-            name: {seed: mean_of(found[seed].top1s) for seed in sorted(found)}
+            name: {seed: found[seed].top1 for seed in sorted(found)}
             for name, found in self.results.items()
         }
 
@@ -255,6 +255,9 @@ def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
     replaced: set[int] = set()
     undecided: set[int] = set()
     for (name, seed), records in found.items():
+        if len(records) == 1:
+            results.setdefault(name, {})[seed] = records[0][1]
+            continue
         one = latest(records, lambda r: r[0], lambda r, other: r[1].same_scores(other[1]))
         results.setdefault(name, {})[seed] = one.record[1]
         replaced |= {seed} if one.replaced else set()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ltbench.report.records.bits import packed_bits
-from ltbench.report.records.schema import Distribution, Evaluation
+from ltbench.report.records.schema import Distribution, Draw, Evaluation
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, one_trial
 from ltbench.report.rows.summary import mean_of
@@ -38,22 +39,33 @@ def compare(
     adapted: Distribution, plain: Distribution | None, oracle: Distribution | None
 ) -> Comparison:
     """Only draws that both sides have count: a row on draw 0 alone meets the others' draw 0."""
-    if plain is not None and same_draws(adapted, plain):
-        shown, own, before = adapted.draws, adapted.top1s, plain.top1s
-    else:
-        pairs = common_draws(adapted, plain)
-        shown = tuple(draw for draw, _ in pairs) or adapted.draws
-        own = tuple(draw.top1 for draw in shown)
-        before = tuple(draw.top1 for _, draw in pairs)
+    shown, own, before = _shown(adapted, plain)
     return Comparison(
-        adapted=math.fsum(own) / len(own),
-        plain=mean_of(before),
+        adapted=own,
+        plain=before,
         gain=None if plain is None else points_behind(plain, adapted),
         regret=points_behind(adapted, oracle),
         prior_l1=mean_of([draw.prior_l1 for draw in shown]),
         prior_kl=mean_of([draw.prior_kl for draw in shown]),
         collapsed=collapsed(adapted, plain),
     )
+
+
+def common_top1(adapted: Distribution, plain: Distribution | None) -> tuple[float, float | None]:
+    """Mean top-1 of both over the draws that both have; of ``adapted`` alone over its own where there
+    are none."""
+    return _shown(adapted, plain)[1:]
+
+
+def _shown(
+    adapted: Distribution, plain: Distribution | None
+) -> tuple[Sequence[Draw], float, float | None]:
+    if plain is not None and same_draws(adapted, plain):
+        return adapted.draws, adapted.top1, plain.top1
+    pairs = common_draws(adapted, plain)
+    shown = [draw for draw, _ in pairs] or adapted.draws
+    own = math.fsum(draw.top1 for draw in shown) / len(shown)
+    return shown, own, mean_of(draw.top1 for _, draw in pairs)
 
 
 def collapsed(adapted: Distribution, plain: Distribution | None) -> bool | None:

@@ -13,8 +13,7 @@ from ltbench.report.rows.position import position
 from ltbench.report.rows.rows import Row
 from ltbench.report.rows.sections import Section, TestSet
 from ltbench.report.rows.summary import mean_of
-from ltbench.report.statistics.adaptation import unadapted
-from ltbench.report.statistics.regret import common_draws
+from ltbench.report.statistics.adaptation import common_top1, unadapted
 
 
 def class_weights(places: Sequence[int | None], x: float) -> list[float]:
@@ -41,16 +40,14 @@ def stored_top1(
     of ``none`` of the same trial on the same draws. Where a seed lacks it, the stored mean itself.
     """
     weights = class_weights(places, position(test))
-    stored: list[float | None] = []
-    level: list[float | None] = []
+    stored: list[float] = []
+    level: list[float] = []
     for seed, adapted in sorted(row.results.get(test.name, {}).items()):
         plain = unadapted(row.latest[seed], section, test.name)
-        pairs = common_draws(adapted, plain)
-        before = mean_of(draw.top1 for _, draw in pairs)
-        after = mean_of(draw.top1 for draw in ([draw for draw, _ in pairs] or adapted.draws))
+        after, before = common_top1(adapted, plain)
         ideal = _ideal_plain(row, section, seed, weights)
         stored.append(after)
-        if after is not None and before is not None and ideal is not None:
+        if before is not None and ideal is not None:
             level.append(after + ideal - before)
     return mean_of(level if len(level) == len(stored) else stored)
 

@@ -79,7 +79,15 @@ def points_behind(own: Distribution, reference: Distribution | None) -> float | 
 def mean_regret(found: Oracles, tests: Sequence[TestSet]) -> Callable[[Row], dict[int, float]]:
     """From a row to its regret per seed, mean over ``tests``; only seeds that have all of them."""
 
+    kept: dict[int, dict[int, float]] = {}
+
     def pick(row: Row) -> dict[int, float]:
+        """Kept: a table asks several times."""
+        if id(row) not in kept:
+            kept[id(row)] = means_of(row)
+        return kept[id(row)]
+
+    def means_of(row: Row) -> dict[int, float]:
         per_test = [regret(row, found, test.name) for test in tests]
         means: dict[int, float] = {}
         for seed in row.seeds:

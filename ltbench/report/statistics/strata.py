@@ -9,9 +9,18 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.report.records.bits import Bits, Classes, correct_bits, unpacked_classes
+from ltbench.report.records.bits import (
+    Bits,
+    Classes,
+    correct_bits,
+    correct_bits_of,
+    unpacked_classes,
+)
 from ltbench.report.records.schema import Distribution
 from ltbench.report.rows.rows import Row
+
+_CLOSE = 1e-6
+"""Per cent; one image of a class of a million is a hundred times as much."""
 
 
 def image_classes(
@@ -58,7 +67,8 @@ def _agrees(distribution: Distribution, bits: Bits, classes: Classes) -> bool:
     right = np.bincount(classes[bits], minlength=len(counts))
     recalls = np.array(distribution.recalls.per_class, dtype=np.float64)  # None becomes NaN
     found = 100.0 * right / np.where(counts, counts, np.nan)
-    return np.allclose(recalls, found, equal_nan=True)
+    alike = np.abs(recalls - found) <= _CLOSE  # np.allclose takes five times as long
+    return bool((alike | (np.isnan(recalls) & np.isnan(found))).all())
 
 
 def told_classes(rows: Iterable[Row], name: str) -> Classes | None:
@@ -87,7 +97,8 @@ class RowBits:
 
     def points(self, seeds: Sequence[int]) -> NDArray[np.float64]:
         """``(S, N)`` of these seeds: 100 where the image is right, else 0."""
-        chosen = self.correct[[self.seeds.index(seed) for seed in seeds]]
+        places = {seed: place for place, seed in enumerate(self.seeds)}
+        chosen = self.correct[[places[seed] for seed in seeds]]
         return chosen.astype(np.float64) * 100.0
 
 
@@ -113,7 +124,8 @@ def _row_bits(row: Row, name: str, told: Classes | None) -> RowBits | None:
     if isinstance(kept, _Kept) and _same(kept.told, told):
         return kept.found
     records = dict(sorted(row.results.get(name, {}).items()))
-    bits = {s: own for s, one in records.items() if (own := correct_bits(one)) is not None}
+    found_bits = zip(records, correct_bits_of(list(records.values())), strict=True)
+    bits = {seed: own for seed, own in found_bits if own is not None}
     classes = [image_classes(records[seed], own, told) for seed, own in bits.items()]
     stacked = _stacked(list(bits.values()), classes)
     found = None if stacked is None else RowBits(row, tuple(bits), *stacked)
