@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,16 +15,20 @@ from ltbench.contract.method_case import (
     MethodCase,
     differ,
     loss_of,
+    loss_on,
+    seeded,
 )
+from ltbench.contract.shown import phase_at, shown
 from ltbench.contract.unmet import require
-from ltbench.method import Method, overrides
+from ltbench.method import Method, Seen, overrides
 
 
 def loss_is_a_finite_scalar(case: MethodCase) -> None:
     """The loss is one finite float32 number at any time of training."""
     logits, targets = case.example()
+    method = case.build()
     for progress in PROGRESS:
-        loss = loss_of(case.build(), logits, targets, progress)
+        loss = loss_of(method, logits, targets, progress)
         require(loss.dtype == torch.float32, f"loss is {loss.dtype}; it must stay torch.float32")
         require(torch.isfinite(loss), f"loss is {loss.item()} at progress {progress}")
 
@@ -31,9 +36,10 @@ def loss_is_a_finite_scalar(case: MethodCase) -> None:
 def loss_teaches_every_expert(case: MethodCase) -> None:
     """The gradient of the loss is finite and reaches every expert."""
     logits, targets = case.example()
+    method = case.build()
     for progress in PROGRESS:
         leaf = logits.clone().requires_grad_()
-        loss = loss_of(case.build(), leaf, targets, progress)
+        loss = loss_of(method, leaf, targets, progress)
         require(loss.requires_grad, "the loss does not depend on the logits by torch operations")
         (slope,) = torch.autograd.grad(loss, leaf)
         require(torch.isfinite(slope).all(), f"its gradient is not finite at progress {progress}")
@@ -48,10 +54,11 @@ def loss_teaches_every_expert(case: MethodCase) -> None:
 def loss_survives_extreme_logits(case: MethodCase) -> None:
     """Loss and gradient are finite for zero and for huge logits, and for a batch of one image."""
     logits, _ = case.example(batch=1)
+    method = case.build()
     for scale in (0.0, 1e3):
         for target in range(len(case.counts)):
             leaf = (logits * scale).requires_grad_()
-            loss = loss_of(case.build(), leaf, torch.tensor([target]), 0.9)
+            loss = loss_of(method, leaf, torch.tensor([target]), 0.9)
             require(
                 torch.isfinite(loss),
                 f"loss is {loss.item()} for one image with logits up to "
@@ -67,13 +74,14 @@ def loss_survives_extreme_logits(case: MethodCase) -> None:
 
 def mean_over_images_is_true(case: MethodCase) -> None:
     """Where ``mean_over_images`` is declared, the loss is the mean of what each image gives alone."""
-    if not case.build().mean_over_images:
+    method = case.build()
+    if not method.mean_over_images:
         return
     logits, targets = case.example()
     for progress in PROGRESS:
-        whole = loss_of(case.build(), logits, targets, progress)
+        whole = loss_of(method, logits, targets, progress)
         each = [
-            loss_of(case.build(), logits[i : i + 1], targets[i : i + 1], progress)
+            loss_of(method, logits[i : i + 1], targets[i : i + 1], progress)
             for i in range(len(targets))
         ]
         mean = torch.stack(each).mean()
@@ -111,10 +119,18 @@ def loss_stage_tells_when_the_loss_changes(case: MethodCase) -> None:
         return
     method, example = case.build(), case.example()
     by_stage: dict[object, float] = {}
+    made: dict[tuple[str, int], tuple[Seen, Tensor]] = {}
     # Counts move no stage: every epoch of a long recipe is tried on one list, some on the others.
     steps = 200 if case.counts == COUNTS["ten"] else 25
     for progress in torch.linspace(0, 0.995, steps).tolist():
-        value = loss_of(method, *example, progress, draw_at=0.0).item()
+        phase, rng = phase_at(method, progress), seeded()
+        key = phase.name, len(phase.views)
+        if key not in made:  # what is drawn and mixed at one progress is the same at all of a phase
+            seen = shown(method, *example, progress, rng, draw_at=0.0)
+            made[key] = seen, rng.get_state()
+        seen, state = made[key]
+        rng.set_state(state)
+        value = loss_on(method, replace(seen, progress=progress, rng=rng)).item()
         stage = method.loss_stage(progress)
         require(
             by_stage.setdefault(stage, value) == value,
@@ -129,11 +145,12 @@ def keeps_no_state(case: MethodCase) -> None:
     What a call leaves behind may be a memo, made once or from the call's own arguments.
     """
     final = case.example(batch=6, seed=9)
-    for progress in PROGRESS:
-        fresh, used = case.build(), case.build()
+    used = case.build()
+    for i, progress in enumerate(PROGRESS):
+        fresh = case.build()
         first = _outputs(fresh, *final, progress)
         held = memory(fresh)
-        for seed, earlier in enumerate((*PROGRESS, *PROGRESS)):
+        for seed, earlier in enumerate(PROGRESS, i * len(PROGRESS)):
             _outputs(used, *case.example(batch=5, seed=seed), earlier)
         again = _outputs(used, *final, progress)
         place = difference(held, memory(used))
@@ -171,10 +188,10 @@ def has_nothing_of_its_own_to_train(case: MethodCase) -> None:
 
 def loss_leaves_the_global_generator_alone(case: MethodCase) -> None:
     """The loss draws random numbers from `rng` only."""
-    state = global_randomness()
+    state, method = global_randomness(), case.build()
     for progress in PROGRESS:
-        loss_of(case.build(), *case.example(), progress)
-    case.build().predict(case.example()[0])
+        loss_of(method, *case.example(), progress)
+    method.predict(case.example()[0])
     require(
         global_randomness() == state,
         "it draws from a global generator (torch, numpy or random); use rng, for example "
@@ -187,7 +204,7 @@ def loss_stays_on_the_device(case: MethodCase) -> None:
 
     Tried on a device that computes nothing; what cannot run there is not blamed.
     """
-    if overrides(case.build(), "build") or overrides(case.build(), "parent"):
+    if overrides(case.bare(), "build") or overrides(case.bare(), "parent"):
         return  # weights would have to be there, too
     logits, targets = (each.to("meta") for each in case.example())
     try:

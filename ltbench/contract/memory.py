@@ -86,7 +86,7 @@ def learnable(plugin: object) -> str | None:
 
 def global_randomness() -> Any:
     """The state of the generators that belong to everybody: torch's, NumPy's and Python's."""
-    return _fixed([torch.get_rng_state(), repr(np.random.get_state()), random.getstate()])
+    return _bytes(torch.get_rng_state()), _fixed(np.random.get_state()), random.getstate()
 
 
 def _same(one: Any, other: Any) -> bool:

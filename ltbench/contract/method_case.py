@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ltbench.contract.shown import give_teacher, parent_of, shown, trains_nothing
 from ltbench.contract.unmet import require
-from ltbench.method import Method, overrides
+from ltbench.method import Method, Seen, overrides
 from ltbench.registry import Plugin, Registries
 
 COUNTS = {
@@ -33,36 +33,41 @@ class MethodCase:
     registries: Registries
 
     def build(self, counts: list[int] | None = None) -> Method[Any]:
-        values = torch.tensor(counts or self.counts)
-        hyper = self.plugin.cls.hyper_type.from_mapping(self.hyper, self.plugin.name)
-        method = self.plugin.cls(values, hyper)
+        """For a training, with its teacher."""
+        method = self.bare(counts)
         give_teacher(method, self.registries)
         return method
 
+    def bare(self, counts: list[int] | None = None) -> Method[Any]:
+        """To be asked what it wants."""
+        values = torch.tensor(counts or self.counts)
+        hyper = self.plugin.cls.hyper_type.from_mapping(self.hyper, self.plugin.name)
+        return self.plugin.cls(values, hyper)
+
     def trainer(self) -> Method[Any]:
         """The method that does the training: itself, or the one a post-hoc method names."""
-        name, hyper = self.build().training_identity()
+        name, hyper = self.bare().training_identity()
         cls = self.registries.methods.get(name).cls
         return cls(torch.tensor(self.counts), cls.hyper_type.from_mapping(hyper, name))
 
     def parent(self) -> Method[Any] | None:
         """The method that it starts from or learns from."""
-        return parent_of(self.build(), self.registries)
+        return parent_of(self.bare(), self.registries)
 
     def trains_itself(self) -> bool:
         """Whether the training is its own, so that there is no other loss to compare with."""
-        method = self.build()
+        method = self.bare()
         name, hyper = method.training_identity()
         return name == self.plugin.name and hyper == method.hyper.training_part()
 
     def trains_nothing(self) -> bool:
         """Whether it takes a parent's network as it is, or its heads from names, so that it has no loss."""
-        return trains_nothing(self.build())
+        return trains_nothing(self.bare())
 
     def example(self, batch: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Logits ``(B, E, C)`` and targets that hold every class where the batch allows."""
         rng = torch.Generator().manual_seed(seed)
-        experts, classes = self.build().architecture().experts, len(self.counts)
+        experts, classes = self.bare().architecture().experts, len(self.counts)
         logits = 5 * torch.randn(batch, experts, classes, generator=rng)
         return logits, torch.arange(batch) % classes
 
@@ -110,7 +115,11 @@ def loss_of(
 
     changes: of :func:`ltbench.contract.shown.shown`.
     """
-    seen = shown(method, logits, targets, progress, rng or seeded(), **changes)
+    return loss_on(method, shown(method, logits, targets, progress, rng or seeded(), **changes))
+
+
+def loss_on(method: Method[Any], seen: Seen) -> Tensor:
+    """The loss of this step."""
     if trains_nothing(method):  # whatever else is asked of it is tried with some loss
         return seen.logits.square().mean()
     loss = method.objective(seen)

@@ -16,7 +16,7 @@ from ltbench.models.network import ExpertNetwork
 
 def parent_can_be_trained(case: MethodCase) -> None:
     """The method that it starts from or learns from is registered; a start has the same network."""
-    method = case.build()
+    method = case.bare()
     asked = method.parent()
     if asked is None:
         return
@@ -38,7 +38,7 @@ def parent_can_be_trained(case: MethodCase) -> None:
 
 def network_stays_one(case: MethodCase) -> None:
     """What `build` and `finish` leave gives finite logits, and is made again from its weights."""
-    method = case.build()
+    method = case.bare()
     if not (overrides(method, "build") or overrides(method, "finish")):
         return
     one = _built(case, seed=1, finished=True)

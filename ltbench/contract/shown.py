@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -10,8 +9,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from ltbench.contract.copies import Copies
 from ltbench.method import Architecture, Images, Method, Parent, Phase, Seen, overrides
-from ltbench.models.assemble import assemble, build_extra
+from ltbench.models.assemble import build_extra
 from ltbench.models.build import build_network
 from ltbench.models.network import ExpertNetwork
 from ltbench.registry import Registries
@@ -125,13 +125,14 @@ def give_teacher(method: Method[Any], registries: Registries) -> None:
 def fresh_network(classes: int, architecture: Architecture, seed: int) -> ExpertNetwork:
     """The smallest network with the weights of ``seed``, of whoever asks alone: contracts ask thousands of
     times, and a copy takes a fifth of what building one does."""
-    return copy.deepcopy(_first_network(classes, architecture, seed))
+    network: ExpertNetwork = _networks(classes, architecture, seed).make()
+    return network
 
 
 @lru_cache(maxsize=32)
-def _first_network(classes: int, architecture: Architecture, seed: int) -> ExpertNetwork:
+def _networks(classes: int, architecture: Architecture, seed: int) -> Copies:
     rng = torch.Generator().manual_seed(seed)
-    return build_network("resnet8", classes, architecture, rng)
+    return Copies(build_network("resnet8", classes, architecture, rng))
 
 
 def _width(method: Method[Any]) -> int:
@@ -145,8 +146,8 @@ _built: WeakKeyDictionary[Method[Any], nn.Module] = WeakKeyDictionary()
 def prepare(method: Method[Any]) -> None:
     """Lets it build, once, on the smallest network that it asks for."""
     if overrides(method, "build") and method not in _built:
-        rng = torch.Generator().manual_seed(5)
-        network = assemble("resnet8", len(method.counts), [method], rng)
+        network = fresh_network(len(method.counts), method.architecture(), 5)
+        network.to(memory_format=torch.channels_last)
         build_extra(method, network, 7)
         _built[method] = network
 

@@ -17,7 +17,7 @@ from ltbench.models.training_cost import parts_of_a_step
 
 def draw_gives_tensors(case: MethodCase) -> None:
     """`draw` returns a tuple of tensors that follow from `rng`; their shapes follow from the batch."""
-    if not overrides(case.build(), "draw"):
+    if not overrides(case.bare(), "draw"):
         return
     state, shapes = global_randomness(), set()
     for progress in PROGRESS:
@@ -38,9 +38,9 @@ def draw_gives_tensors(case: MethodCase) -> None:
 
 def every_part_of_the_loss_is_finite(case: MethodCase) -> None:
     """`advance` descends, and each part of the loss that it asks for is finite, and so is its gradient."""
-    method = case.build()
-    if not overrides(method, "advance") or case.trains_nothing():
+    if not overrides(case.bare(), "advance") or case.trains_nothing():
         return
+    method = case.build()
     parts = parts_of_a_step(method)
     require(parts, "advance never calls descend, so that nothing is learned")
     for part in dict.fromkeys(parts):
@@ -59,9 +59,9 @@ def every_part_of_the_loss_is_finite(case: MethodCase) -> None:
 
 def mix_gives_images(case: MethodCase) -> None:
     """`mix` returns pixels of the same shape, and targets on which the loss is finite and teaches."""
-    method = case.build()
-    if not overrides(method, "mix"):
+    if not overrides(case.bare(), "mix"):
         return
+    method = case.build()
     prepare(method)
     classes, batch = len(case.counts), 8
     for progress in PROGRESS:

@@ -12,8 +12,17 @@ import ltbench as package
 from ltbench import load_results
 from ltbench.errors import InputError
 from ltbench.registry import load_registries
+from tests.in_process import without_workers
 
 CommandLine = Callable[..., CompletedProcess[str]]
+
+FEW = {"train.max_count": 30, "train.imbalance": 15, "views.pairs": 1}
+"""Three steps an epoch, one view for strategies that take views."""
+
+
+@pytest.fixture(autouse=True)
+def trials_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_workers(monkeypatch)
 
 
 def test_all_methods_run_and_all_that_are_trained_are_evaluated(
@@ -21,6 +30,7 @@ def test_all_methods_run_and_all_that_are_trained_are_evaluated(
 ) -> None:
     quick = ["--protocol", "digits-lt", "--set", "recipe.epochs=2", "--set", "test.draws=1"]
     quick += ["--set", "test.ratios=2", "--set", "test.partial=false"]
+    quick += [word for key, value in FEW.items() for word in ("--set", f"{key}={value}")]
     results = tmp_path / "results"
     folder = ["--results", results]
     done = ltbench_here("run", "--methods", "ce,sade", *quick, "--seeds", "1", *folder)
@@ -41,7 +51,7 @@ def test_all_methods_run_and_all_that_are_trained_are_evaluated(
 
 
 def test_python_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    short = {"recipe.epochs": 1, "test.draws": 1, "test.ratios": [2]}
+    short = {"recipe.epochs": 1, "test.draws": 1, "test.ratios": [2], **FEW}
     where = {"results": tmp_path, "seeds": 1, **short}
     package.run("ce", "digits-lt", quiet=True, **where)
     with pytest.raises(InputError, match="nothing is left under digits-lt: balanced-softmax"):

@@ -31,6 +31,7 @@ def test_it_keeps_its_contract(check: Check, monkeypatch: pytest.MonkeyPatch) ->
     kind = imagenet_resnet._KINDS[FEWER_BLOCKS]
     small = kind._replace(layers=(1, 1, 1, 1))
     monkeypatch.setitem(imagenet_resnet._KINDS, FEWER_BLOCKS, small)
+    monkeypatch.setattr(imagenet_resnet, "_PLANES", (64, 64, 128, 256))  # half as wide
     check()
 
 

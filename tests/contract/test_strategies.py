@@ -18,6 +18,7 @@ from ltbench.resolve.rows import check_row, resolve_row
 from ltbench.strategy import Strategy, UnlabelledTest
 
 REGISTRIES = load_registries()
+DIGITS = load_protocol_config("digits-lt")
 STRATEGIES = [pytest.param(p, id=name) for name, p in sorted(REGISTRIES.strategies.plugins.items())]
 ORDER_MATTERS = {"stability", "entropy", "pseudo-label", "bn-adapt", "tent"}
 """They take the images in a shuffled order, batch by batch."""
@@ -95,9 +96,7 @@ def test_what_does_not_fit_is_refused_in_one_line(plugin: Plugin[Strategy[Any]],
     method = build_method(name, REGISTRIES)
     if fits(plugin, method) and not plugin.cls.needs & {"holdout", "network"}:
         return
-    row = resolve_row(
-        Row(Call(name), Call(plugin.name)), load_protocol_config("digits-lt"), REGISTRIES
-    )
+    row = resolve_row(Row(Call(name), Call(plugin.name)), DIGITS, REGISTRIES)
     with pytest.raises(InputError) as caught:
         check_row(row, method)
     assert str(caught.value).startswith(f"{row.label}: strategy {plugin.name!r} needs")
@@ -118,7 +117,7 @@ def test_settings_that_need_more_are_tried_too() -> None:
 @pytest.mark.parametrize("name", ["em", "mlls", "tilt"])
 def test_a_temperature_is_refused_without_a_holdout(name: str) -> None:
     text = f"sade+{name}[temperature=holdout]"
-    row = resolve_row(parse_row(text), load_protocol_config("digits-lt"), REGISTRIES)
+    row = resolve_row(parse_row(text), DIGITS, REGISTRIES)
     method = build_method("sade", REGISTRIES)
     with pytest.raises(InputError) as caught:
         check_row(row, method)
@@ -126,7 +125,7 @@ def test_a_temperature_is_refused_without_a_holdout(name: str) -> None:
     assert str(caught.value).startswith(asked)
     assert "\n" not in str(caught.value)
     check_row(row, method, holdout=True)
-    plain = resolve_row(parse_row(f"sade+{name}"), load_protocol_config("digits-lt"), REGISTRIES)
+    plain = resolve_row(parse_row(f"sade+{name}"), DIGITS, REGISTRIES)
     check_row(plain, method)
 
 
@@ -134,7 +133,7 @@ def test_a_temperature_is_refused_without_a_holdout(name: str) -> None:
 def test_what_calibrates_or_is_a_reference_has_no_such_setting(name: str) -> None:
     row = parse_row(f"ce+{name}[temperature=holdout]")
     with pytest.raises(InputError, match=f"{name} has no 'temperature'"):
-        resolve_row(row, load_protocol_config("digits-lt"), REGISTRIES)
+        resolve_row(row, DIGITS, REGISTRIES)
 
 
 def test_a_test_set_holds_no_label_and_refuses_what_was_not_declared() -> None:

@@ -205,7 +205,10 @@ def test_the_template_of_the_page_for_authors_fills(tmp_path: Path) -> None:
     template = tmp_path / "mine.tex.jinja"
     template.write_text(block(TEMPLATE, "jinja"))
     outcome = build_report(
-        ROOT / "results/published", figures=False, template=template, output=tmp_path / "out"
+        ROOT / "results/published/digits-lt",
+        figures=False,
+        template=template,
+        output=tmp_path / "out",
     )
     text = (outcome.output / "mine.tex").read_text(encoding="utf-8")
     assert "% Digits-LT" in text

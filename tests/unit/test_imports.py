@@ -99,7 +99,8 @@ def imported(module: str, nodes: Iterator[ast.AST]) -> Iterator[str]:
                 yield f"{node.module}.{alias.name}"
 
 
-def own(module: str, everything: bool = True) -> set[str]:
+@cache
+def own(module: str, everything: bool = True) -> frozenset[str]:
     """The modules of ltbench that one imports; ``everything``: also within functions and for types."""
     nodes = ast.walk(tree(module)) if everything else at_import(tree(module).body)
     found = set()
@@ -109,7 +110,7 @@ def own(module: str, everything: bool = True) -> set[str]:
             while short and short not in MODULES:
                 short = short.rpartition(".")[0]
             found.add(short or "__init__")
-    return found - {module}
+    return frozenset(found - {module})
 
 
 def at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:

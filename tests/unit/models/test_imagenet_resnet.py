@@ -74,7 +74,7 @@ def test_one_expert_computes_what_torchvision_computes() -> None:
         for key, value in network.state_dict().items()
     }
     theirs.load_state_dict({key.replace("head.", "fc."): value for key, value in own.items()})
-    images = torch.randn(2, 3, 64, 64, generator=seeded(1))
+    images = torch.randn(2, 3, 32, 32, generator=seeded(1))
     with torch.no_grad():
         torch.testing.assert_close(network(images)[:, 0], theirs(images), rtol=1e-4, atol=1e-5)
 
@@ -141,7 +141,7 @@ def test_folding_leaves_the_function_as_it_is(
     request = Architecture(2, "cosine", 30.0, reduced=True, share=share)  # type: ignore[arg-type]
     network = with_statistics(build_network(name, 5, request, seeded())).double().eval()
     quick = folded(network)
-    images = torch.randn(2, 3, 64, 64, generator=seeded(1)).double()
+    images = torch.randn(2, 3, 32, 32, generator=seeded(1)).double()
     assert isinstance(network, SplitNetwork)
     assert isinstance(quick, SplitNetwork)
     with torch.no_grad():

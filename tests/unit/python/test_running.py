@@ -14,7 +14,7 @@ import pytest
 
 import ltbench
 from ltbench.errors import InterruptedRun
-from tests.zygote import forked_workers
+from tests.zygote import forked_workers, started
 
 from .conftest import SHORT
 
@@ -28,17 +28,29 @@ print(len(outcome.finished), len(outcome.failures), len(ltbench.load_results(RES
 """
 
 
-@pytest.mark.parametrize("way", ["file", "stdin"])
-def test_a_script_needs_no_main_guard(
-    way: str, tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_a_script_needs_no_main_guard(tmp_path: Path, environment: dict[str, str]) -> None:
     code = SCRIPT.replace("RESULTS", repr(str(tmp_path / "results")))
     (tmp_path / "script.py").write_text(code)
     done = subprocess.run(
-        [sys.executable, "script.py" if way == "file" else "-"],
-        input=code if way == "stdin" else "",
+        [sys.executable, "script.py"],
         capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120, check=False,
     )  # fmt: skip
+    assert_run_once(done)
+
+
+def test_a_script_needs_no_file(tmp_path: Path, environment: dict[str, str]) -> None:
+    """As from stdin, where no worker could find a script to run again."""
+    code = SCRIPT.replace("RESULTS", repr(str(tmp_path / "results")))
+    words = [sys.executable, "-c", "import sys; exec(sys.stdin.read())"]
+    with started(
+        words, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        out, err = process.communicate(code, timeout=120)
+    assert_run_once(subprocess.CompletedProcess(words, process.returncode, out, err))
+
+
+def assert_run_once(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1", "0", "6"]  # once, not once more in the worker
     assert not done.stderr

@@ -47,9 +47,9 @@ def test_half_precision_on_a_cpu_is_refused_where_its_gradients_are_noise(
 def test_an_interrupted_training_ends_with_the_same_weights(
     make_job: Callable[..., TrainingJob],
 ) -> None:
-    job = make_job("sade", backbone="resnet10", epochs=2)
+    job = make_job("ce", backbone="resnet10", epochs=2)
     whole, _ = train(job, Hooks(), {})
-    stored = make_job("sade", backbone="resnet10", epochs=2, store=True)
+    stored = make_job("ce", backbone="resnet10", epochs=2, store=True)
     with pytest.raises(InterruptedRun):
         train(stored, Hooks(should_stop=lambda: True), {})
     resumed, progress = train(stored, Hooks(), {})

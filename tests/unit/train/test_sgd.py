@@ -79,7 +79,8 @@ except SystemExit as ended:
 print(sorted({"torch._dynamo", "torch._inductor", "sympy", "sklearn", "pandas"} & set(sys.modules)))
 """
     words = ["run", "--methods", "ce", "--protocol", "digits-lt", "--results", str(tmp_path / "r")]
-    words += ["--set", "recipe.epochs=1", "--set", "test.draws=1"]
+    words += ["--set", "recipe.epochs=1", "--set", "test.draws=1", "--set", "test.ratios=2"]
+    words += ["--set", "train.max_count=30", "--set", "train.imbalance=15"]
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=200
     )
