@@ -17,7 +17,7 @@ from hypothesis import settings as properties
 from torch import Tensor
 
 import ltbench as package
-from tests.zygote import started
+from tests.zygote import available, started
 
 # Networks of the tests are tiny, and results must not depend on the machine.
 torch.set_num_threads(1)
@@ -155,16 +155,23 @@ def ltbench(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> CommandLine:
     """``ltbench("run", ...)`` as a process in an empty folder, a fork of the zygote where it can be. No
-    input may give a traceback."""
+    input may give a traceback. checked: plugins are checked first, as they are outside of tests."""
+    from tests.in_process import unchecked
+
     nowhere = tmp_path_factory.mktemp("cwd")
 
     def run(
-        *arguments: str | Path, cwd: Path = nowhere, env: Mapping[str, str] | None = None
+        *arguments: str | Path,
+        cwd: Path = nowhere,
+        env: Mapping[str, str] | None = None,
+        checked: bool = True,
     ) -> Completed:
+        before = None if checked or not available() else unchecked
         words = [*command, *map(str, arguments)]
         with started(
             words, cwd=cwd, env={**environment, **(env or {})}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            before=before,
         ) as process:  # fmt: skip
             try:
                 out, err = process.communicate(timeout=240)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ltbench.execute import prepare
 from ltbench.execute.engine import Event, Message, Start
 from ltbench.execute.engines.here import Local
 from ltbench.execute.process import Spare
@@ -81,6 +82,12 @@ def without_workers(patch: pytest.MonkeyPatch) -> None:
     started = Spare.__init__
     patch.setattr(Spare, "__init__", lambda self, *, wanted: started(self, wanted=False))
     patch.setattr(Local, "start", lambda self, start: InProcess(start))
+
+
+def unchecked(patch: pytest.MonkeyPatch | None = None) -> None:
+    """Until ``patch`` is undone, else for good, this process runs plugins without checking them before: for
+    those that only serve a test, which take half a second each time."""
+    (patch or pytest.MonkeyPatch()).setattr(prepare, "refuse_unsound", lambda *_: None)
 
 
 def once(

@@ -8,14 +8,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from tests.in_process import once
-from tests.zygote import Before, started
+from tests.engines.hosts import hurry
+from tests.in_process import once, unchecked
+from tests.zygote import Before, available, started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 
@@ -38,7 +40,7 @@ QUICK = ["--protocol", "digits-lt", "--set", "test.draws=2", "--set", "test.rati
 ENGINES = {
     "local": [],
     "slurm": [
-        *("--engine", "slurm", "--engine-set", "cluster=local", "--engine-set", "watch=0.5"),
+        *("--engine", "slurm", "--engine-set", "cluster=local", "--engine-set", "watch=0.1"),
     ],
 }
 
@@ -69,6 +71,10 @@ class Scene:
         return [*asked, "--plugin", str(self.plugin), *more]
 
     def start(self, *words: str, before: Before | None = None) -> subprocess.Popen[bytes]:
+        """Where it can be a fork, its plugins are not checked first, and it looks often at what another
+        one holds."""
+        if available():
+            before = partial(hurry, before)
         with self.output.open("ab") as file:
             process = started(
                 words, env=self.env, stdout=file, stderr=file, cwd=self.folder, before=before
@@ -137,6 +143,7 @@ def scene(
 ) -> Iterator[Scene]:
     made = Scene(tmp_path, command, environment)
     made.cli = ltbench_here
+    unchecked(monkeypatch)
     for name, value in made.env.items():
         monkeypatch.setenv(name, value)
     yield made

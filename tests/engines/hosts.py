@@ -17,8 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ltbench.execute import run
+from tests.in_process import unchecked
+from tests.zygote import Before
+
 LEASE = 3
 """Seconds of silence after which a holder counts as gone."""
+
+
+def hurry(before: Before | None) -> None:
+    """From now on this process runs plugins without checking them, and looks often at what another holds."""
+    unchecked()
+    run._BUSY_WAIT = 0.1
+    if before is not None:
+        before()
 
 
 def become_host(host: str, locks: bool, clock: float) -> None:

@@ -76,22 +76,32 @@ def test_f05_a_bit_of_logits_or_weights_makes_no_number(
     assert not list(results.rglob(f"evaluations/{row}-*.json"))
 
 
+@pytest.fixture(scope="module")
+def focal(
+    whole: Path, ltbench_shared: CommandLine, tmp_path_factory: pytest.TempPathFactory
+) -> set[str]:
+    """Lines of the main table about the other method, of whole files."""
+    results = shutil.copytree(whole, tmp_path_factory.mktemp("reported") / "results")
+    assert ltbench_shared("report", "--results", results, "--no-figures").returncode == 0
+    (table,) = (results / "report").glob("*/tables/main.csv")
+    lines = {line for line in table.read_text().splitlines() if line.startswith("focal,")}
+    assert lines
+    return lines
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("file", ["trial.json", "evaluations/ce+none-*.json", "history.jsonl"])
 def test_f05_a_bit_of_a_record_leaves_the_other_trials(
-    file: str, seed: int, results: Path, ltbench_here: CommandLine
+    file: str, seed: int, results: Path, focal: set[str], ltbench_here: CommandLine
 ) -> None:
     """What is no record any more is told with its path; the other method's row stays as it was."""
     (path,) = results.glob(f"digits-lt/ce/0-*/{file}")
-    assert ltbench_here("report", "--results", results, "--no-figures").returncode == 0
-    (table,) = (results / "report").glob("*/tables/main.csv")
-    before = [line for line in table.read_text().splitlines() if line.startswith("focal,")]
     flip(path, seed)
     done = ltbench_here("report", "--results", results, "--no-figures")
     assert done.returncode == 0, done.stderr
     tables = (results / "report").glob("*/tables/main.csv")
     lines = [line for table in tables for line in table.read_text().splitlines()]
-    assert set(before) <= set(lines)
+    assert focal <= set(lines)
     try:
         read_checked(path)
     except ValueError:

@@ -19,7 +19,7 @@ from tests.faults.test_kill_resume import (
     outcome,
     preemptions,
 )
-from tests.in_process import without_workers
+from tests.in_process import unchecked, without_workers
 from tests.zygote import available, started
 
 CommandLine = Callable[..., CompletedProcess[str]]
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(not available(), reason="kills forks that one th
 EPOCHS = 4
 ASKED = ["run", "--protocol", "digits-lt", "--set", f"recipe.epochs={EPOCHS}", "--jobs", "1"]
 ASKED += ["--set", "test.draws=1", "--set", "test.ratios=2"]
+ASKED += ["--set", "train.max_count=30", "--set", "train.imbalance=30"]  # three steps an epoch
 
 PHASED = '''
 from torch import nn
@@ -55,6 +56,7 @@ def die_in(name: str, number: int) -> None:
     """From now on this process, command and worker in one, ends in the middle of an epoch of ``name``."""
     from ltbench.train import loop
 
+    unchecked()
     without_workers(pytest.MonkeyPatch())
     epoch_of = loop._Loop._epoch
 
@@ -95,11 +97,13 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def calm(ltbench: CommandLine, plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of a run that nothing disturbs."""
+def calm(
+    ltbench_shared: CommandLine, plugin: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Results of a run that nothing disturbs; the one that checks the plugin."""
     results = tmp_path_factory.mktemp("calm") / "results"
     words = [*ASKED, "--methods", ",".join(DEATHS), "--plugin", plugin, "--results", results]
-    done = ltbench(*words)
+    done = ltbench_shared(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     return results
 
@@ -112,10 +116,12 @@ def test_f01_killed_in_each_phase(
     command: list[str],
     environment: dict[str, str],
     ltbench_here: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     from ltbench.trial import store
 
+    unchecked(monkeypatch)
     results = tmp_path / "results"
     words = [*ASKED, "--methods", name, "--plugin", str(plugin), "--results", str(results)]
     for death in DEATHS[name]:

@@ -34,6 +34,7 @@ from ltbench.execute.request import Request
 from ltbench.execute.run import execute, message_of
 from ltbench.execute.silence import Silence
 from ltbench.progress import duration
+from tests.in_process import unchecked
 from tests.zygote import forked_workers, started
 
 CommandLine = Callable[..., CompletedProcess[str]]
@@ -42,11 +43,14 @@ needs_proc = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="finds processes through /proc"
 )
 
+SMALL = ["--set", "train.max_count=30", "--set", "train.imbalance=30"]  # three steps an epoch
+
 PLUGINS = '''
 import os, pathlib, subprocess, sys, threading, time
 import torch
 from torch.nn import functional as F
 from ltbench import Method, Strategy
+from tests.in_process import unchecked
 from tests.zygote import started
 
 PLACE = pathlib.Path(os.environ["PLACE"])
@@ -152,22 +156,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def limit(ltbench: CommandLine, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> int:
     """Seconds in which a good trial ends on this machine, as busy as it is: twice what a whole run of one
     took."""
-    asked = ["run", "--methods", "ce", *quick, "--results", tmp_path_factory.mktemp("good")]
+    asked = ["run", "--methods", "ce", *quick, *SMALL]
+    asked += ["--results", tmp_path_factory.mktemp("good")]
     assert (
         ltbench("--version").returncode == 0
     )  # what the first process of all waits for is no measure
     began = time.monotonic()
     assert ltbench(*asked, env={"LTBENCH_CHECKPOINT_SECONDS": "0"}).returncode == 0
-    return max(3, math.ceil(2 * (time.monotonic() - began)))
+    return max(2, math.ceil(2 * (time.monotonic() - began)))
 
 
 @pytest.fixture(scope="module")
 def done(place: Path, ltbench: CommandLine, quick: list[str], limit: int) -> CompletedProcess[str]:
     """One run of all of them through one worker after another, a good trial before and behind."""
     methods = "ce+full,greedy,wide,on-gpu,hangs,litters,dies,balanced-softmax"
-    asked = ["run", "--methods", methods, *quick, "--plugin", place / "greedy.py"]
+    asked = ["run", "--methods", methods, *quick, *SMALL, "--plugin", place / "greedy.py"]
     asked += ["--results", place / "results", "--timeout", f"{limit}s", "--jobs", "1"]
-    return ltbench(*asked, env={"PLACE": str(place), "LTBENCH_CHECKPOINT_SECONDS": "0"})
+    env = {"PLACE": str(place), "LTBENCH_CHECKPOINT_SECONDS": "0"}
+    return ltbench(*asked, env=env, checked=False)
 
 
 def folder_of(results: Path, name: str) -> Path:
@@ -364,10 +370,12 @@ def test_f13_the_same_command_goes_on_from_its_checkpoint(
     quick: list[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     forked_workers(monkeypatch)
+    unchecked(monkeypatch)
     shutil.copytree(place / "results", tmp_path / "results")
     (tmp_path / "mended").touch()
     monkeypatch.setenv("PLACE", str(tmp_path))
-    asked = ["run", "--methods", "hangs", *quick, "--plugin", place / "greedy.py", "--jobs", "1"]
+    asked = ["run", "--methods", "hangs", *quick, *SMALL, "--plugin", place / "greedy.py"]
+    asked += ["--jobs", "1"]
     assert (
         ltbench_here(*asked, "--results", tmp_path / "results", "--timeout", "1h").returncode == 0
     )

@@ -21,6 +21,8 @@ from tests.zygote import started
 
 CommandLine = Callable[..., CompletedProcess[str]]
 
+SMALL = ["--set", "train.max_count=30", "--set", "train.imbalance=30"]  # three steps an epoch
+
 PLUGINS = '''
 import os, pathlib
 import torch
@@ -150,7 +152,7 @@ class WrongBias(Base):
     name = title = "wrong-bias"
 
     def bias(self):
-        return torch.zeros(3, 4) if self.counts.sum() == 276 else None
+        return torch.zeros(3, 4) if self.counts.sum() == 90 else None
 
 
 class Backwards(Strategy):
@@ -207,7 +209,7 @@ LINES = {
     r"\(last good epoch: none\); expected a finite number$",
     "diverges": r"method 'diverges': loss is inf in epoch 2, step 1, learning rate [\d.]+ "
     r"\(last good epoch: epoch 1\); expected a finite number$",
-    "last-step": r"method 'last-step': a weight is nan after the step in epoch 2, step 9, learning "
+    "last-step": r"method 'last-step': a weight is nan after the step in epoch 2, step 3, learning "
     r"rate [\d.]+ \(last good epoch: epoch 1\); expected a finite number$",
     "wrong-prediction": r"method 'wrong-prediction' returned scores \(\d+, 1, 10\) .*; " + SCORES,
     "nan-prediction": r"method 'nan-prediction' returned scores that are NaN or infinite; "
@@ -224,8 +226,18 @@ def bad(
     """One run of all bad methods, with a good one before and one behind them."""
     folder = tmp_path_factory.mktemp("bad")
     (folder / "bad.py").write_text(PLUGINS)
-    methods = ",".join(["balanced-softmax", *BAD, "sade+none"])
-    asked = ["run", "--methods", methods, *quick, "--plugin", folder / "bad.py", "--jobs", "1"]
+    methods = ",".join(["balanced-softmax", *BAD, "focal"])
+    asked = [
+        "run",
+        "--methods",
+        methods,
+        *quick,
+        *SMALL,
+        "--plugin",
+        folder / "bad.py",
+        "--jobs",
+        "1",
+    ]
     env = {"MENDED": str(folder / "mended"), "LTBENCH_CHECKPOINT_SECONDS": "0"}
     return folder, ltbench(*asked, "--results", folder / "results", env=env)
 
@@ -251,7 +263,7 @@ def test_f12_the_others_run(bad: tuple[Path, CompletedProcess[str]]) -> None:
     assert done.returncode == 1
     frame = load_results(folder / "results")
     labels = set(frame.label)
-    assert {"balanced-softmax", "balanced-softmax+oracle", "sade+none", "sade+oracle"} <= labels
+    assert {"balanced-softmax", "balanced-softmax+oracle", "focal", "focal+oracle"} <= labels
     assert {"ce", "ce+oracle"} <= labels  # rows beside a bad strategy
 
 
@@ -316,7 +328,7 @@ def test_f16_status_and_report_tell(copied: Path, ltbench_here: CommandLine) -> 
     states = {line.split()[1]: line.split()[3] for line in done.stdout.splitlines()[1:-1]}
     assert states["diverges"] == states["nan-loss"] == states["last-step"] == "diverged"
     assert states["exits"] == states["first-step"] == "failed"
-    assert states["sade"] == "finished"
+    assert states["focal"] == "finished"
     done = ltbench_here("report", "--results", copied, "--no-figures")
     assert done.returncode == 0
     text = done.stdout + "".join(path.read_text() for path in (copied / "report").rglob("*.md"))
@@ -334,7 +346,7 @@ def test_f12_the_next_run_retries_only_what_failed(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "mended").touch()
-    asked = ["run", "--methods", "first-step,exits,sade+none", *quick, "--jobs", "1"]
+    asked = ["run", "--methods", "first-step,exits,focal", *quick, *SMALL, "--jobs", "1"]
     asked += ["--plugin", bad[0] / "bad.py", "--results", copied]
     done = ltbench(*asked, env={"MENDED": str(tmp_path / "mended")})
     assert done.returncode == 1

@@ -28,6 +28,7 @@ from ltbench.trial.holder import SILENCE, Holder
 from tests.zygote import forked_workers
 
 OVERRIDES = {"recipe.norm_batch": 16, "test.draws": 2, "test.ratios": (2,)}
+OVERRIDES |= {"train.max_count": 30, "train.imbalance": 30}
 
 
 class Scene:
