@@ -150,11 +150,12 @@ def test_cifar_100_lt_by_lists_is_cifar_100_lt(
     trained: Path,
     tmp_path: Path,
 ) -> None:
-    """The 2,131 training images of imbalance 100 with a largest class of 100, and 2,000 test images."""
+    """The 2,131 training images of imbalance 100 with a largest class of 100, and five test images a
+    class."""
     protocol = load_protocol_config("cifar100-lt")
     splits = open_data(protocol.data, CIFAR100)
     train = select_training(splits.train.labels, 100, replace(protocol.train, max_count=100))
-    tested = np.arange(0, 10_000, 5)
+    tested = np.sort([np.flatnonzero(splits.test.labels == c)[:5] for c in range(100)], axis=None)
     write(splits.train, train.indices, tmp_path / "images", "train")
     write(splits.test, tested, tmp_path / "images", "test")
     (tmp_path / "cifar.toml").write_text(PROTOCOL)
