@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -17,11 +18,11 @@ SETTINGS = ["--protocol", "digits-lt", "--set", "recipe.epochs=1", "--set", "tes
 SETTINGS += ["--set", "test.ratios=2", "--seeds", "1", "--methods", "ce,2*ce"]
 
 
-@pytest.fixture
-def results(ltbench_here: CommandLine, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def once(ltbench_shared: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trial, an ensemble and an imported model, whose array files are gone."""
-    results = tmp_path / "results"
-    done = ltbench_here("run", *SETTINGS, "--results", results)
+    results = tmp_path_factory.mktemp("once") / "results"
+    done = ltbench_shared("run", *SETTINGS, "--results", results)
     assert done.returncode == 0, done.stdout + done.stderr
     imported(results)
     files = arrays(results)
@@ -30,6 +31,12 @@ def results(ltbench_here: CommandLine, tmp_path: Path) -> Path:
     for path in files:
         path.unlink()
     return results
+
+
+@pytest.fixture
+def results(once: Path, tmp_path: Path) -> Path:
+    """A copy of them for one test."""
+    return Path(shutil.copytree(once, tmp_path / "results"))
 
 
 def imported(results: Path) -> None:
@@ -78,7 +85,7 @@ def test_a_copy_without_logits_stays_as_it_is(ltbench_here: CommandLine, results
     done = ltbench_here("evaluate", *SETTINGS, "--results", results)
     assert done.returncode == 0, done.stdout
     assert arrays(results) == []
-    report = ltbench_here("report", "--results", results)
+    report = ltbench_here("report", "--results", results, "--no-figures")
     assert report.returncode == 0, report.stderr
     (text,) = results.glob("report/digits-lt-*/tables/classes.md")
     assert "adds them where the logits of the trials lie" in text.read_text()

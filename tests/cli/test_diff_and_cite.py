@@ -109,7 +109,7 @@ def test_everything_used_is_cited_once(ltbench_here: CommandLine, tmp_path: Path
     file = tmp_path / "used.bib"
     done = ltbench_here(
         *("report", "--results", PUBLISHED, "--output", tmp_path / "out", "--no-figures"),
-        *("--cite", file),
+        *("--protocol", "digits-lt", "--cite", file),
     )
     assert done.returncode == 0, done.stderr
     text = file.read_text()

@@ -66,7 +66,7 @@ def test_an_ensemble_of_one_is_that_network_in_every_field_but_its_name(
 ) -> None:
     strategies = ["none", "oracle", "em", "tilt", "bn-adapt"]
     rows = [f"{name}+{strategy}" for name in ("ce", "1*ce") for strategy in strategies]
-    options = [*quick, "--results", trained, "--seeds", "1", "--arrival", "batch:64"]
+    options = [*quick, "--results", trained, "--seeds", "1", "--arrival", "batch:200"]
     done = ltbench_here("evaluate", "--methods", ",".join(rows), *options)
     assert done.returncode == 0, done.stderr + done.stdout
     for strategy in strategies:

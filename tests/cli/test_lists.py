@@ -23,7 +23,7 @@ NORM = "mean = [0.3, 0.3, 0.3]\nstd = [0.38, 0.38, 0.38]\n"
 FILES = '[data.lists]\ntrain = { file = "train.txt" }\ntest = { file = "test.txt" }\n'
 DIGITS = '[data]\nsource = "lists"\nclasses = 10\nimage_size = 8\n' + NORM + FILES
 GROUPS = "[groups]\nmany_above = 40\nfew_below = 10\n"
-SHORT = "[recipe]\nepochs = 2\n[test]\nratios = [5]\ndraws = 1\npartial = false\n"
+SHORT = "[train]\nmax_count = 60\n[recipe]\nepochs = 2\n[test]\nratios = [5]\ndraws = 1\npartial = false\n"
 PICTURES = """
 name = "gratings"
 version = "1.0"

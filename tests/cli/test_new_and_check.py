@@ -115,14 +115,11 @@ def test_what_new_writes_keeps_the_contract_and_passes_its_test(
 
 @pytest.mark.parametrize("kind", TRAINED)
 def test_each_kind_of_method_keeps_the_contract_and_passes_its_test(
-    ltbench_here: CommandLine, written: Path, tested: dict[str, dict[str, str]], kind: str
+    written: Path, tested: dict[str, dict[str, str]], kind: str
 ) -> None:
-    """Its own test trains it."""
+    """Its own test makes the checks of the contract, and trains it."""
     module = f"my_{kind}".replace("-", "_")
     file = written / "deep" / kind / f"{module}.py"
-    checked = ltbench_here("check", file)
-    assert checked.returncode == 0, checked.stdout
-    assert "MISSING" not in checked.stdout
     found = load_registries([str(file)]).methods.get(f"my-{kind}").cls
     assert found.family == kind
     text = "".join(path.read_text() for path in file.parent.glob("*.py"))

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from ltbench import write_plugin
 from ltbench.data.dataset import Dataset, channel_statistics
 from ltbench.data.sources import open_data
 from ltbench.protocol.file import load_protocol_config
@@ -51,16 +52,18 @@ test = { file = "test.txt" }
 [train]
 profile = "all"
 """
-SHORT = [
+# A fifth of the images: a largest class of 100 in place of 500, and groups that hold the same classes.
+FEW = [
     "--set",
-    "recipe.epochs=1",
+    "train.max_count=100",
     "--set",
-    "recipe.warmup_epochs=0",
-    "--methods",
-    "balanced-softmax",
+    "groups.many_above=19",
+    "--set",
+    "groups.few_below=4",
 ]
-SHORT += ["--set", "model.backbone=resnet8", "--set", "test.draws=1", "--set", "test.ratios=2"]
-SHORT += ["--set", "test.max_count=5", "--seeds", "1", "--device", "cpu", "--loaders", "0"]
+SHORT = ["--methods", "ce", "--seeds", "1", "--device", "cpu", "--loaders", "0"]
+SHORT += ["--set", "model.backbone=tiny", "--set", "test.draws=1", "--set", "recipe.epochs=1"]
+SHORT += ["--set", "recipe.warmup_epochs=0", "--set", "recipe.batch_size=32"]
 
 
 SIZES = {"forward50": 2486, "forward25": 2956, "forward10": 3876, "forward5": 4932}
@@ -78,39 +81,53 @@ def test_it_is_read_whole_from_parquet() -> None:
     assert np.bincount(splits.train.labels).tolist() == [500] * 100
     assert np.bincount(splits.test.labels).tolist() == [100] * 100
     assert splits.train.class_names[0] == "apple"
+    long_tailed = load_protocol_config("cifar100-lt").train
+    assert select_training(splits.train.labels, 100, long_tailed).counts.sum() == 10_847
     mean, std = channel_statistics(splits.train)
     np.testing.assert_allclose(mean, [0.50707516, 0.48654887, 0.44091784], atol=1e-8)
     np.testing.assert_allclose(std, [0.26733429, 0.25643846, 0.27615047], atol=1e-8)
 
 
-def test_a_small_network_end_to_end(
-    ltbench_here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    results = tmp_path / "results"
-    small = ["--set", "model.backbone=resnet8", "--set", "recipe.epochs=1", "--set", "test.draws=2"]
-    small += ["--set", "recipe.warmup_epochs=0"]
-    done = ltbench_here(
-        "run", "--methods", "ce", "--protocol", "cifar100-lt", "--seeds", "1", *small,
-        "--data-dir", CIFAR100, "--results", results,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
+    """The options that make a network of two convolutions known."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_plugin("backbone", "tiny", folder)
+    return ["--plugin", folder / "tiny.py"]
 
+
+@pytest.fixture(scope="module")
+def trained(
+    ltbench_shared: Callable[..., subprocess.CompletedProcess[str]],
+    tiny: list[str | Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The results of one short training."""
+    results = tmp_path_factory.mktemp("trained") / "results"
+    words = ["run", *SHORT, *FEW, *tiny, "--protocol", "cifar100-lt", "--data-dir", CIFAR100]
+    done = ltbench_shared(*words, "--results", results)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return results
+
+
+def test_a_small_network_end_to_end(
+    ltbench_here: Callable[..., subprocess.CompletedProcess[str]], trained: Path
+) -> None:
     (record,) = [
         json.loads(path.read_text())
-        for path in results.glob("cifar100-lt/ce/*/evaluations/ce+none-*.json")
+        for path in trained.glob("cifar100-lt/ce/*/evaluations/ce+none-*.json")
     ]
     distributions = record["distributions"]
     assert {name: d["draws"]["0"]["n"] for name, d in distributions.items()} == SIZES
     assert [len(record["groups"][g]) for g in ("many", "medium", "few")] == [35, 35, 30]
-    assert sum(record["train_counts"]) == 10847
     # An epoch learns something: a guess has 1 % on the uniform set, and the head comes first.
     top1 = {name: d["draws"]["0"]["top1"] for name, d in distributions.items()}
     assert top1["uniform"] > 2
     assert top1["forward50"] > top1["uniform"] > top1["backward50"]
 
-    done = ltbench_here("report", "--results", results, "--no-figures")
+    done = ltbench_here("report", "--results", trained, "--no-figures")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (results / "report").is_dir()
+    assert (trained / "report").is_dir()
 
 
 def write(images: Dataset, chosen: np.ndarray, root: Path, split: str) -> None:
@@ -128,26 +145,26 @@ def write(images: Dataset, chosen: np.ndarray, root: Path, split: str) -> None:
 
 
 def test_cifar_100_lt_by_lists_is_cifar_100_lt(
-    ltbench_here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    ltbench_here: Callable[..., subprocess.CompletedProcess[str]],
+    tiny: list[str | Path],
+    trained: Path,
+    tmp_path: Path,
 ) -> None:
-    """The 2,131 training images of imbalance 100 with a largest class of 100, and 2,000 test images."""
-    config = replace(load_protocol_config("cifar100-lt").train, max_count=100)
-    splits = open_data(load_protocol_config("cifar100-lt").data, CIFAR100)
-    train = select_training(splits.train.labels, 100, config)
-    tested = np.arange(0, 10_000, 5)
+    """The 2,131 training images of imbalance 100 with a largest class of 100, and five test images a
+    class."""
+    protocol = load_protocol_config("cifar100-lt")
+    splits = open_data(protocol.data, CIFAR100)
+    train = select_training(splits.train.labels, 100, replace(protocol.train, max_count=100))
+    tested = np.sort([np.flatnonzero(splits.test.labels == c)[:5] for c in range(100)], axis=None)
     write(splits.train, train.indices, tmp_path / "images", "train")
     write(splits.test, tested, tmp_path / "images", "test")
     (tmp_path / "cifar.toml").write_text(PROTOCOL)
-    ways = {
-        "cifar100-lt": ["--data-dir", CIFAR100, "--set", "train.max_count=100"],
-        "cifar-by-lists": ["--data-dir", tmp_path / "images"],
-    }
+    lists = ["--protocol", tmp_path / "cifar.toml", "--data-dir", tmp_path / "images"]
+    lists += ["--set", "test.ratios=2", "--set", "test.max_count=5"]
+    done = ltbench_here("run", *SHORT, *tiny, *lists, "--results", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
     weights, logits, counts, names = [], [], [], []
-    for name, words in ways.items():
-        protocol = name if name == "cifar100-lt" else tmp_path / "cifar.toml"
-        results = tmp_path / f"results-{name}"
-        done = ltbench_here("run", *SHORT, "--protocol", protocol, *words, "--results", results)
-        assert done.returncode == 0, done.stderr
+    for results in (trained, tmp_path / "results"):
         (path,) = results.rglob("trial.json")
         data = json.loads(path.read_text())["data"]
         counts.append(data["train_counts"])

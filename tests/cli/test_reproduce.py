@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -17,7 +18,7 @@ from ltbench.execute.study import plan_study, request_for
 from ltbench.names import parse_rows
 from ltbench.protocol.protocol import FEATURES, LISTS
 from ltbench.registry import load_registries
-from ltbench.report.page import picture
+from ltbench.report import build
 from ltbench.resolve.rows import resolve_row
 
 CommandLine = Callable[..., CompletedProcess[str]]
@@ -34,6 +35,9 @@ epochs = 1
 [test]
 ratios = [2]
 draws = 1
+
+[views]
+pairs = 1
 
 [[study]]
 name = "first"
@@ -63,8 +67,8 @@ def stamps(folder: Path) -> dict[str, int]:
 def test_a_study_is_run_reported_and_not_run_again(
     tiny: Path, ltbench_here: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(picture, "KINDS", ())  # nobody looks at the figures
-    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))  # nor shall other tests find them
+    # Nobody looks at the figures.
+    monkeypatch.setattr(build, "build_report", partial(build.build_report, figures=False))
     ltbench, results = ltbench_here, tmp_path / "results"
     words = ["reproduce", tiny, "--results", results]
     planned = ltbench(*words, "--dry-run")

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ltbench import load_images, load_logits, load_results
+from ltbench import load_images, load_logits, load_results, plan_trials
 from ltbench.data.sources import open_data
 from ltbench.errors import DataError
 from ltbench.protocol.file import load_protocol_config
-from tests.zygote import forked_workers
 
 CommandLine = Callable[..., CompletedProcess[str]]
 PROTOCOL = """
@@ -84,11 +83,9 @@ def test_a_folder_and_its_table_give_the_same_validation_images(photos: Path) ->
     assert trained.counts.tolist() == [9, 4]  # all of them: nothing is held out of these
 
 
-@pytest.mark.workers  # images change between two runs
 def test_strategies_get_their_logits_and_the_identity_their_fingerprint(
-    ltbench_here: CommandLine, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ltbench_here: CommandLine, photos: Path, tmp_path: Path
 ) -> None:
-    forked_workers(monkeypatch)
     file = protocol(photos.parent)
     results = tmp_path / "results"
     words = (
@@ -110,11 +107,12 @@ def test_strategies_get_their_logits_and_the_identity_their_fingerprint(
     assert (row, len(stored.holdout)) == ("ce+tilt-holdout", 5)
     assert stored.holdout_labels is not None
     assert stored.holdout_labels.tolist() == [0, 0, 0, 1, 1]
+    planned = plan_trials("ce+tilt-holdout", str(file), results=results)
+    assert list(planned["state"][:1]) == ["finished"]
     pixels = np.zeros((16, 16, 3), np.uint8)
     Image.fromarray(pixels).save(photos / "valid" / "a" / "0.png")  # another image: another trial
-    again = ltbench_here("run", *words)
-    assert again.returncode == 0, again.stderr
-    assert len(list((results / "mine" / "ce").iterdir())) == 2
+    planned = plan_trials("ce+tilt-holdout", str(file), results=results)
+    assert set(planned["state"]) == {"new"}
 
 
 def test_without_being_asked_for_they_change_nothing(photos: Path) -> None:
