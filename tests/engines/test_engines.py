@@ -62,7 +62,7 @@ def test_a_killed_job_is_tried_again_where_another_machine_may_do_better(
     assert code == 0
     assert scene.record()["preemptions"] == 1  # cut off once, whoever started it again
     assert scene.bits() == undisturbed
-    assert "Traceback" not in scene.text()
+    assert "Traceback" not in scene.text(), scene.text()
 
 
 def test_ctrl_c_keeps_a_checkpoint(
@@ -78,7 +78,7 @@ def test_ctrl_c_keeps_a_checkpoint(
     scene.go.touch()
     assert ended(run, scene) == 130
     assert "interrupted; the same command continues: ltbench run" in scene.text()
-    assert "Traceback" not in scene.text()
+    assert "Traceback" not in scene.text(), scene.text()
     assert not list(scene.results.rglob("trial.json"))
     wait_for(lambda: not list(scene.results.rglob(".claim.lock")))
     assert not list(scene.results.glob(".slurm/stop_*"))
@@ -120,7 +120,7 @@ def test_a_trial_that_ends_its_process_fails_and_stops_no_other(engine: str, sce
     reason = "the worker process ended with code 3" if engine == "local" else "without a result"
     assert reason in failed.read_text()
     assert scene.text().count("tried again") == (engine == "slurm")
-    assert "Traceback" not in scene.text()
+    assert "Traceback" not in scene.text(), scene.text()
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_a_holder_that_was_frozen_writes_nothing_when_it_wakes(
         os.kill(process, signal.SIGCONT)
     assert ended(first, scene) == 0  # it finds the trial done
     assert "another process holds this trial" in scene.text()
-    assert "Traceback" not in scene.text()
+    assert "Traceback" not in scene.text(), scene.text()
     assert files(hosts.results[1]) == before
 
 
@@ -146,7 +146,7 @@ def test_the_network_of_the_holder_is_gone_for_longer_than_its_lease(
     assert ended(first, scene) == 0
     assert files(hosts.results[1]) == before
     assert scene.record()["preemptions"] == 1
-    assert "Traceback" not in scene.text()
+    assert "Traceback" not in scene.text(), scene.text()
 
 
 def test_the_network_is_gone_for_a_moment(

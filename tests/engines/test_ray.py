@@ -115,7 +115,7 @@ def test_a_killed_process_is_tried_again(
     assert "tried again" in scene.text()
     assert scene.record()["preemptions"] == 1
     assert scene.bits() == undisturbed
-    assert "Traceback" not in scene.text()
+    assert "Traceback" not in scene.text(), scene.text()
 
 
 def test_a_node_that_is_gone(
@@ -182,7 +182,7 @@ def test_a_private_cluster_leaves_nothing(scene: Scene, undisturbed: dict[str, b
     wait_for(lambda: "held seed 0: stopping, it writes a checkpoint" in scene.text(), scene)
     scene.go.touch()
     assert ended(run, scene) == 130
-    assert "Traceback" not in scene.text()
+    assert "Traceback" not in scene.text(), scene.text()
     assert list(scene.results.rglob("checkpoint.safetensors"))
     wait_for(lambda: not _of_scene(scene), scene)
     assert ended(scene.start(*scene.words("held")), scene) == 0

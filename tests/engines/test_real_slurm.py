@@ -117,7 +117,7 @@ def test_a_job_over_its_time_goes_on_from_the_last_checkpoint(
     assert scene.record()["preemptions"] == 1
     assert scene.bits() == undisturbed
     assert "tried again" not in scene.text()
-    assert "Traceback" not in scene.text()
+    assert "Traceback" not in scene.text(), scene.text()
 
 
 def test_a_node_dies(held: Scene, undisturbed: dict[str, bytes]) -> None:
@@ -179,4 +179,4 @@ def test_a_partition_that_is_not_there_is_one_line(scene: Scene) -> None:
     *_, last = scene.text().splitlines()
     assert last.startswith("Error: SLURM refused the jobs: ")
     assert "partition" in last
-    assert "Traceback" not in scene.text()
+    assert "Traceback" not in scene.text(), scene.text()
