@@ -138,12 +138,12 @@ class Row:
     @cached_property
     def diagnostics(self) -> list[tuple[Diagnostics, Places]]:
         """What its strategy told, each once: thousands of draws tell the same."""
-        found: dict[object, tuple[Diagnostics, Places]] = {}
+        found: dict[bytes, tuple[Diagnostics, Places]] = {}
         for name, by_seed in self.results.items():
             for seed, distribution in by_seed.items():
                 for draw in distribution.draws:
                     if (told := draw.diagnostics) is not None:
-                        text = _as_text(told)
+                        text = _ENCODER.encode(told)  # values of any kind: 1 is not True
                         if text not in found:
                             found[text] = told, Counter()
                         found[text][1][name, seed] += 1
@@ -170,14 +170,6 @@ class Row:
             (sum(status == known for status in failed.values()), known) for known in STATUS_ORDER
         ]
         return ", ".join(f"{n}/{total} {status}" for n, status in counts if n)
-
-
-def _as_text(told: Diagnostics) -> object:
-    """Of what is told, which may be of any kind: 1 is not True."""
-    try:
-        return _ENCODER.encode(told)
-    except OverflowError:  # a whole number beyond 64 bits
-        return repr(told)
 
 
 def build_rows(

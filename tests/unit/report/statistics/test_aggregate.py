@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from ltbench.report.records.bits import correct_bits
+from ltbench.report.records.bits import correct_bits, correct_bits_of
 from ltbench.report.records.read import read_records
 from ltbench.report.records.schema import Training
 from ltbench.report.rows.rows import Row
@@ -168,3 +169,26 @@ def test_accuracies_on_test_images_are_hits_over_images(tmp_path: Path) -> None:
 def test_resampled_hits_are_whole_numbers_beyond_single_precision() -> None:
     hits = np.full((3, 1), 2**23 + 1, dtype=np.int64)
     assert (resampled_hits(hits, (3,), resamples=50) == 3 * (2**23 + 1)).all()
+
+
+@pytest.mark.parametrize("sizes", [(70, 70, 70), (70, 66, 70)])
+def test_bits_unpacked_at_once_are_those_of_each(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    """Of records without any, and with other numbers of images, too."""
+    for seed, _ in enumerate(sizes):
+        Results(tmp_path, images=40).add("ce", seed, flat(30 + 20 * seed))
+    (section,) = build_sections(read_records(tmp_path))[0]
+    found = [
+        next(d for d in e.distributions if d.name == "forward10")
+        for e in section.rows[0].evaluations
+    ]
+    assert found[0].draws[0].n == 70
+    found[1] = replace(found[1], correct="")
+    for place, size in enumerate(sizes):
+        draw = msgspec.structs.replace(found[place].draws[0], n=size)
+        found[place] = replace(found[place], draws=(draw, *found[place].draws[1:]))
+    together = correct_bits_of(found)
+    alone = [correct_bits(distribution) for distribution in found]
+    assert [bits is None for bits in together] == [False, True, False]
+    for one, other in zip(together, alone, strict=True):
+        assert (one is None and other is None) or np.array_equal(one, other)
+    assert correct_bits_of([]) == []

@@ -79,3 +79,20 @@ def test_details_are_told_with_the_tables_on_adaptation(
 )
 def test_nothing_is_told_where_nothing_is_wrong(tmp_path: Path, found: Any) -> None:
     assert not any("ce+em: " in text for text in notes(tmp_path, found).values())
+
+
+def test_one_is_not_true(tmp_path: Path) -> None:
+    """Draws that tell the same are counted together, but no number with a truth value."""
+    results = Results(tmp_path)
+    path = results.add("ce", 0, flat(50), strategy="em", prior=lambda n, s, d: [0.25] * 4)
+    record = json.loads(path.read_text())
+    for name, failed in {"forward10": 1, "forward2": True, "uniform": 1.0}.items():
+        record["distributions"][name]["draws"]["0"]["diagnostics"] = {"failed": failed}
+    path.write_text(json.dumps(record))
+    (row,) = build_sections(read_records(tmp_path))[0][0].rows
+    assert row.told_where(lambda told: told.failed is True) == {("forward2", 0): 1}
+    assert row.told_where().total() == 12  # all draws tell something
+
+
+def test_a_number_of_any_size_may_be_told(tmp_path: Path) -> None:
+    assert "singular" not in notes(tmp_path, {"clipped": 1, "rank": 10**30})["priors"]
