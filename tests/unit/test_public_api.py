@@ -173,7 +173,10 @@ def test_run_and_load_results_twice_in_one_process(
         (lambda: ltbench.run("ce", "digits-lt", recipe=3), "override recipe: 'recipe' is a table"),
     ],
 )
-def test_wrong_input_is_a_value_error(call: object, message: str) -> None:
+def test_wrong_input_is_a_value_error(
+    call: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # results would lie there
     assert callable(call)
     with pytest.raises(ValueError, match=message):
         call()
