@@ -30,6 +30,7 @@ from ltbench.execute.request import Request
 from ltbench.execute.run import Outcome, execute
 from ltbench.seeds import everybodys_generator
 from ltbench.train.arithmetic import tf32, tf32_flags
+from tests.in_process import unchecked
 from tests.zygote import forked_workers
 
 PLUGINS = '''
@@ -87,6 +88,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def plan_of(folder: Path, methods: str, plugins: str = "", **changes: Any) -> Plan:
     quick = {"recipe.epochs": 2, "test.draws": 2, "test.ratios": (2,), "views.pairs": 1}
+    quick |= {"train.max_count": 60, "train.imbalance": 30}
     asked: dict[str, Any] = {"device": "cpu", "seeds": (0,), "overrides": quick, "jobs": 2}
     files = (plugins,) if plugins else ()
     return prepare(
@@ -125,6 +127,7 @@ def stored(folder: Path) -> dict[str, tuple[str, bytes, Any]]:
 @pytest.fixture(autouse=True)
 def forks(monkeypatch: pytest.MonkeyPatch) -> None:
     forked_workers(monkeypatch)
+    unchecked(monkeypatch)
 
 
 @pytest.fixture

@@ -89,6 +89,7 @@ def test_f23_an_image_folder_from_end_to_end(
 ) -> None:
     """No few-shot class, and a class without test images: n/a, never NaN."""
     monkeypatch.setattr(picture, "KINDS", ("png",))  # a PDF takes longest
+    monkeypatch.setattr(picture, "to_svg", lambda *_: "")  # nor is the page looked at
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))  # not for other tests
     counts = {"bar": (40, 6), "circle": (24, 5), "cross": (12, 4), "unseen": (6, 0)}
     write_images(tmp_path / "images", counts)
@@ -132,7 +133,8 @@ def test_f23_groups_without_classes(
     ltbench_here: CommandLine, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every class many-shot, then few-shot, then medium-shot: three variants of one training."""
-    monkeypatch.setattr(picture, "KINDS", ())  # drawn once, for the page; the CSV counts here
+    monkeypatch.setattr(picture, "KINDS", ())  # the CSV counts here
+    monkeypatch.setattr(picture, "to_svg", lambda *_: "")
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))  # not for other tests
     results = tmp_path / "results"
     asked = [
@@ -140,6 +142,7 @@ def test_f23_groups_without_classes(
         "--methods",
         "ce",
         *(word.replace("epochs=2", "epochs=1") for word in quick),
+        *("--set", "train.max_count=30", "--set", "train.imbalance=30"),
         "--results",
         results,
     ]

@@ -12,10 +12,12 @@ from subprocess import CompletedProcess
 import pytest
 
 from ltbench import load_results
+from tests.in_process import unchecked
 
 CommandLine = Callable[..., CompletedProcess[str]]
 SETTINGS = ["--protocol", "digits-lt", "--set", "recipe.epochs=1", "--set", "test.draws=2"]
-SETTINGS += ["--set", "test.ratios=2", "--seeds", "1"]
+SETTINGS += ["--set", "test.ratios=2", "--set", "train.max_count=30", "--set", "train.imbalance=30"]
+SETTINGS += ["--seeds", "1"]
 MOODY = """
 import os
 from ltbench import Strategy
@@ -35,6 +37,12 @@ class Moody(Strategy):
     def session(self, source, rng):
         return Accumulating(self, source, rng)
 """
+
+
+@pytest.fixture(autouse=True)
+def without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of plugins before a run, which these pass."""
+    unchecked(monkeypatch)
 
 
 @pytest.fixture

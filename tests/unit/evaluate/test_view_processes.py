@@ -142,7 +142,7 @@ def test_while_an_accelerator_trains_views_are_made(monkeypatch: pytest.MonkeyPa
 
     def made(test: object, views: object, processes: int, progress: Any) -> None:
         asked.append(test)
-        for _ in range(1000):
+        for _ in range(200):
             progress(0, 1)
             time.sleep(0.001)
         asked.append("to the end")
