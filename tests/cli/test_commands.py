@@ -473,7 +473,8 @@ def test_report_writes_tables_and_figures(
     monkeypatch.setattr(picture, "KINDS", ("png",))
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
     before = state(first)
-    done = ltbench_here("report", "--results", first, "--output", tmp_path / "report")
+    asked = ["report", "--output", tmp_path / "report", "--results"]
+    done = ltbench_here(*asked, first, "--no-figures")
     assert done.returncode == 0, done.stderr
     for text in ("Top-1 accuracy", "sade+none", "logit-adjustment[where=loss]", "knows the true"):
         assert text in done.stdout
@@ -481,11 +482,15 @@ def test_report_writes_tables_and_figures(
     for table in ("main", "groups", "experts-groups", "partial", "expert-weights"):
         for kind in ("tex", "md", "csv"):
             assert (section / "tables" / f"{table}.{kind}").stat().st_size > 0
-    for figure in ("accuracy-over-shift", "accuracy-per-class", "expert-weights"):
-        assert (section / "figures" / f"{figure}.png").read_bytes()[1:4] == b"PNG"
     main = (section / "tables" / "main.csv").read_text()
     assert "sade" in main
     assert state(first) == before
+    # Figures of one trial: every row is drawn.
+    one = only(first, "digits-lt/sade/0-*")
+    shutil.copytree(one, tmp_path / "one" / one.relative_to(first))
+    assert ltbench_here(*asked, tmp_path / "one").returncode == 0
+    for figure in ("accuracy-over-shift", "accuracy-per-class", "expert-weights"):
+        assert (section / "figures" / f"{figure}.png").read_bytes()[1:4] == b"PNG"
 
 
 def test_report_goes_below_the_results_by_default(copied: Path, ltbench_here: CommandLine) -> None:

@@ -41,12 +41,18 @@ class Browser:
     def open(self, path: Path) -> None:
         self.call("/url", {"url": path.resolve().as_uri()})
 
+    def resize(self, width: int, height: int) -> None:
+        """The screen of a phone or of a desk, at one pixel a point."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
+        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
+        self.call("/goog/cdp/execute", command)
+
     def run(self, script: str, *values: object) -> Any:
         return self.call("/execute/sync", {"script": script, "args": list(values)})
 
 
 @contextmanager
-def browser(folder: Path, width: int, height: int) -> Iterator[Browser]:
+def browser(folder: Path) -> Iterator[Browser]:
     """``folder`` takes the profile; nothing of the user's own browser is touched."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -62,9 +68,6 @@ def browser(folder: Path, width: int, height: int) -> Iterator[Browser]:
                 *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
                 *("--disable-background-networking", f"--user-data-dir={folder / 'profile'}"),
             ],
-            "mobileEmulation": {
-                "deviceMetrics": {"width": width, "height": height, "pixelRatio": 1.0}
-            },
         }
         wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
         session = Browser(base).call("/session", wanted)["sessionId"]

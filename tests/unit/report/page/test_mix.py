@@ -18,7 +18,7 @@ from ltbench.report.records.read import read_records
 from ltbench.report.rows.sections import build_sections
 from ltbench.report.statistics.mix import accuracy, fixed_rows
 
-from ..browser import MISSING, browser
+from ..browser import Browser
 from ..builder import Results, flat
 
 NASTY = 'x"><script>alert(1)</script>'
@@ -140,20 +140,18 @@ SHOWN = """return [...document.querySelectorAll('.mix tbody tr')].map(
   (row) => [row.cells[1].textContent, row.cells[2].textContent]);"""
 
 
-@pytest.mark.skipif(bool(MISSING), reason=MISSING)
-def test_the_control_in_a_browser(results: Path, page: Path, tmp_path: Path) -> None:
+def test_the_control_in_a_browser(results: Path, page: Path, tab: Browser) -> None:
     (section,), _ = build_sections(read_records(results))
-    with browser(tmp_path, 390, 844) as tab:
-        tab.open(page)
-        assert tab.run("return document.querySelectorAll('.mix input').length") == 4
-        assert tab.run("return document.documentElement.scrollWidth") <= 390
-        tab.run(
-            """const list = document.querySelector('.mix textarea');
-            list.value = 'benign,95\\nother,5'; list.dispatchEvent(new Event('input'));"""
-        )
-        shown = dict(tab.run(SHOWN))
-        for one in fixed_rows(section):
-            found = accuracy(one, np.array([0.95, 0, 0, 0.05]))
-            assert shown[one.row.label].split(" ±")[0] == f"{found.mean:.1f}"
-        tab.run("document.querySelector('.mix .presets button').click()")
-        assert dict(tab.run(SHOWN)) != shown
+    tab.open(page)
+    assert tab.run("return document.querySelectorAll('.mix input').length") == 4
+    assert tab.run("return document.documentElement.scrollWidth") <= 390
+    tab.run(
+        """const list = document.querySelector('.mix textarea');
+        list.value = 'benign,95\\nother,5'; list.dispatchEvent(new Event('input'));"""
+    )
+    shown = dict(tab.run(SHOWN))
+    for one in fixed_rows(section):
+        found = accuracy(one, np.array([0.95, 0, 0, 0.05]))
+        assert shown[one.row.label].split(" ±")[0] == f"{found.mean:.1f}"
+    tab.run("document.querySelector('.mix .presets button').click()")
+    assert dict(tab.run(SHOWN)) != shown

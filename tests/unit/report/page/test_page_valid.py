@@ -17,7 +17,7 @@ import pytest
 from ltbench.report.build import build_report
 from ltbench.report.page.svg import with_own_ids
 
-from ..browser import MISSING, browser
+from ..browser import Browser
 from ..builder import Results, flat
 
 REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
@@ -155,52 +155,49 @@ def test_marks_lead_to_the_footnotes_that_explain_them(page: Path) -> None:
     assert found == {"ce+tent": {"*", "§"}, "ride+oracle": {"‡"}, "ce": {"*"}}
 
 
-@pytest.mark.skipif(bool(MISSING), reason=MISSING)
-def test_rows_of_the_control_lead_to_footnotes_and_trials(page: Path, tmp_path: Path) -> None:
-    with browser(tmp_path, 390, 844) as tab:
-        tab.open(page)
-        click = """const row = [...document.querySelectorAll('#data_part .ranking tbody tr')].find(
-              (row) => row.cells[1].textContent.startsWith('ce+tent'));
-            const link = row.querySelectorAll('a')[arguments[0]];
-            link.focus();  // a link of the page: the keyboard reaches it
-            const reached = document.activeElement === link;
-            document.querySelectorAll('details.table').forEach((table) => { table.open = false; });
-            link.click();
-            return [reached, document.querySelector(':target').textContent];"""
-        reached, note = tab.run(click, 2)
-        assert reached
-        assert note.startswith("§ ce+tent: draw 0 only")
-        seen = """const { top, bottom } = document.querySelector(':target').getBoundingClientRect();
-            return [top >= 0 && bottom <= innerHeight + 1, top < bottom];"""
-        assert tab.run(seen) == [True, True]
-        _, trials = tab.run(click, 0)
-        assert trials.startswith("ce+tent: 3 trials, 1 without result")
-        tab.run("return new Promise((done) => setTimeout(done, 50))")
-        text = tab.run("return document.querySelector(':target').textContent")
-        for fact in ("Seed 2", "trial", "evaluation", "strategytent"):
-            assert fact in text
+def test_rows_of_the_control_lead_to_footnotes_and_trials(page: Path, tab: Browser) -> None:
+    tab.open(page)
+    click = """const row = [...document.querySelectorAll('#data_part .ranking tbody tr')].find(
+          (row) => row.cells[1].textContent.startsWith('ce+tent'));
+        const link = row.querySelectorAll('a')[arguments[0]];
+        link.focus();  // a link of the page: the keyboard reaches it
+        const reached = document.activeElement === link;
+        document.querySelectorAll('details.table').forEach((table) => { table.open = false; });
+        link.click();
+        return [reached, document.querySelector(':target').textContent];"""
+    reached, note = tab.run(click, 2)
+    assert reached
+    assert note.startswith("§ ce+tent: draw 0 only")
+    seen = """const { top, bottom } = document.querySelector(':target').getBoundingClientRect();
+        return [top >= 0 && bottom <= innerHeight + 1, top < bottom];"""
+    assert tab.run(seen) == [True, True]
+    _, trials = tab.run(click, 0)
+    assert trials.startswith("ce+tent: 3 trials, 1 without result")
+    tab.run("return new Promise((done) => setTimeout(done, 50))")
+    text = tab.run("return document.querySelector(':target').textContent")
+    for fact in ("Seed 2", "trial", "evaluation", "strategytent"):
+        assert fact in text
 
 
-@pytest.mark.skipif(bool(MISSING), reason=MISSING)
-def test_every_row_of_a_method_leads_to_its_trials(page: Path, tmp_path: Path) -> None:
-    with browser(tmp_path, 1280, 900) as tab:
-        tab.open(page)
-        for part in ("data_part", "main_part"):
-            rows: list[list[Any]] = tab.run(
-                """const part = document.getElementById(arguments[0]);
-                return [...part.querySelectorAll('table[data-name=main] tbody tr:not(.block)')].map(
-                  (row) => {
-                    const link = row.querySelector('td a');
-                    if (!link) return [row.cells[0].textContent, null];
-                    link.click();
-                    const opened = document.activeElement.textContent;
-                    return [row.cells[0].textContent, opened, part.contains(document.activeElement)];
-                  });""",
-                part,
-            )
-            opened = {row[0]: row[1:] for row in rows}
-            assert opened["ce+tent*§"] == ["ce+tent: 3 trials, 1 without result", True]
-            assert opened["ride+oracle‡"] == ["ride+oracle: 3 trials", True]
-            assert opened["ce*"] == ["ce: 3 trials, 1 without result", True]
-            assert opened["sade"] == ["sade: 3 trials", True]
-            assert None not in [row[1] for row in rows]
+def test_every_row_of_a_method_leads_to_its_trials(page: Path, tab: Browser) -> None:
+    tab.resize(1280, 900)
+    tab.open(page)
+    for part in ("data_part", "main_part"):
+        rows: list[list[Any]] = tab.run(
+            """const part = document.getElementById(arguments[0]);
+            return [...part.querySelectorAll('table[data-name=main] tbody tr:not(.block)')].map(
+              (row) => {
+                const link = row.querySelector('td a');
+                if (!link) return [row.cells[0].textContent, null];
+                link.click();
+                const opened = document.activeElement.textContent;
+                return [row.cells[0].textContent, opened, part.contains(document.activeElement)];
+              });""",
+            part,
+        )
+        opened = {row[0]: row[1:] for row in rows}
+        assert opened["ce+tent*§"] == ["ce+tent: 3 trials, 1 without result", True]
+        assert opened["ride+oracle‡"] == ["ride+oracle: 3 trials", True]
+        assert opened["ce*"] == ["ce: 3 trials, 1 without result", True]
+        assert opened["sade"] == ["sade: 3 trials", True]
+        assert None not in [row[1] for row in rows]

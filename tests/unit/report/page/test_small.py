@@ -18,7 +18,7 @@ from ltbench.report.page.path import short_number, short_path
 from ltbench.report.page.small import small_svg
 from ltbench.report.page.svg import to_svg
 
-from ..browser import MISSING, browser
+from ..browser import Browser
 
 SIZES = {"m": 2, "l": 2, "h": 1, "v": 1, "q": 4, "c": 6, "a": 7, "z": 0}
 
@@ -152,22 +152,21 @@ PAGE = """<!doctype html><meta charset="utf-8"><style>* {{ margin: 0 }} svg {{ w
 {style}</style>{svg}"""
 
 
-@pytest.mark.skipif(bool(MISSING), reason=MISSING)
 def test_in_a_browser_the_small_figure_looks_like_the_large_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tab: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = to_svg(busy(), "_1_")
     monkeypatch.setattr("ltbench.report.page.svg.small_svg", lambda svg: svg)
     large = to_svg(busy(), "_1_")
     assert len(small) < 0.35 * len(large)
     seen = []
-    with browser(tmp_path, 720, 700) as tab:
-        for name, svg in (("small", small), ("large", large)):
-            page = tmp_path / f"{name}.html"
-            page.write_text(PAGE.format(svg=svg, style=""), encoding="utf-8")
-            tab.open(page)
-            picture = base64.b64decode(tab.call("/screenshot"))
-            seen.append(np.asarray(imread(io.BytesIO(picture)))[..., :3])
+    tab.resize(720, 700)
+    for name, svg in (("small", small), ("large", large)):
+        page = tmp_path / f"{name}.html"
+        page.write_text(PAGE.format(svg=svg, style=""), encoding="utf-8")
+        tab.open(page)
+        picture = base64.b64decode(tab.call("/screenshot"))
+        seen.append(np.asarray(imread(io.BytesIO(picture)))[..., :3])
     assert seen[0].std() > 0.05  # something is seen
     apart = np.abs(seen[0] - seen[1]).max(axis=-1)
     assert float(apart.mean()) < 0.002
