@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ltbench.contract.copies import Copies
 from ltbench.contract.shown import fresh_network
 from ltbench.contract.unmet import require
 from ltbench.hyper import asking_values
@@ -35,15 +33,6 @@ class OnPixels(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(images.float() / 127.5 - 1)
         return logits
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> OnPixels:
-        """Strategies copy what they adapt, hundreds of times in a check."""
-        try:
-            made: OnPixels = Copies(self).make()
-        except Exception:  # a strategy has put something on it that cannot be pickled
-            made = OnPixels.__new__(OnPixels)
-            made.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return made
 
 
 class Once(NamedTuple):
