@@ -41,6 +41,8 @@ class Once(NamedTuple):
     strategy: Strategy[Any]
     test: UnlabelledTest
     adapted: Adapted
+    predicted: bool
+    """Whether `adapt` called the method's `predict`."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,22 @@ class StrategyCase:
     @cached_property
     def once(self) -> Once:
         """`adapt` on :meth:`test` with seed 0, for all properties that only look at what came of it."""
-        strategy, test = self.strategy, self.test()
-        return Once(strategy, test, self.adapt(test, strategy=strategy))
+        strategy, test, method = self.strategy, self.test(), self.method
+        calls = 0
+        predict = method.predict
+
+        def counted(*args: Any, **keywords: Any) -> Tensor:
+            nonlocal calls
+            calls += 1
+            return predict(*args, **keywords)
+
+        assert "predict" not in vars(method)
+        vars(method)["predict"] = counted
+        try:
+            adapted = self.adapt(test, strategy=strategy)
+        finally:
+            del vars(method)["predict"]
+        return Once(strategy, test, adapted, calls > 0)
 
     @cached_property
     def _views(self) -> Tensor:
@@ -219,20 +235,23 @@ def strategy_cases(
 def told_apart(cases: Iterable[StrategyCase]) -> tuple[StrategyCase, ...]:
     """Of the cases whose methods differ for a strategy by their numbers alone, the first.
 
-    A strategy sees of a method: experts, `predict`, whether logits are a posterior's, and the bias. What
-    it keeps, and which order it takes images in, is the same with balanced softmax and with BCL.
+    A strategy sees of a method: experts, `predict` where it calls it, and, where it needs the bias, whether
+    logits are a posterior's, and the bias. What it keeps, and which order it takes images in, is the same
+    with balanced softmax and with BCL.
     """
     found: dict[object, StrategyCase] = {}
     for case in cases:
-        method, bias = case.method, case.method.bias()
-        seen = (
-            method.architecture().experts,
-            type(method).predict,
-            overrides(method, "posterior"),
-            None if bias is None else bool(bias.any()),
-            method.reference_bias() is None,
-            type(method).uses_class_order,
-        )
+        method, strategy = case.method, case.strategy
+        seen: tuple[object, ...] = (method.architecture().experts, type(method).uses_class_order)
+        if strategy.uses_predict:
+            seen += (type(method).predict,)
+        if "bias" in strategy.all_needs:
+            bias = method.bias()
+            seen += (
+                overrides(method, "posterior"),
+                None if bias is None else bool(bias.any()),
+                method.reference_bias() is None,
+            )
         found.setdefault((seen, case.n, case.absent, case.hyper), case)
     return tuple(found.values())
 

@@ -74,10 +74,15 @@ def records() -> Records:
 
 
 @cache
+def sections_of_all() -> list[Reported]:
+    return build_sections(records())[0]
+
+
+@cache
 def reported() -> dict[str, dict[str, tuple[Reported, dict[str, Table]]]]:
     """By protocol and variant."""
     found: dict[str, dict[str, tuple[Reported, dict[str, Table]]]] = {}
-    for section in build_sections(records())[0]:
+    for section in sections_of_all():
         tables = {table.name: table for table in build_tables(section, "")}
         found.setdefault(section.key.protocol, {})[section.key.variant] = (section, tables)
     return found
@@ -174,7 +179,7 @@ def test_what_draw_0_says_is_what_its_bits_say(protocol: str) -> None:
 
 def test_every_number_of_the_table_over_all_protocols() -> None:
     """Of sections on the same images the one of the full budget stands."""
-    found = build_overview(build_sections(records())[0])
+    found = build_overview(sections_of_all())
     assert found is not None
     chosen = ["cifar100-lt", "digits-lt"]
     assert [section.key.protocol for section in found.sections] == chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from statistics import NormalDist
 from typing import Any
@@ -91,16 +92,25 @@ def test_images(section: Section) -> Cells:
 
 
 def _resampled(rows: Sequence[Images]) -> np.ndarray:
-    """``(R, 1000)`` right images, summed over seeds. The published draws: generator 0, class by class."""
+    """``(R, 1000)`` right images, summed over seeds."""
+    hits = [np.concatenate([own.sum(axis=0) for own in row.right]) for row in rows]
+    # Whole numbers below 2^24, of which single precision rounds none.
+    times = _draws(tuple(rows[0].sizes)).astype(np.float32)
+    return np.rint(np.array(hits, dtype=np.float32) @ times.T).astype(np.int64)
+
+
+@lru_cache(maxsize=16)
+def _draws(sizes: tuple[int, ...]) -> np.ndarray:
+    """``(1000, N)`` times that each image is drawn. The published draws: generator 0, class by class."""
     rng = np.random.default_rng(0)
-    sums = np.zeros((len(rows), RESAMPLES), dtype=np.int64)
-    for k, n in enumerate(rows[0].sizes):
+    found = []
+    for n in sizes:
         chosen = rng.integers(n, size=(RESAMPLES, n), dtype=np.uint32)
         places = (chosen + n * np.arange(RESAMPLES)[:, None]).ravel()
         times = np.bincount(places, minlength=n * RESAMPLES).reshape(RESAMPLES, n)
-        hits = np.array([row.right[k].sum(axis=0) for row in rows])
-        sums += np.rint(hits.astype(float) @ times.T).astype(np.int64)
-    return sums
+        assert times.max() < 256
+        found.append(times.astype(np.uint8))
+    return np.concatenate(found, axis=1)
 
 
 def wilson(right: float, n: int) -> tuple[float, float]:
