@@ -21,7 +21,7 @@ COUNTS = {
     "equal": [4, 4, 4],
 }
 PROGRESS = (0.0, 0.5, 0.99)
-SAMPLES = 32
+SAMPLES = 64
 """Generators over which a loss that samples is averaged."""
 
 
