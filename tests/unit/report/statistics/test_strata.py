@@ -120,3 +120,19 @@ def test_seeds_and_rows_meet_the_same_image_in_one_column(tmp_path: Path) -> Non
     assert ce.seeds == (0, 1)
     assert np.array_equal(ce.correct[0], sade.correct[0])  # made from one random state
     assert not np.array_equal(ce.correct[0], ce.correct[1])
+
+
+@pytest.mark.parametrize(("off", "classes"), [(3e-4, 4), (0.1, 1)])
+def test_recalls_in_a_few_digits_still_tell_the_order(
+    tmp_path: Path, off: float, classes: int
+) -> None:
+    """A record whose recalls were rounded keeps its classes; one with other recalls has none."""
+    results = Results(tmp_path, images=IMAGES)
+    add(results, "ce", told=True)
+    path = next(tmp_path.rglob("evaluations/*.json"))
+    record = json.loads(path.read_text())
+    (draw,) = record["distributions"]["uniform"]["draws"].values()
+    draw["per_class"] = [recall + off for recall in draw["per_class"][:2]] + draw["per_class"][2:]
+    write(path, record)
+    (found,) = rows_bits(rows_of(tmp_path), "uniform")
+    assert len(found.sizes) == classes
