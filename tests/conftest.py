@@ -23,10 +23,6 @@ from tests.zygote import available, started
 # Networks of the tests are tiny, and results must not depend on the machine.
 torch.set_num_threads(1)
 
-# Thousands of tests and the libraries below them are there for the whole run: no garbage, and walked through
-# by every collection of it until that is told (`pytest_collection_finish`).
-gc.disable()
-
 # Nor on how busy it is: time is no property of what these tests are about. `ci` has the same examples in
 # every run; `long` (`make fuzz`) has others in each. What failed is told, not kept: nothing is written into
 # the checkout.
@@ -65,10 +61,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.getoption("--quick") and _name(collection_path) in SECONDS else None
 
 
-def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Thousands of tests and the libraries below them are there for the whole run: no garbage, and yet each
+    collection of it would walk through them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

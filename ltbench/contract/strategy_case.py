@@ -81,21 +81,20 @@ class StrategyCase:
     def once(self) -> Once:
         """`adapt` on :meth:`test` with seed 0, for all properties that only look at what came of it."""
         strategy, test, method = self.strategy, self.test(), self.method
-        calls = 0
-        predict = method.predict
+        predict, predicted = method.predict, False
 
-        def counted(*args: Any, **keywords: Any) -> Tensor:
-            nonlocal calls
-            calls += 1
+        def noted(*args: Any, **keywords: Any) -> Tensor:
+            nonlocal predicted
+            predicted = True
             return predict(*args, **keywords)
 
         assert "predict" not in vars(method)
-        vars(method)["predict"] = counted
+        vars(method)["predict"] = noted
         try:
             adapted = self.adapt(test, strategy=strategy)
         finally:
             del vars(method)["predict"]
-        return Once(strategy, test, adapted, calls > 0)
+        return Once(strategy, test, adapted, predicted)
 
     @cached_property
     def _views(self) -> Tensor:

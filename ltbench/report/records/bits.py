@@ -23,9 +23,13 @@ def unpacked(text: str, n: int) -> Bits | None:
     None where the text is empty, no base64 or not of the size of ``n`` images.
     """
     raw = _raw(text, n)
-    if raw is None:
-        return None
-    return np.unpackbits(np.frombuffer(raw, dtype=np.uint8), count=n).astype(np.bool_)
+    return None if raw is None else _unpacked(raw, n)[0]
+
+
+def _unpacked(joined: bytes, n: int) -> Bits:
+    """``(rows, n)`` of rows that begin with a byte each."""
+    packed = np.frombuffer(joined, dtype=np.uint8).reshape(-1, -(-n // 8))
+    return np.unpackbits(packed, axis=1, count=n).view(np.bool_)
 
 
 def _raw(text: str, n: int) -> bytes | None:
@@ -55,12 +59,9 @@ def correct_bits_of(distributions: Sequence[Distribution]) -> list[Bits | None]:
     raws = [_packed(distribution) for distribution in distributions]
     sizes = {n for raw, n in raws if raw is not None}
     if len(sizes) != 1:
-        return [correct_bits(distribution) for distribution in distributions]
-    (n,) = sizes
-    joined = b"".join(raw for raw, _ in raws if raw is not None)
-    packed = np.frombuffer(joined, dtype=np.uint8).reshape(-1, -(-n // 8))
-    found = iter(np.unpackbits(packed, axis=1, count=n).view(np.bool_))
-    return [None if raw is None else next(found) for raw, _ in raws]
+        return [None if raw is None else _unpacked(raw, n)[0] for raw, n in raws]
+    rows = iter(_unpacked(b"".join(raw for raw, _ in raws if raw is not None), *sizes))
+    return [None if raw is None else next(rows) for raw, _ in raws]
 
 
 def _packed(distribution: Distribution) -> tuple[bytes | None, int]:
@@ -71,8 +72,7 @@ def _packed(distribution: Distribution) -> tuple[bytes | None, int]:
 
 def correct_bits(distribution: Distribution) -> Bits | None:
     """``(N,)`` of draw 0 in its stored order; None where the record has none or a wrong number."""
-    first = next((draw for draw in distribution.draws if draw.number == 0), None)
-    return None if first is None else unpacked(distribution.correct, first.n)
+    return correct_bits_of([distribution])[0]
 
 
 @lru_cache(maxsize=8)  # the records of a section hold the same text

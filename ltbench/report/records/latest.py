@@ -69,7 +69,9 @@ def latest(
 ) -> Latest[Record]:
     """Of records sorted by :func:`order`."""
     last = ordered[-1]
-    start = stamp(created(last)).start if len(ordered) > 1 else None
+    if len(ordered) == 1:  # as a rule, and there are tens of thousands
+        return Latest(last, False, False)
+    start = stamp(created(last)).start
     others = [record for record in ordered[:-1] if not same(record, last)]
     undecided = any(start is not None and stamp(created(one)).end > start for one in others)
     return Latest(last, bool(others), undecided)

@@ -86,9 +86,7 @@ def _distribution(name: str, found: _Distribution, experts: int, classes: int) -
     _check_length(definition.counts, classes)
     for of_experts in (measured or None, single or None):
         _check_length(of_experts, experts)
-    made: Distribution = object.__new__(Distribution)
-    # A frozen dataclass sets each field by a call of its own.
-    made.__dict__.update(
+    return Distribution(
         name=name,
         kind=definition.kind,
         ratio=definition.ratio,
@@ -100,10 +98,7 @@ def _distribution(name: str, found: _Distribution, experts: int, classes: int) -
         correct=found.correct or "",
         labels=found.labels or "",
         agreement=tuple(_named(groups) for groups in measured),
-        found=None,
-        file=None,
     )
-    return made
 
 
 @lru_cache(maxsize=4096)

@@ -76,7 +76,7 @@ def read_records(path: Path) -> Records:
     if not path.is_dir():
         raise InputError(f"results folder {path} is a file")
     reader = _Reader()
-    with _no_collection():
+    with no_collection():
         for folder in reader.trial_folders(path, DEPTH):
             reader.read_trial_folder(folder)
     return Records(
@@ -90,7 +90,7 @@ def read_records(path: Path) -> Records:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """Millions of small objects without cycles: looking for any takes time and finds none."""
     was_on = gc.isenabled()
     gc.disable()
@@ -200,9 +200,9 @@ def _read_evaluation(path: Path, trial: Trial) -> Evaluation:
         parts.pop(CRC, None)
         apart = DIGEST not in parts
         scores = parts.pop("distributions", None) if apart else None
-        shared = [parts.pop(key, None) for key in CONDITIONS if apart]
+        shared = [_bytes(parts.pop(key, None)) for key in CONDITIONS] if apart else []
+        conditions = _conditions(*shared) if apart else None
         root: object = {key: msgspec.json.decode(raw) for key, raw in parts.items()}
-        conditions = _conditions(*map(_bytes, shared)) if apart else None
     except (OSError, ValueError):  # read_checked or parse_evaluation says what is wrong
         root, scores, conditions, content = read_checked(path), None, None, path.read_bytes()
     if isinstance(root, dict):

@@ -247,9 +247,6 @@ def _row(label: str, evaluations: list[Evaluation], notes: list[str]) -> Row:
     replaced: set[int] = set()
     undecided: set[int] = set()
     for (name, seed), records in found.items():
-        if len(records) == 1:
-            results.setdefault(name, {})[seed] = records[0][1]
-            continue
         one = latest(records, lambda r: r[0], lambda r, other: r[1].same_scores(other[1]))
         results.setdefault(name, {})[seed] = one.record[1]
         replaced |= {seed} if one.replaced else set()

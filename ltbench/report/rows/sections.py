@@ -213,13 +213,12 @@ def _section(key: SectionKey, evaluations: list[Evaluation], failures: list[Fail
     definitions: dict[str, set[str]] = defaultdict(set)
     for evaluation in evaluations:
         for d in evaluation.distributions:
-            known = found.get(d.name)
-            if known is not None and (known.kind, known.ratio) == (d.kind, d.ratio):
-                definitions[d.name].add(d.definition)
-                continue
-            orders[d.name] = distribution_order(d.name, d.kind, d.ratio)
-            found[d.name] = TestSet(d.name, d.kind, d.ratio, short_name(d.name, d.kind, d.ratio))
             definitions[d.name].add(d.definition)
+            known = found.get(d.name)
+            if known is None or (known.kind, known.ratio) != (d.kind, d.ratio):
+                short = short_name(d.name, d.kind, d.ratio)
+                orders[d.name] = distribution_order(d.name, d.kind, d.ratio)
+                found[d.name] = TestSet(d.name, d.kind, d.ratio, short)
     for name in sorted(name for name, texts in definitions.items() if len(texts) > 1):
         notes.append(f"{name} is not defined alike in all records; compare its column with care")
     notes.extend(encoder_notes(evaluations))
